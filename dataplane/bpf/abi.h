@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What the XDP program and the controller both know: the layouts of map keys and values,
+ * and the reasons for what happens to a packet.
+ *
+ * Two readers: clang and cffi. Hence only integer #defines, enums and plain structs, no
+ * #include, no attributes. Padding is named and zero: maps compare keys byte by byte.
+ * A change of anything here is a change of GW_ABI_VERSION.
+ */
+
+#define GW_ABI_VERSION 1
+
+/* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
+#define GW_PORTS 256
+
+/* `direct` prefixes, the node's own addresses included. */
+#define GW_DIRECT_PREFIXES 4096
+
+/* Index 0 of `backends` is nobody: a slot that nobody serves holds it. */
+#define GW_NO_BACKEND_ID 0
+
+/*
+ * Why a packet left the program; one counter each. The comment is read by the controller:
+ * "verdict: meaning for the operator".
+ */
+enum gw_reason {
+	GW_NOT_OURS,         /* pass: belongs to no service; left to the host untouched */
+	GW_FORWARDED_DR,     /* forward: sent to a backend, MAC rewritten */
+	GW_FORWARDED_NAT,    /* forward: sent to a backend, address and port rewritten */
+	GW_REPLIED_NAT,      /* forward: a backend's reply, sent to the client as the VIP's */
+	GW_REPLIED_BY_HOST,  /* pass: a reply, translated, that the host's stack routes on: its next hop was unknown */
+	GW_REPLY_DIRECT,     /* pass: from a NAT backend to this node or to a direct prefix; not translated */
+	GW_OTHER_STATION,    /* pass: to a service, but the frame is addressed to another MAC */
+	GW_NO_BACKEND,       /* drop: the service has no backend that can serve */
+	GW_MALFORMED,        /* drop: to a VIP, but cut short or with impossible lengths */
+	GW_FRAGMENT,         /* drop: an IP fragment to a VIP; it has no ports to balance by */
+	GW_TTL_EXCEEDED,     /* drop: the time to live ended here */
+	GW_REASON_COUNT      /* not a reason */
+};
+
+enum gw_mode {
+	GW_MODE_DR = 1,
+	GW_MODE_NAT = 2
+};
+
+/* An address on the wire; an IPv4 address is IPv4-mapped (RFC 4291, 2.5.5.2). */
+struct gw_address {
+	__be32 word[4];
+};
+
+/* Key of `services`: (VIP, port, protocol). Key of `returns`: the same of a backend. */
+struct gw_endpoint {
+	struct gw_address address;
+	__be16 port; /* in `services`, 0: every port */
+	__u8 protocol;
+	__u8 pad;
+};
+
+/* Value of `services`. The ring is slots[ring_offset … ring_offset + ring_size - 1]. */
+struct gw_service {
+	__u32 id; /* index of its counter */
+	__u32 ring_offset;
+	__u32 ring_size; /* 0: no backend can serve */
+	__u32 hash_seed;
+	__u32 mode; /* enum gw_mode */
+};
+
+/*
+ * Value of `slots`. The kernel gives each element of an array a multiple of 8 bytes; saying
+ * so keeps the memory that we map equal to what we describe.
+ */
+struct gw_slot {
+	__u32 backend_id;
+	__u32 pad;
+};
+
+/* Value of `backends`; the index is the backend's id and that of its counter. */
+struct gw_backend {
+	struct gw_address address;
+	__u32 service_id; /* the service it belongs to; only the controller reads it */
+	__u32 ifindex;    /* where to send; 0: this entry is nobody's */
+	__be16 port;
+	__u8 mac[6];        /* of the next hop */
+	__u8 source_mac[6]; /* of the interface where to send */
+	__u8 pad[2];
+};
+
+/* Value of `returns`: whom a NAT backend's reply comes from, as its client sees it. */
+struct gw_return {
+	struct gw_address vip;
+	__be16 port;
+	__u8 pad[2];
+};
+
+/* Key of `direct`, a longest-prefix match. */
+struct gw_prefix {
+	__u32 length; /* bits, 96 more than those of an IPv4 prefix */
+	struct gw_address address;
+};
+
+/* Value of `ports`: an interface that the program is attached to. */
+struct gw_port {
+	__u32 ifindex; /* 0: none */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* Value of the counters, one per CPU. */
+struct gw_counter {
+	__u64 packets;
+	__u64 bytes; /* frame lengths, without the FCS */
+};

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The hash of a flow: from who talks to whom, keyed with the service's seed, so that a
+ * stranger cannot aim at one backend. Equal on all nodes that share the seed.
+ *
+ * One multiplication and one shift per word mix, as in the finalisers of MurmurHash3.
+ */
+
+static __always_inline u64 mix(u64 hash, u64 word)
+{
+	hash = (hash ^ word) * 0xff51afd7ed558ccdULL;
+	return hash ^ (hash >> 32);
+}
+
+static __always_inline u32 hash_flow(const struct packet *pkt, u32 seed)
+{
+	const __be32 *src = pkt->src.address.word;
+	u64 hash = (u64)seed << 32 | (u64)pkt->src.port << 16 | pkt->dst.port;
+
+	hash = mix(hash, (u64)src[0] << 32 | src[1]);
+	hash = mix(hash, (u64)src[2] << 32 | src[3]);
+	hash = mix(hash, pkt->dst.address.word[3]);
+	return hash;
+}

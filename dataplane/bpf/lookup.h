@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * From a flow to its service and its backend.
+ */
+
+static __always_inline struct gw_service *find_service(const struct packet *pkt)
+{
+	struct gw_endpoint key = pkt->dst;
+	struct gw_service *service = services.lookup(&key);
+
+	if (service)
+		return service;
+	key.port = 0; /* every port */
+	return services.lookup(&key);
+}
+
+/* The backend that the service's ring names for this flow; NULL if nobody can serve. */
+static __always_inline struct gw_backend *
+pick_backend(const struct packet *pkt, const struct gw_service *service, u32 *id)
+{
+	/* A multiplication maps the hash to 0 … ring_size - 1 evenly, without a division. */
+	u64 place = (u64)hash_flow(pkt, service->hash_seed) * service->ring_size >> 32;
+	u32 index = service->ring_offset + place;
+	struct gw_slot *slot = slots.lookup(&index);
+
+	if (!service->ring_size || !slot || slot->backend_id == GW_NO_BACKEND_ID)
+		return NULL;
+	*id = slot->backend_id;
+
+	struct gw_backend *backend = backends.lookup(id);
+
+	return backend && backend->ifindex ? backend : NULL;
+}
+
+static __always_inline bool is_vip(const struct gw_address *address)
+{
+	struct gw_address key = *address;
+
+	return vips.lookup(&key);
+}
+
+static __always_inline struct gw_port *find_port(u32 ifindex)
+{
+	u32 index = ifindex % GW_PORTS;
+	struct gw_port *port = ports.lookup(&index);
+
+	return port && port->ifindex == ifindex ? port : NULL;
+}
+
+/* Whether the frame is for this host: a bridge may flood what is for another. */
+static __always_inline bool is_for_us(const struct xdp_md *ctx, const struct ethhdr *eth)
+{
+	struct gw_port *port = find_port(ctx->ingress_ifindex);
+	const __be16 *to = (const __be16 *)eth->h_dest, *we;
+
+	if (!port)
+		return false;
+	we = (const __be16 *)port->mac;
+	if (to[0] == we[0] && to[1] == we[1] && to[2] == we[2])
+		return true;
+	return (to[0] & to[1] & to[2]) == 0xffff; /* broadcast */
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The maps. LIMIT_… come from the configuration (source.py defines them).
+ *
+ * A packet reads services, then slots, then backends; the controller fills them in the
+ * other order, so that no packet meets a reference to nothing.
+ */
+
+BPF_TABLE("hash", struct gw_endpoint, struct gw_service, services, LIMIT_SERVICES);
+
+/* Addresses of services: tells whether an unreadable packet was meant for us. */
+BPF_TABLE("hash", struct gw_address, u32, vips, LIMIT_SERVICES);
+
+/* All rings, one after the other; the controller maps them into its memory. */
+BPF_F_TABLE("array", u32, struct gw_slot, slots, LIMIT_SLOTS, BPF_F_MMAPABLE);
+
+BPF_TABLE("array", u32, struct gw_backend, backends, LIMIT_BACKENDS);
+
+BPF_TABLE("hash", struct gw_endpoint, struct gw_return, returns, LIMIT_BACKENDS);
+
+BPF_F_TABLE("lpm_trie", struct gw_prefix, u32, direct, GW_DIRECT_PREFIXES, BPF_F_NO_PREALLOC);
+
+BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);
+
+BPF_DEVMAP(transmit_ports, GW_PORTS);
+
+BPF_TABLE("percpu_array", u32, struct gw_counter, reason_counters, GW_REASON_COUNT);
+BPF_TABLE("percpu_array", u32, struct gw_counter, service_counters, LIMIT_SERVICES);
+BPF_TABLE("percpu_array", u32, struct gw_counter, backend_counters, LIMIT_BACKENDS);

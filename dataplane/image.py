@@ -1,0 +1,53 @@
+"""The contents of all maps that the controller writes, as one value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dataplane.records import (
+    Address,
+    Backend,
+    Endpoint,
+    Index,
+    Port,
+    Prefix,
+    Return,
+    Service,
+)
+
+Ring = tuple[int, ...]  # a backend's id per slot
+
+
+def _empty() -> Any:
+    return field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One mapping per map. ``rings`` stands for ``slots``: a ring by its offset.
+
+    Rings do not overlap, and each one that a service names is there.
+    """
+
+    ports: Mapping[Index, Port] = _empty()
+    transmit_ports: Mapping[Index, Index] = _empty()  # to the interface's index
+    direct: Mapping[Prefix, Index] = _empty()  # to 1: only being there counts
+    backends: Mapping[Index, Backend] = _empty()
+    returns: Mapping[Endpoint, Return] = _empty()
+    rings: Mapping[int, Ring] = _empty()
+    vips: Mapping[Address, Index] = _empty()  # to 1, as in `direct`
+    services: Mapping[Endpoint, Service] = _empty()
+
+
+# A packet reads services, then rings, then backends, then the way out: later in this list
+# first.
+FILL_ORDER: Final = (
+    "ports",
+    "transmit_ports",
+    "direct",
+    "backends",
+    "returns",
+    "rings",
+    "vips",
+    "services",
+)

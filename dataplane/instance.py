@@ -1,0 +1,177 @@
+"""One data plane: what is pinned of it, opened, loaded if need be, taken away.
+
+Below ``<bpffs>/guideway/<instance>`` are ``links`` and one directory for each program,
+named by ABI version and digest; usually there is one. The kernel keeps it all running
+when we are gone; :func:`open_instance` adopts what it finds.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from dataplane import libbpf
+from dataplane.abi import MAPS, PROGRAM, VERSION
+from dataplane.attach import Links, ifindex
+from dataplane.errors import AttachError, KernelError, PinError
+from dataplane.image import Image
+from dataplane.loader import load
+from dataplane.maps import Maps
+from dataplane.records import port_index
+from dataplane.source import Limits, digest, source
+
+_BPFFS_MAGIC: Final = "bpf"
+
+
+class Instance:
+    """An open data plane; close it when done, the kernel keeps it."""
+
+    def __init__(self, root: Path, directory: Path, *, adopted: bool) -> None:
+        """Open what is pinned in ``directory``."""
+        self.digest = directory.name.partition("-")[2]
+        self.adopted = adopted
+        self._root = root
+        self._directory = directory
+        self._links = Links(root / "links")
+        self.maps = Maps(directory)
+        self.program = libbpf.get(directory / PROGRAM)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.maps.close()
+        os.close(self.program)
+
+    def discard(self) -> None:
+        """Take away what opening it made, if it was made and never attached."""
+        self.close()
+        if not self.adopted:
+            _remove(self._directory)
+            _prune(self._root)
+
+    def attach(self, interfaces: Iterable[str], *, native: bool) -> None:
+        """Let packets of these interfaces through the program, then drop older programs.
+
+        Call it when the maps are filled. Raises AttachError, and then changes nothing.
+        """
+        self._links.attach(self.program, interfaces, native=native)
+        for directory in _generations(self._root):
+            if directory != self._directory:
+                _remove(directory)
+
+
+def open_instance(root: Path, limits: Limits) -> Instance:
+    """Open the data plane pinned below ``root``, loading the program if it is not there.
+
+    A directory without a program is what a killed loader left: it is made anew. Raises
+    PinError, LoadError or KernelError; what it made itself is gone then.
+    """
+    check_bpffs(root)
+    directory = root / f"{VERSION}-{digest(source(limits))}"
+    adopted = (directory / PROGRAM).exists()
+    if not adopted:
+        _remove(directory)
+        directory.mkdir(parents=True)
+    try:
+        if not adopted:
+            load(directory, limits)
+        return Instance(root, directory, adopted=adopted)
+    except BaseException:
+        if not adopted:
+            _remove(directory)
+            _prune(root)
+        raise
+
+
+def seed_of(root: Path, instance: Instance) -> Image | None:
+    """Return what the maps hold that ``instance`` is about to replace, if readable."""
+    for directory in _generations(root):
+        same_layout = directory.name.startswith(f"{VERSION}-")
+        if directory.name != f"{VERSION}-{instance.digest}" and same_layout:
+            with closing(Maps(directory)) as maps:
+                return maps.read()
+    return None
+
+
+def remove_instance(root: Path) -> bool:
+    """Detach and unpin everything below ``root``; False if nothing was there."""
+    check_bpffs(root)
+    if not root.exists():
+        return False
+    Links(root / "links").detach()
+    for directory in _generations(root):
+        _remove(directory)
+    _prune(root)
+    return True
+
+
+def check_interfaces(interfaces: Iterable[str]) -> None:
+    """Raise AttachError if an interface is missing, or two share a place in ``ports``."""
+    places: dict[int, str] = {}
+    for name in interfaces:
+        index = ifindex(name)
+        other = places.setdefault(port_index(index).number, name)
+        if other != name:
+            raise AttachError(
+                name,
+                f"its index {index} falls together with that of {other}: delete and add "
+                "one of the two, so that it gets another index",
+            )
+
+
+def check_bpffs(root: Path) -> None:
+    """Raise PinError unless ``root`` is to be found, or made, on a bpffs."""
+    place = next(path for path in (root, *root.parents) if path.exists()).resolve()
+    kinds = _mounted_kinds()
+    while str(place) not in kinds:
+        place = place.parent
+    if kinds[str(place)] != _BPFFS_MAGIC:
+        wanted = root.parent.parent
+        raise PinError(
+            str(wanted),
+            f"no bpffs is mounted there: `mount -t bpf bpf {wanted}` mounts one",
+        )
+
+
+def _mounted_kinds() -> dict[str, str]:
+    """Return the kind of file system by mount point."""
+    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    rows = [line.split() for line in mounts]
+    # The kernel writes a space in a path as \\040.
+    return {row[1].encode().decode("unicode_escape"): row[2] for row in rows}
+
+
+def _generations(root: Path) -> list[Path]:
+    if not root.exists():
+        return []
+    return [path for path in root.iterdir() if path.is_dir() and path.name != "links"]
+
+
+def _remove(directory: Path) -> None:
+    """Unpin a program and its maps; the program first: without it all is incomplete."""
+    if not directory.exists():
+        return
+    for name in (PROGRAM, *MAPS):
+        (directory / name).unlink(missing_ok=True)
+    try:
+        directory.rmdir()
+    except OSError as error:
+        raise PinError(str(directory), "holds pins that are not guideway's") from error
+
+
+def _prune(root: Path) -> None:
+    """Remove the directories that are empty now, ours only."""
+    for directory in (root / "links", root, root.parent):
+        try:
+            directory.rmdir()
+        except OSError:  # missing, or another instance lives there
+            continue
+
+
+__all__ = [
+    "Instance",
+    "KernelError",
+    "check_interfaces",
+    "open_instance",
+    "remove_instance",
+]

@@ -1,0 +1,213 @@
+"""The calls of libbpf that we use, with Python's values and exceptions.
+
+cffi in ABI mode: no compiler is needed where guideway is installed. Every function raises
+:class:`KernelError` where the kernel refuses. File descriptors are plain integers and
+belong to the caller.
+"""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cffi import FFI
+
+from dataplane.errors import KernelError, LoadError
+
+BPF_XDP: Final = 37  # enum bpf_attach_type
+XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
+XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
+
+_ffi: Final = FFI()
+# Option structures may be cut after the last field that we set: libbpf goes by `size`.
+_ffi.cdef("""
+int bpf_obj_pin(int fd, const char *path);
+int bpf_obj_get(const char *path);
+int bpf_obj_get_info_by_fd(int fd, void *info, uint32_t *size);
+int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags);
+int bpf_map_delete_elem(int fd, const void *key);
+int bpf_map_lookup_elem(int fd, const void *key, void *value);
+int bpf_map_get_next_key(int fd, const void *key, void *next_key);
+int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values,
+                         uint32_t *count, const void *opts);
+int libbpf_num_possible_cpus(void);
+
+struct link_create_opts { size_t size; uint32_t flags; };
+int bpf_link_create(int program, int target, int type, const struct link_create_opts *opts);
+int bpf_link_update(int link, int program, const void *opts);
+
+struct test_run_opts {
+    size_t size;
+    const void *data_in;
+    void *data_out;
+    uint32_t data_size_in, data_size_out;
+    const void *ctx_in;
+    void *ctx_out;
+    uint32_t ctx_size_in, ctx_size_out;
+    uint32_t retval;
+    int repeat;
+    uint32_t duration;
+};
+int bpf_prog_test_run_opts(int program, struct test_run_opts *opts);
+
+/* The beginnings of the kernel's info structures; it fills in as much as there is room. */
+struct link_info { uint32_t type, id, program_id, pad, ifindex; };
+struct map_info { uint32_t type, id, key_size, value_size, max_entries, flags; };
+""")
+
+
+def _open_library() -> Any:
+    try:
+        return _ffi.dlopen("libbpf.so.1")
+    except OSError as error:
+        raise LoadError(
+            "libbpf.so.1 is missing: install Debian's package libbpf1"
+        ) from error
+
+
+_lib: Final[Any] = _open_library()
+
+
+@dataclass(frozen=True, slots=True)
+class MapShape:
+    """Sizes of a map as the kernel has it; bytes and entries."""
+
+    key_size: int
+    value_size: int
+    max_entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgRun:
+    """What a program did with one packet."""
+
+    verdict: int  # enum xdp_action
+    packet: bytes
+    duration_ns: int  # per repetition
+
+
+def possible_cpus() -> int:
+    """Return how many values a per-CPU map holds for each key."""
+    return _checked("libbpf_num_possible_cpus", _lib.libbpf_num_possible_cpus())
+
+
+def pin(fd: int, path: Path) -> None:
+    """Pin a program, map or link; the bpffs keeps it alive after we are gone."""
+    _checked(f"pinning {path}", _lib.bpf_obj_pin(fd, bytes(path)))
+
+
+def get(path: Path) -> int:
+    """Open what is pinned at ``path``."""
+    return _checked(f"opening {path}", _lib.bpf_obj_get(bytes(path)))
+
+
+def link_create(program: int, ifindex: int, *, native: bool) -> int:
+    """Attach an XDP program to an interface; the link's end is the attachment's end."""
+    flags = XDP_FLAGS_NATIVE if native else XDP_FLAGS_GENERIC
+    opts = _sized("struct link_create_opts", flags=flags)
+    return _checked(
+        "bpf_link_create", _lib.bpf_link_create(program, ifindex, BPF_XDP, opts)
+    )
+
+
+def link_update(link: int, program: int) -> None:
+    """Swap the program of a link; no packet sees neither."""
+    _checked("bpf_link_update", _lib.bpf_link_update(link, program, _ffi.NULL))
+
+
+def link_ifindex(link: int) -> int:
+    """Return the interface of an XDP link; 0 if the interface is gone."""
+    return int(_info(link, "struct link_info").ifindex)
+
+
+def map_shape(fd: int) -> MapShape:
+    """Return the sizes of a map."""
+    info = _info(fd, "struct map_info")
+    return MapShape(info.key_size, info.value_size, info.max_entries)
+
+
+def map_update(fd: int, key: bytes, value: bytes) -> None:
+    """Set one element."""
+    _checked("bpf_map_update_elem", _lib.bpf_map_update_elem(fd, key, value, 0))
+
+
+def map_delete(fd: int, key: bytes) -> None:
+    """Remove one element; one that is not there is fine."""
+    code = _lib.bpf_map_delete_elem(fd, key)
+    if code != -errno.ENOENT:
+        _checked("bpf_map_delete_elem", code)
+
+
+def map_items(fd: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the elements of a hash or trie, one system call each and one for its key."""
+    shape = map_shape(fd)
+    value = _ffi.new("unsigned char[]", shape.value_size)
+    for key in list(_keys(fd, shape.key_size)):
+        code = _lib.bpf_map_lookup_elem(fd, key, value)
+        if code == -errno.ENOENT:  # removed by somebody meanwhile
+            continue
+        _checked("bpf_map_lookup_elem", code)
+        yield key, bytes(_ffi.buffer(value))
+
+
+def array_read(fd: int, *, per_cpu: bool = False) -> bytes:
+    """Return all values of an array, one after the other, by few system calls.
+
+    A per-CPU array gives each entry's values of all possible CPUs together; the kernel
+    rounds a per-CPU value up to 8 bytes.
+    """
+    shape = map_shape(fd)
+    size = shape.value_size
+    if per_cpu:
+        size = (size + 7) // 8 * 8 * possible_cpus()
+    values = _ffi.new("unsigned char[]", size * shape.max_entries)
+    keys = _ffi.new("uint32_t[]", shape.max_entries)
+    batch = _ffi.new("uint32_t *")
+    count = _ffi.new("uint32_t *", shape.max_entries)
+    code = _lib.bpf_map_lookup_batch(fd, _ffi.NULL, batch, keys, values, count, _ffi.NULL)
+    if code != -errno.ENOENT:  # how the kernel says "that was the last one"
+        _checked("bpf_map_lookup_batch", code)
+    return bytes(_ffi.buffer(values))
+
+
+def prog_run(program: int, packet: bytes, *, repeat: int = 1, room: int = 4096) -> ProgRun:
+    """Run an XDP program on a packet (BPF_PROG_TEST_RUN); the interface is loopback's."""
+    out = _ffi.new("unsigned char[]", len(packet) + room)
+    data = _ffi.from_buffer(packet)
+    opts = _sized(
+        "struct test_run_opts",
+        data_in=data,
+        data_size_in=len(packet),
+        data_out=out,
+        data_size_out=len(packet) + room,
+        repeat=repeat,
+    )
+    _checked("bpf_prog_test_run", _lib.bpf_prog_test_run_opts(program, opts))
+    return ProgRun(opts.retval, bytes(_ffi.buffer(out, opts.data_size_out)), opts.duration)
+
+
+def _keys(fd: int, key_size: int) -> Iterator[bytes]:
+    following = _ffi.new("unsigned char[]", key_size)
+    key: Any = _ffi.NULL
+    while (code := _lib.bpf_map_get_next_key(fd, key, following)) != -errno.ENOENT:
+        _checked("bpf_map_get_next_key", code)
+        key = bytes(_ffi.buffer(following))
+        yield key
+
+
+def _info(fd: int, struct: str) -> Any:
+    info = _ffi.new(f"{struct} *")
+    size = _ffi.new("uint32_t *", _ffi.sizeof(struct))
+    _checked("bpf_obj_get_info_by_fd", _lib.bpf_obj_get_info_by_fd(fd, info, size))
+    return info
+
+
+def _sized(struct: str, **fields: Any) -> Any:
+    return _ffi.new(f"{struct} *", {"size": _ffi.sizeof(struct), **fields})
+
+
+def _checked(call: str, code: int) -> int:
+    if code < 0:
+        raise KernelError(call, -code)
+    return code

@@ -1,0 +1,135 @@
+"""The maps of one data plane in the kernel: read back whole, written by a plan."""
+
+import mmap
+import os
+from array import array
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from dataplane import abi, libbpf
+from dataplane.errors import PinError
+from dataplane.image import Image, Ring
+from dataplane.membarrier import wait_for_packets
+from dataplane.plan import Delete, Put, Reset, Settle, Write
+from dataplane.records import (
+    Address,
+    Backend,
+    Endpoint,
+    Index,
+    Port,
+    Prefix,
+    Return,
+    Service,
+)
+
+_SLOT_BYTES: Final = abi.sizeof("gw_slot")
+_HASHES: Final[dict[str, tuple[Callable[[bytes], Any], Callable[[bytes], Any]]]] = {
+    "services": (Endpoint.unpack, Service.unpack),
+    "vips": (Address.unpack, Index.unpack),
+    "returns": (Endpoint.unpack, Return.unpack),
+    "direct": (Prefix.unpack, Index.unpack),
+    "transmit_ports": (Index.unpack, Index.unpack),
+}
+_ARRAYS: Final[dict[str, tuple[str, Callable[[bytes], Any]]]] = {
+    "backends": ("gw_backend", Backend.unpack),
+    "ports": ("gw_port", Port.unpack),
+}
+
+
+class Maps:
+    """Open maps; close them when done."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open what is pinned in ``directory``; PinError if it is not a data plane."""
+        self._fds: dict[str, int] = {}
+        try:
+            for name in abi.MAPS:
+                self._fds[name] = libbpf.get(directory / name)
+            self._check_shapes(directory)
+            self._slots = self._map_slots()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file descriptors; the kernel keeps the maps."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def shape(self, name: str) -> libbpf.MapShape:
+        """Return the sizes of a map."""
+        return libbpf.map_shape(self._fds[name])
+
+    def values(self, name: str) -> bytes:
+        """Return all values of a per-CPU array; see :func:`libbpf.array_read`."""
+        return libbpf.array_read(self._fds[name], per_cpu=True)
+
+    def read(self) -> Image:
+        """Read everything back from the kernel."""
+        tables: dict[str, Any] = {
+            name: {key(k): value(v) for k, v in libbpf.map_items(self._fds[name])}
+            for name, (key, value) in _HASHES.items()
+        }
+        for name in _ARRAYS:
+            tables[name] = self._read_array(name)
+        services: Iterable[Service] = tables["services"].values()
+        tables["rings"] = {
+            service.ring_offset: self.read_ring(service.ring_offset, service.ring_size)
+            for service in services
+            if service.ring_size
+        }
+        return Image(**tables)
+
+    def read_ring(self, offset: int, size: int) -> Ring:
+        """Return ``size`` slots from ``offset``."""
+        return tuple(self._slots[offset : offset + size])
+
+    def apply(self, writes: Iterable[Write]) -> int:
+        """Carry out the writes in order and return how many there were."""
+        count = 0
+        for write in writes:
+            count += 1
+            match write:
+                case Put("rings", offset, ring):
+                    ids = memoryview(array("I", ring))
+                    self._slots[offset : offset + len(ring)] = ids
+                case Delete("rings", _):
+                    pass  # nobody names these slots any more; they hold no one back
+                case Put(table, key, value):
+                    libbpf.map_update(self._fds[table], key.pack(), value.pack())
+                case Delete(table, key) if table in _ARRAYS:
+                    nobody = bytes(abi.sizeof(_ARRAYS[table][0]))
+                    libbpf.map_update(self._fds[table], key.pack(), nobody)
+                case Delete(table, key):
+                    libbpf.map_delete(self._fds[table], key.pack())
+                case Reset(table, index):
+                    nothing = bytes(abi.sizeof("gw_counter") * libbpf.possible_cpus())
+                    libbpf.map_update(self._fds[table], Index(index).pack(), nothing)
+                case Settle():
+                    wait_for_packets()
+        return count
+
+    def _read_array(self, name: str) -> dict[Index, Any]:
+        struct, unpack = _ARRAYS[name]
+        size = abi.sizeof(struct)
+        data, nobody = libbpf.array_read(self._fds[name]), bytes(size)
+        return {
+            Index(place // size): unpack(value)
+            for place in range(0, len(data), size)
+            if (value := data[place : place + size]) != nobody
+        }
+
+    def _check_shapes(self, directory: Path) -> None:
+        for name, (struct, _) in _ARRAYS.items():
+            if self.shape(name).value_size != abi.sizeof(struct):
+                raise PinError(str(directory / name), "is a map of another layout")
+
+    def _map_slots(self) -> memoryview:
+        """Return the slots of all rings as memory shared with the kernel."""
+        fd = self._fds["slots"]
+        length = self.shape("slots").max_entries * _SLOT_BYTES
+        pages = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
+        words = memoryview(mmap.mmap(fd, pages, mmap.MAP_SHARED))[:length].cast("I")
+        return words[:: _SLOT_BYTES // words.itemsize]  # the id is a slot's first word

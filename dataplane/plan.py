@@ -1,0 +1,69 @@
+"""The writes that turn one image into another."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dataplane.image import FILL_ORDER, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Set one element."""
+
+    table: str
+    key: Any
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove one element."""
+
+    table: str
+    key: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Set a counter to zero: its id gets a new owner."""
+
+    table: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until no packet that was under way before is still under way."""
+
+
+Write = Put | Delete | Reset | Settle
+
+
+def plan(actual: Image, wanted: Image) -> Iterator[Write]:
+    """Yield the writes that turn ``actual`` into ``wanted``, in a safe order.
+
+    Filling in ``FILL_ORDER`` and emptying in the other one means that no packet ever meets
+    a dangling reference, wherever the writing stops. Between the two, packets that still
+    read the old entries come to their end. A ring is never changed in place:
+    the caller gives a new one another offset.
+    """
+    deletes: list[Write] = []
+    for table in FILL_ORDER:
+        have, want = getattr(actual, table), getattr(wanted, table)
+        for key, value in want.items():
+            if key not in have:
+                yield from _resets(table, key, value)
+            if key not in have or have[key] != value:
+                yield Put(table, key, value)
+        deletes[:0] = [Delete(table, key) for key in have.keys() - want.keys()]
+    if deletes:
+        yield Settle()
+        yield from deletes
+
+
+def _resets(table: str, key: Any, value: Any) -> Iterator[Reset]:
+    if table == "backends":
+        yield Reset("backend_counters", key.number)
+    elif table == "services":
+        yield Reset("service_counters", value.id)

@@ -1,0 +1,254 @@
+"""Keys and values of the maps as frozen values, and their bytes.
+
+Each class is one struct of ``abi.h``; ``pack`` gives its bytes, ``unpack`` reads them. cffi
+hands out zeroed memory, so padding is right by itself.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Any, Final, Protocol, Self
+
+from dataplane import abi
+from dataplane.abi import constants, ffi
+
+MODE_DR: Final[int] = constants.GW_MODE_DR
+MODE_NAT: Final[int] = constants.GW_MODE_NAT
+
+_MAPPED_BITS: Final = 96  # of an IPv4-mapped address before the IPv4 one
+
+
+class Record(Protocol):
+    """What all keys and values can do."""
+
+    def pack(self) -> bytes:
+        """Return the bytes as the map holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The key of an array."""
+
+    number: int
+
+    def pack(self) -> bytes:
+        """Return four bytes in the host's order."""
+        return self.number.to_bytes(4, sys.byteorder)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        return cls(int.from_bytes(data, sys.byteorder))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """``struct gw_address``; the key of ``vips``."""
+
+    address: IPv4Address
+
+    def pack(self) -> bytes:
+        """Return the IPv4-mapped address."""
+        return _mapped(self.address)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        return cls(_unmapped(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``struct gw_endpoint``: the key of ``services`` and ``returns``."""
+
+    address: IPv4Address
+    port: int
+    protocol: int
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        key: Any = ffi.new("struct gw_endpoint *", {"protocol": self.protocol})
+        _put(key.address.word, _mapped(self.address))
+        key.port = _wire(self.port)
+        return bytes(ffi.buffer(key))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        key = _cast("gw_endpoint", data)
+        return cls(_address(key.address), _wire(key.port), key.protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """``struct gw_service``: the value of ``services``."""
+
+    id: int
+    ring_offset: int
+    ring_size: int
+    hash_seed: int
+    mode: int
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return bytes(ffi.buffer(ffi.new("struct gw_service *", fields)))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        value = _cast("gw_service", data)
+        return cls(
+            value.id, value.ring_offset, value.ring_size, value.hash_seed, value.mode
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """``struct gw_backend``: the value of ``backends``."""
+
+    service_id: int
+    address: IPv4Address
+    port: int
+    ifindex: int
+    mac: bytes
+    source_mac: bytes
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        value: Any = ffi.new("struct gw_backend *")
+        value.service_id = self.service_id
+        value.ifindex = self.ifindex
+        value.port = _wire(self.port)
+        _put(value.address.word, _mapped(self.address))
+        _put(value.mac, self.mac)
+        _put(value.source_mac, self.source_mac)
+        return bytes(ffi.buffer(value))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self | None:
+        """Read what :meth:`pack` wrote; None if the entry is nobody's."""
+        value = _cast("gw_backend", data)
+        if not value.ifindex:
+            return None
+        return cls(
+            value.service_id,
+            _address(value.address),
+            _wire(value.port),
+            value.ifindex,
+            bytes(ffi.buffer(value.mac)),
+            bytes(ffi.buffer(value.source_mac)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """``struct gw_return``: the value of ``returns``."""
+
+    vip: IPv4Address
+    port: int
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        value: Any = ffi.new("struct gw_return *")
+        _put(value.vip.word, _mapped(self.vip))
+        value.port = _wire(self.port)
+        return bytes(ffi.buffer(value))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        value = _cast("gw_return", data)
+        return cls(_address(value.vip), _wire(value.port))
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """``struct gw_prefix``: the key of ``direct``."""
+
+    network: IPv4Network
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        key: Any = ffi.new(
+            "struct gw_prefix *", {"length": self.network.prefixlen + _MAPPED_BITS}
+        )
+        _put(key.address.word, _mapped(self.network.network_address))
+        return bytes(ffi.buffer(key))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        key = _cast("gw_prefix", data)
+        return cls(IPv4Network((_address(key.address), key.length - _MAPPED_BITS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """``struct gw_port``: the value of ``ports``, an interface we are attached to."""
+
+    ifindex: int
+    mac: bytes
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        value: Any = ffi.new("struct gw_port *", {"ifindex": self.ifindex})
+        _put(value.mac, self.mac)
+        return bytes(ffi.buffer(value))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self | None:
+        """Read what :meth:`pack` wrote; None if the entry is nobody's."""
+        value = _cast("gw_port", data)
+        return cls(value.ifindex, bytes(ffi.buffer(value.mac))) if value.ifindex else None
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """``struct gw_counter``, summed over the CPUs."""
+
+    packets: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def total(cls, values: Iterable[tuple[int, int]]) -> Self:
+        """Return the sum of (packets, bytes) pairs."""
+        packets, size = (sum(column) for column in zip(*values, strict=True))
+        return cls(packets, size)
+
+
+def port_index(ifindex: int) -> Index:
+    """Return where an interface sits in ``ports`` and ``transmit_ports``."""
+    return Index(ifindex % abi.PORTS)
+
+
+def _mapped(address: IPv4Address) -> bytes:
+    return b"\0" * 10 + b"\xff\xff" + address.packed  # RFC 4291, 2.5.5.2
+
+
+def _unmapped(data: bytes) -> IPv4Address:
+    mapped = IPv6Address(data).ipv4_mapped
+    if mapped is None:
+        raise ValueError(f"not an IPv4-mapped address: {data.hex()}")
+    return mapped
+
+
+def _address(field: Any) -> IPv4Address:
+    return _unmapped(bytes(ffi.buffer(field.word)))
+
+
+def _wire(port: int) -> int:
+    """Swap a port between the host's and the wire's byte order."""
+    return int.from_bytes(port.to_bytes(2, "big"), sys.byteorder)
+
+
+def _put(field: Any, data: bytes) -> None:
+    ffi.buffer(field)[:] = data
+
+
+def _cast(struct: str, data: bytes) -> Any:
+    """Return a struct of its own memory with these bytes."""
+    value = ffi.new(f"struct {struct} *")
+    _put(value, data)
+    return value

@@ -1,0 +1,48 @@
+"""The program's text as BCC gets it.
+
+BCC translates ``map.lookup()`` in the main file only, so quoted includes are pasted in
+place, with ``#line`` so that errors still name the header. The text is also what makes two
+programs the same: its digest names the pins.
+"""
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+BPF_DIRECTORY: Final = Path(__file__).parent / "bpf"
+_MAIN: Final = "balancer.c"
+_INCLUDE: Final = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many entries the maps have."""
+
+    services: int = 1024
+    backends: int = 16384
+    slots: int = 8_388_608
+
+
+def source(limits: Limits) -> str:
+    """Return the whole program for maps of these sizes."""
+    defines = "".join(
+        f"#define LIMIT_{name.upper()} {value}\n" for name, value in asdict(limits).items()
+    )
+    return defines + _paste(_MAIN)
+
+
+def digest(text: str) -> str:
+    """Return what names this program among others: 16 hexadecimal digits."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _paste(name: str) -> str:
+    text = (BPF_DIRECTORY / name).read_text(encoding="utf-8")
+
+    def included(match: re.Match[str]) -> str:
+        line = text.count("\n", 0, match.start()) + 2  # the line after the include
+        return f'{_paste(match[1])}#line {line} "{name}"'
+
+    return f'#line 1 "{name}"\n{_INCLUDE.sub(included, text)}'

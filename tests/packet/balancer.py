@@ -1,0 +1,168 @@
+"""The program under test, with a few words to fill its maps and to feed it packets."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv4Network
+
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet
+
+from dataplane import counters, libbpf
+from dataplane.image import Image
+from dataplane.instance import Instance
+from dataplane.plan import plan
+from dataplane.records import (
+    MODE_DR,
+    Address,
+    Backend,
+    Counter,
+    Endpoint,
+    Index,
+    Port,
+    Prefix,
+    Return,
+    Service,
+    port_index,
+)
+
+LO = 1  # ifindex
+OUT = 50
+ELSEWHERE = 77  # no interface that the program is attached to
+
+BALANCER_MAC = "02:00:00:00:00:01"
+ROUTER_MAC = "02:00:00:00:00:02"
+OUT_MAC = "02:00:00:00:00:03"
+BACKEND_MACS = [f"02:00:00:00:01:{number:02x}" for number in range(8)]
+
+CLIENT = "192.0.2.10"
+STRANGER = "192.0.2.77"  # on the client's network; its MAC is not known
+VIP = "198.51.100.1"
+OTHER = "198.51.100.99"  # nobody's VIP
+BACKENDS = [f"10.0.0.{11 + number}" for number in range(8)]
+OWN_ADDRESS = "10.0.0.1"
+
+
+class Verdict(IntEnum):
+    """enum xdp_action."""
+
+    ABORTED = 0
+    DROP = 1
+    PASS = 2
+    TX = 3
+    REDIRECT = 4
+
+
+def mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+@dataclass
+class Balancer:
+    instance: Instance
+    image: Image = field(default_factory=Image)
+
+    def __post_init__(self):
+        self.start()
+
+    def start(self) -> None:
+        """Fill in the interfaces and count from here on."""
+        self.fill(
+            ports={
+                port_index(LO): Port(LO, mac(BALANCER_MAC)),
+                port_index(OUT): Port(OUT, mac(OUT_MAC)),
+            },
+            transmit_ports={port_index(i): Index(i) for i in (LO, OUT)},
+        )
+        self._before = counters.read(self.instance.maps)
+
+    def fill(self, **tables) -> None:
+        """Add to the maps."""
+        wanted = {name: getattr(self.image, name) for name in self.image.__slots__}
+        for name, added in tables.items():
+            wanted[name] = {**wanted[name], **added}
+        self.become(Image(**wanted))
+
+    def clear(self) -> None:
+        self.become(Image())
+
+    def add_service(  # noqa: PLR0913
+        self,
+        *,
+        vip=VIP,
+        port=80,
+        protocol=6,
+        mode=MODE_DR,
+        backends=1,
+        backend_port=None,
+        backend_ifindex=LO,
+        ring_size=None,
+        seed=0,
+    ) -> None:
+        """Add a service with backends BACKENDS[0], [1] … in turn; ids from 1."""
+        number = len(self.image.services)
+        first = 1 + len(self.image.backends)
+        size = ring_size or max(backends, 1)
+        offset = sum(len(ring) for ring in self.image.rings.values())
+        to_port = backend_port or port
+        records = [
+            Backend(
+                number,
+                IPv4Address(BACKENDS[index]),
+                to_port,
+                backend_ifindex,
+                mac(BACKEND_MACS[index]),
+                mac(BALANCER_MAC if backend_ifindex == LO else OUT_MAC),
+            )
+            for index in range(backends)
+        ]
+        ring = tuple(first + slot % backends for slot in range(size)) if backends else ()
+        self.fill(
+            backends={Index(first + i): record for i, record in enumerate(records)},
+            rings={offset: ring} if ring else {},
+            vips={Address(IPv4Address(vip)): Index(1)},
+            services={
+                Endpoint(IPv4Address(vip), port, protocol): Service(
+                    number, offset, len(ring), seed, mode
+                )
+            },
+        )
+        if mode != MODE_DR:
+            back = Return(IPv4Address(vip), port)
+            self.fill(
+                returns={Endpoint(r.address, r.port, protocol): back for r in records}
+            )
+
+    def add_direct(self, network: str) -> None:
+        self.fill(direct={Prefix(IPv4Network(network)): Index(1)})
+
+    def send(self, packet: Packet) -> tuple[Verdict, Packet]:
+        verdict, sent = self.send_bytes(bytes(packet))
+        return verdict, Ether(sent)
+
+    def send_bytes(self, packet: bytes) -> tuple[Verdict, bytes]:
+        run = libbpf.prog_run(self.instance.program, packet)
+        return Verdict(run.verdict), run.packet
+
+    def reasons(self) -> dict[str, Counter]:
+        """Return what was counted by reason since the start, without zeros."""
+        now = counters.read(self.instance.maps)
+        return {
+            reason.name: gained
+            for reason, counter in now.reasons.items()
+            if (gained := _less(counter, self._before.reasons[reason])).packets
+        }
+
+    def of_services(self) -> dict[int, Counter]:
+        return dict(counters.read(self.instance.maps).services)
+
+    def of_backends(self) -> dict[int, Counter]:
+        return dict(counters.read(self.instance.maps).backends)
+
+    def become(self, wanted: Image) -> None:
+        """Make the maps equal to ``wanted``, by the same plan that the controller uses."""
+        self.instance.maps.apply(plan(self.image, wanted))
+        self.image = wanted
+
+
+def _less(now: Counter, before: Counter) -> Counter:
+    return Counter(now.packets - before.packets, now.bytes - before.bytes)
