@@ -1,0 +1,1 @@
+"""The controller: desired state, health, tables, API and command line."""

@@ -1,0 +1,1 @@
+"""The gRPC API: edge of the controller. Protobuf goes no further than this package."""

@@ -1,0 +1,178 @@
+"""Between the API's messages and the desired state.
+
+What a client may leave out gets its value here; what is wrong in itself (an address that is
+none, a number that this release does not know) is refused here. The rest is the model's.
+"""
+
+from dataclasses import replace
+from ipaddress import AddressValueError, IPv4Address
+from typing import Final
+
+from control.api.v1 import guideway_pb2 as pb
+from control.errors import ConfigError
+from control.model import (
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+)
+
+_PROTOCOLS: Final = {
+    pb.PROTOCOL_TCP: Protocol.TCP,
+    pb.PROTOCOL_UDP: Protocol.UDP,
+}
+_MODES: Final = {
+    pb.MODE_DR: Mode.DR,
+    pb.MODE_NAT: Mode.NAT,
+}
+_BACKEND_STATES: Final = {
+    pb.BACKEND_STATE_ACTIVE: BackendState.ACTIVE,
+    pb.BACKEND_STATE_DRAINING: BackendState.DRAINING,
+}
+_PROTOCOLS_TO_PB: Final = {value: number for number, value in _PROTOCOLS.items()}
+_MODES_TO_PB: Final = {value: number for number, value in _MODES.items()}
+_BACKEND_STATES_TO_PB: Final = {value: number for number, value in _BACKEND_STATES.items()}
+
+
+def new_service(request: pb.AddServiceRequest) -> Service:
+    """Return the service that is to be added; raise ConfigError."""
+    wanted = request.service
+    if not wanted.HasField("port"):
+        raise ConfigError("service.port", "is required; 0 is every port")
+    return Service(
+        name=wanted.name,
+        vip=_address("service.vip", wanted.vip),
+        protocol=_protocol(wanted.protocol),
+        port=wanted.port,
+        mode=_mode(wanted.mode),
+        backends=tuple(_backend(backend, wanted.port) for backend in request.backends),
+        check=_check(wanted.check, TcpCheck()) if wanted.HasField("check") else TcpCheck(),
+        ring_size=wanted.ring_size or None,
+    )
+
+
+def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> DesiredState:
+    """Return the state with what is given of a service changed; raise what is wrong."""
+    service = state.service(request.name)
+    mode, check, ring_size = service.mode, service.check, service.ring_size
+    if request.mode != pb.MODE_UNSPECIFIED:
+        mode = _mode(request.mode)
+    if request.HasField("check"):
+        check = _check(request.check, service.check or TcpCheck())
+    if request.HasField("ring_size"):
+        ring_size = request.ring_size or None
+    return state.with_service(
+        replace(service, mode=mode, check=check, ring_size=ring_size),
+    )
+
+
+def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> DesiredState:
+    """Return the state with one more backend; raise what is wrong."""
+    port = state.service(request.service).port
+    return state.with_new_backend(request.service, _backend(request.backend, port))
+
+
+def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> DesiredState:
+    """Return the state with what is given of a backend changed; raise what is wrong."""
+    return state.with_changed_backend(
+        request.service,
+        request.backend,
+        weight=request.weight if request.HasField("weight") else None,
+        state=_backend_state(request.state),
+    )
+
+
+def service_to_pb(service: Service) -> pb.Service:
+    """Return a service's settings, nothing left out."""
+    return pb.Service(
+        name=service.name,
+        vip=str(service.vip),
+        protocol=_PROTOCOLS_TO_PB[service.protocol],
+        port=service.port,
+        mode=_MODES_TO_PB[service.mode],
+        check=_check_to_pb(service.check),
+        ring_size=service.ring_size or 0,
+    )
+
+
+def backend_to_pb(backend: Backend) -> pb.Backend:
+    """Return a backend's settings, nothing left out."""
+    return pb.Backend(
+        name=backend.name,
+        address=str(backend.address),
+        port=backend.port,
+        weight=backend.weight,
+        state=_BACKEND_STATES_TO_PB[backend.state],
+    )
+
+
+def _backend(wanted: pb.Backend, port: int) -> Backend:
+    """Return a backend of a service that has ``port``."""
+    return Backend(
+        name=wanted.name or wanted.address,
+        address=_address("backend.address", wanted.address),
+        port=wanted.port if wanted.HasField("port") else port,
+        weight=wanted.weight if wanted.HasField("weight") else 1,
+        state=_backend_state(wanted.state) or BackendState.ACTIVE,
+    )
+
+
+def _check(wanted: pb.HealthCheck, known: TcpCheck) -> TcpCheck | None:
+    """Return the check; what is not given is as in ``known``."""
+    if wanted.HasField("none"):
+        return None
+    if not wanted.HasField("tcp"):
+        raise ConfigError("check.kind", "is none that this guidewayd knows: none or tcp")
+    tcp = wanted.tcp
+    return TcpCheck(
+        interval=tcp.interval if tcp.HasField("interval") else known.interval,
+        timeout=tcp.timeout if tcp.HasField("timeout") else known.timeout,
+        rise=tcp.rise if tcp.HasField("rise") else known.rise,
+        fall=tcp.fall if tcp.HasField("fall") else known.fall,
+        port=tcp.port or None if tcp.HasField("port") else known.port,
+    )
+
+
+def _check_to_pb(check: TcpCheck | None) -> pb.HealthCheck:
+    if check is None:
+        return pb.HealthCheck(none=pb.NoCheck())
+    return pb.HealthCheck(
+        tcp=pb.TcpCheck(
+            interval=check.interval,
+            timeout=check.timeout,
+            rise=check.rise,
+            fall=check.fall,
+            port=check.port or 0,
+        )
+    )
+
+
+def _address(where: str, text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError as error:
+        raise ConfigError(where, f"{text!r} is not an IPv4 address") from error
+
+
+def _protocol(number: pb.Protocol.ValueType) -> Protocol:
+    if number not in _PROTOCOLS:
+        raise ConfigError("service.protocol", "is required: tcp or udp")
+    return _PROTOCOLS[number]
+
+
+def _mode(number: pb.Mode.ValueType) -> Mode:
+    if number not in _MODES:
+        raise ConfigError("service.mode", "is required: dr or nat")
+    return _MODES[number]
+
+
+def _backend_state(number: pb.BackendState.ValueType) -> BackendState | None:
+    """Return the state, None if it is left out."""
+    if number == pb.BACKEND_STATE_UNSPECIFIED:
+        return None
+    if number not in _BACKEND_STATES:
+        raise ConfigError("backend.state", f"{number} is unknown: active or draining")
+    return _BACKEND_STATES[number]

@@ -1,0 +1,100 @@
+"""From what a node says about itself to the API's messages."""
+
+from typing import Final
+
+from control.api.convert import backend_to_pb, service_to_pb
+from control.api.v1 import guideway_pb2 as pb
+from control.status import (
+    BackendStatus,
+    Health,
+    NodeStatus,
+    ReasonTraffic,
+    ServiceStatus,
+    Statistics,
+    Traffic,
+)
+
+_HEALTH: Final = {
+    Health.UP: pb.HEALTH_UP,
+    Health.DOWN: pb.HEALTH_DOWN,
+    Health.UNKNOWN: pb.HEALTH_UNKNOWN,
+    Health.UNCHECKED: pb.HEALTH_UNCHECKED,
+}
+_VERDICTS: Final = {
+    "forward": pb.VERDICT_FORWARD,
+    "pass": pb.VERDICT_PASS,
+    "drop": pb.VERDICT_DROP,
+}
+_XDP_MODES: Final = {
+    "native": pb.XDP_MODE_NATIVE,
+    "generic": pb.XDP_MODE_GENERIC,
+}
+
+
+def service_status_to_pb(status: ServiceStatus) -> pb.ServiceStatus:
+    """Return a service with its backends, as the node serves it."""
+    return pb.ServiceStatus(
+        service=service_to_pb(status.service),
+        ring_size=status.ring_size,
+        backends=[_backend_status_to_pb(backend) for backend in status.backends],
+    )
+
+
+def node_to_pb(node: NodeStatus) -> pb.NodeStatus:
+    """Return the node's status."""
+    return pb.NodeStatus(
+        release=node.release,
+        instance=node.instance,
+        abi=node.abi,
+        digest=node.digest,
+        interfaces=[
+            pb.InterfaceStatus(name=interface.name, mode=_XDP_MODES[interface.mode])
+            for interface in node.interfaces
+        ],
+        adopted=node.adopted,
+        desired_version=node.desired_version,
+        applied_version=node.applied_version,
+        warnings=node.warnings,
+        started=node.started,
+    )
+
+
+def statistics_to_pb(statistics: Statistics) -> pb.GetStatisticsResponse:
+    """Return all counters."""
+    return pb.GetStatisticsResponse(
+        reasons=[_reason_to_pb(reason) for reason in statistics.reasons],
+        services=[
+            pb.ServiceTraffic(service=service, traffic=_traffic_to_pb(traffic))
+            for service, traffic in statistics.services.items()
+        ],
+        backends=[
+            pb.BackendTraffic(
+                service=service, backend=backend, traffic=_traffic_to_pb(traffic)
+            )
+            for (service, backend), traffic in statistics.backends.items()
+        ],
+    )
+
+
+def _backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
+    return pb.BackendStatus(
+        backend=backend_to_pb(status.backend),
+        health=_HEALTH[status.health],
+        reason=status.reason,
+        since=status.since,
+        share=status.share,
+        mac=status.mac,
+    )
+
+
+def _reason_to_pb(reason: ReasonTraffic) -> pb.ReasonTraffic:
+    return pb.ReasonTraffic(
+        reason=reason.reason,
+        verdict=_VERDICTS[reason.verdict],
+        meaning=reason.meaning,
+        traffic=_traffic_to_pb(reason.traffic),
+    )
+
+
+def _traffic_to_pb(traffic: Traffic) -> pb.Traffic:
+    return pb.Traffic(packets=traffic.packets, bytes=traffic.bytes)

@@ -1,0 +1,1 @@
+"""``guideway``: the command line. It knows the API and nothing else."""

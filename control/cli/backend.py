@@ -1,0 +1,118 @@
+"""``guideway backend``."""
+
+import time
+
+import click
+
+from control.api.v1 import guideway_pb2 as pb
+from control.cli.options import PORT, WEIGHT, output_option
+from control.cli.plain import backend_plain
+from control.cli.session import Session, pass_session
+from control.cli.tables import backends_table
+
+
+@click.group()
+def backend() -> None:
+    """Backends: the real servers of a service."""
+
+
+@backend.command("list", epilog="Example: guideway backend list web")
+@click.argument("service", required=False)
+@output_option
+@pass_session
+def list_backends(session: Session, service: str | None) -> None:
+    """List the backends of SERVICE, or of all services."""
+    call = session.client.call
+    if service is None:
+        services = list(
+            call(lambda stub: stub.ListServices, pb.ListServicesRequest()).services
+        )
+    else:
+        request = pb.GetServiceRequest(name=service)
+        services = [call(lambda stub: stub.GetService, request).service]
+    backends = [
+        backend_plain(status.service.name, backend)
+        for status in services
+        for backend in status.backends
+    ]
+    session.show(
+        backends,
+        lambda: backends_table(backends, time.time(), with_service=service is None),
+    )
+
+
+@backend.command(epilog="Example: guideway backend add web 10.0.0.3 --weight 2")
+@click.argument("service")
+@click.argument("address")
+@click.option("--port", type=PORT, help="Defaults to the service's, as it must be in DR.")
+@click.option("--name", help="Defaults to ADDRESS.")
+@click.option("--weight", type=WEIGHT, default=1, show_default=True)
+@output_option
+@pass_session
+def add(
+    session: Session,
+    service: str,
+    address: str,
+    port: int | None,
+    name: str | None,
+    weight: int,
+) -> None:
+    """Let the server at ADDRESS serve SERVICE."""
+    new = pb.Backend(name=name or address, address=address, port=port, weight=weight)
+    request = pb.AddBackendRequest(service=service, backend=new)
+    answer = session.client.call(lambda stub: stub.AddBackend, request)
+    session.done(f"{new.name} serves {service} now", answer.version)
+
+
+@backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")
+@click.argument("service")
+@click.argument("name", metavar="BACKEND")
+@click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
+@click.option("--state", type=click.Choice(["active", "draining"]))
+@output_option
+@pass_session
+def set_backend(
+    session: Session, service: str, name: str, weight: int | None, state: str | None
+) -> None:
+    """Change what is given of the backend BACKEND of SERVICE."""
+    facts = []
+    request = pb.SetBackendRequest(service=service, backend=name)
+    if weight is not None:
+        request.weight = weight
+        facts.append(f"weight {weight}")
+    if state is not None:
+        request.state = pb.BackendState.Value(f"BACKEND_STATE_{state.upper()}")
+        facts.append(f"state {state}")
+    if not facts:
+        raise click.UsageError("say what to change: --weight or --state")
+    answer = session.client.call(lambda stub: stub.SetBackend, request)
+    session.done(f"{name} has {' and '.join(facts)} in {service} now", answer.version)
+
+
+@backend.command(
+    epilog="Example: guideway backend drain web 10.0.0.3; "
+    "to undo it: guideway backend set web 10.0.0.3 --state active"
+)
+@click.argument("service")
+@click.argument("name", metavar="BACKEND")
+@output_option
+@pass_session
+def drain(session: Session, service: str, name: str) -> None:
+    """Send no new flows of SERVICE to BACKEND; those it has may end there."""
+    request = pb.SetBackendRequest(
+        service=service, backend=name, state=pb.BACKEND_STATE_DRAINING
+    )
+    answer = session.client.call(lambda stub: stub.SetBackend, request)
+    session.done(f"{name} gets no new flows of {service} any more", answer.version)
+
+
+@backend.command(epilog="Example: guideway backend remove web 10.0.0.3")
+@click.argument("service")
+@click.argument("name", metavar="BACKEND")
+@output_option
+@pass_session
+def remove(session: Session, service: str, name: str) -> None:
+    """Remove BACKEND from SERVICE; drain it first to spare its flows."""
+    request = pb.RemoveBackendRequest(service=service, backend=name)
+    answer = session.client.call(lambda stub: stub.RemoveBackend, request)
+    session.done(f"{name} serves {service} no more", answer.version)

@@ -1,0 +1,67 @@
+"""``guideway``: the root command."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from control.api.address import DEFAULT_SOCKET
+from control.cli.backend import backend
+from control.cli.client import Client
+from control.cli.options import OUTPUT
+from control.cli.service import service
+from control.cli.session import Session
+from control.cli.stats import stats
+from control.cli.status import status
+
+_EXAMPLES: Final = """\b
+Examples:
+  guideway status
+  guideway service list
+  guideway backend drain web 10.0.0.3
+  guideway -o json stats
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
+@click.option(
+    "--socket",
+    type=click.Path(readable=False, path_type=Path),  # who may not open it is told so
+    envvar="GUIDEWAY_SOCKET",
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    show_envvar=True,
+    help="Where guidewayd listens.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1, max=3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for an answer.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    default="table",
+    show_default=True,
+    help="A table for people or JSON for programs; commands take it too.",
+)
+@click.pass_context
+def guideway(context: click.Context, socket: Path, timeout: float, output: str) -> None:
+    """Look at and change what this node balances."""
+    context.obj = Session(Client(socket, timeout), output)
+
+
+for _command in (service, backend, stats, status):
+    guideway.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; the entry point."""
+    guideway(prog_name="guideway")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Options and arguments that several commands share."""
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Final, TypedDict, TypeVar
+
+import click
+
+from control.api.v1 import guideway_pb2 as pb
+from control.cli.session import Session
+from control.model import MAX_RING_SIZE, MAX_WEIGHT
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+OUTPUT: Final = click.Choice(["table", "json"])
+PORT: Final = click.IntRange(0, 65535)
+WEIGHT: Final = click.IntRange(0, MAX_WEIGHT)
+RING_SIZE: Final = click.IntRange(0, MAX_RING_SIZE)
+MODE: Final = click.Choice(["dr", "nat"])
+PROTOCOL: Final = click.Choice(["tcp", "udp"])
+
+
+def _set_output(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    session = context.find_object(Session)
+    if session is not None and value is not None:
+        session.output = value
+
+
+output_option: Final = click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    callback=_set_output,
+    expose_value=False,
+    help="A table for people or JSON for programs.",
+)
+
+
+class CheckOptions(TypedDict):
+    """What :func:`check_options` passes to a command."""
+
+    check_interval: float | None
+    check_timeout: float | None
+    check_port: int | None
+    rise: int | None
+    fall: int | None
+    no_check: bool
+
+
+def check_options(command: Command) -> Command:
+    """Give a command the options of a health check."""
+    options = (
+        click.option("--check-interval", type=float, help="Seconds from probe to probe."),
+        click.option("--check-timeout", type=float, help="Seconds to wait for an answer."),
+        click.option("--check-port", type=PORT, help="0: the backend's own."),
+        click.option("--rise", type=click.IntRange(1, 1000), help="Successes to come up."),
+        click.option("--fall", type=click.IntRange(1, 1000), help="Failures to go down."),
+        click.option("--no-check", is_flag=True, help="Take all backends as up."),
+    )
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def health_check(options: CheckOptions) -> pb.HealthCheck | None:
+    """Return the check that is asked for, None if none of its options is there."""
+    tcp = pb.TcpCheck(
+        interval=options["check_interval"],
+        timeout=options["check_timeout"],
+        rise=options["rise"],
+        fall=options["fall"],
+        port=options["check_port"],
+    )
+    some = bool(tcp.ListFields())
+    if options["no_check"] and some:
+        raise click.UsageError("--no-check contradicts the other options of the check")
+    if options["no_check"]:
+        return pb.HealthCheck(none=pb.NoCheck())
+    return pb.HealthCheck(tcp=tcp) if some else None
+
+
+class BackendParameter(click.ParamType[pb.Backend]):
+    """``ADDRESS[:PORT][,weight=N][,name=X]``."""
+
+    name = "ADDRESS[:PORT][,weight=N][,name=X]"
+
+    def convert(
+        self,
+        value: str | pb.Backend,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> pb.Backend:
+        """Return the backend, or say what is wrong with ``value``."""
+        if isinstance(value, pb.Backend):
+            return value
+        place, *settings = value.split(",")
+        address, colon, port = place.partition(":")
+        backend = pb.Backend(address=address)
+        if colon:
+            backend.port = PORT(port, param, ctx)
+        for setting in settings:
+            match setting.partition("="):
+                case ("weight", "=", weight):
+                    backend.weight = WEIGHT(weight, param, ctx)
+                case ("name", "=", name):
+                    backend.name = name
+                case _:
+                    self.fail(f"{setting!r} is neither weight=N nor name=X", param, ctx)
+        return backend

@@ -1,0 +1,219 @@
+"""Answers as plain values: the JSON that ``-o json`` prints.
+
+Programs rely on it: keys are added, and neither renamed nor removed. Times are seconds.
+"""
+
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+from control.api.v1 import guideway_pb2 as pb
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+
+Number = TypeVar("Number", bound=int)
+
+
+class CheckPlain(TypedDict):
+    """A health check."""
+
+    type: str  # "tcp"
+    interval: float
+    timeout: float
+    rise: int
+    fall: int
+    port: int | None  # null: the backend's own
+
+
+class BackendPlain(TypedDict):
+    """An element of ``backend list``, and of a service's ``backends``."""
+
+    service: str
+    name: str
+    address: str
+    port: int
+    weight: int
+    state: str  # "active" or "draining"
+    health: str  # "up", "down", "unknown" or "unchecked"
+    reason: str  # why it gets no new flows; "": it gets some
+    since: float | None  # Unix time of the last change of health; null: never
+    share: float  # of the service's slots, 0…1
+    mac: str | None  # of the next hop; null: not resolved
+
+
+class ServicePlain(TypedDict):
+    """The answer of ``service show``, an element of ``service list``."""
+
+    name: str
+    vip: str
+    protocol: str  # "tcp" or "udp"
+    port: int  # 0: every port
+    mode: str  # "dr" or "nat"
+    check: CheckPlain | None  # null: none
+    ring_size: int  # slots now; 0: nobody can serve
+    ring_size_wanted: int | None  # null: chosen from the number of backends
+    backends: list[BackendPlain]
+
+
+class ReasonPlain(TypedDict):
+    """An element of ``stats``' ``reasons``, those that never happened included."""
+
+    reason: str
+    verdict: str  # "forward", "pass" or "drop"
+    meaning: str
+    packets: int
+    bytes: int
+
+
+class ServiceTrafficPlain(TypedDict):
+    """An element of ``stats``' ``services``."""
+
+    service: str
+    packets: int
+    bytes: int
+
+
+class BackendTrafficPlain(TypedDict):
+    """An element of ``stats``' ``backends``."""
+
+    service: str
+    backend: str
+    packets: int
+    bytes: int
+
+
+class StatisticsPlain(TypedDict, total=False):
+    """The answer of ``stats``; with --reasons and the like, only what is asked for."""
+
+    reasons: list[ReasonPlain]
+    services: list[ServiceTrafficPlain]
+    backends: list[BackendTrafficPlain]
+
+
+class InterfacePlain(TypedDict):
+    """An interface that the program is attached to."""
+
+    name: str
+    mode: str  # "native" or "generic"
+
+
+class NodePlain(TypedDict):
+    """The answer of ``status``."""
+
+    release: str
+    instance: str
+    abi: int
+    digest: str
+    interfaces: list[InterfacePlain]
+    adopted: bool
+    desired_version: int
+    applied_version: int
+    warnings: list[str]
+    started: float  # Unix time
+
+
+def spelled(enum: "_EnumTypeWrapper[Number]", number: Number) -> str:
+    """Return the value of an enum as commands and files spell it: MODE_DR is ``dr``."""
+    if number not in enum.values():
+        return str(number)  # of a later release
+    prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
+    return enum.Name(number).removeprefix(prefix).lower()
+
+
+def service_plain(status: pb.ServiceStatus) -> ServicePlain:
+    """Return a service with its backends."""
+    service = status.service
+    return {
+        "name": service.name,
+        "vip": service.vip,
+        "protocol": spelled(pb.Protocol, service.protocol),
+        "port": service.port,
+        "mode": spelled(pb.Mode, service.mode),
+        "check": _check_plain(service.check),
+        "ring_size": status.ring_size,
+        "ring_size_wanted": service.ring_size or None,
+        "backends": [backend_plain(service.name, backend) for backend in status.backends],
+    }
+
+
+def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
+    """Return a backend of ``service``."""
+    backend = status.backend
+    return {
+        "service": service,
+        "name": backend.name,
+        "address": backend.address,
+        "port": backend.port,
+        "weight": backend.weight,
+        "state": spelled(pb.BackendState, backend.state),
+        "health": spelled(pb.Health, status.health),
+        "reason": status.reason,
+        "since": status.since if status.HasField("since") else None,
+        "share": status.share,
+        "mac": status.mac if status.HasField("mac") else None,
+    }
+
+
+def statistics_plain(answer: pb.GetStatisticsResponse) -> StatisticsPlain:
+    """Return all counters."""
+    return {
+        "reasons": [
+            {
+                "reason": reason.reason,
+                "verdict": spelled(pb.Verdict, reason.verdict),
+                "meaning": reason.meaning,
+                "packets": reason.traffic.packets,
+                "bytes": reason.traffic.bytes,
+            }
+            for reason in answer.reasons
+        ],
+        "services": [
+            {
+                "service": service.service,
+                "packets": service.traffic.packets,
+                "bytes": service.traffic.bytes,
+            }
+            for service in answer.services
+        ],
+        "backends": [
+            {
+                "service": backend.service,
+                "backend": backend.backend,
+                "packets": backend.traffic.packets,
+                "bytes": backend.traffic.bytes,
+            }
+            for backend in answer.backends
+        ],
+    }
+
+
+def node_plain(node: pb.NodeStatus) -> NodePlain:
+    """Return the node's status."""
+    return {
+        "release": node.release,
+        "instance": node.instance,
+        "abi": node.abi,
+        "digest": node.digest,
+        "interfaces": [
+            {"name": interface.name, "mode": spelled(pb.XdpMode, interface.mode)}
+            for interface in node.interfaces
+        ],
+        "adopted": node.adopted,
+        "desired_version": node.desired_version,
+        "applied_version": node.applied_version,
+        "warnings": list(node.warnings),
+        "started": node.started,
+    }
+
+
+def _check_plain(check: pb.HealthCheck) -> CheckPlain | None:
+    if not check.HasField("tcp"):
+        return None
+    tcp = check.tcp
+    return {
+        "type": "tcp",
+        "interval": tcp.interval,
+        "timeout": tcp.timeout,
+        "rise": tcp.rise,
+        "fall": tcp.fall,
+        "port": tcp.port or None,
+    }

@@ -1,0 +1,143 @@
+"""``guideway service``."""
+
+import time
+from typing import Unpack
+
+import click
+
+from control.api.v1 import guideway_pb2 as pb
+from control.cli.options import (
+    MODE,
+    PORT,
+    PROTOCOL,
+    RING_SIZE,
+    BackendParameter,
+    CheckOptions,
+    check_options,
+    health_check,
+    output_option,
+)
+from control.cli.plain import service_plain
+from control.cli.session import Session, pass_session
+from control.cli.tables import service_view, services_table
+
+ring_size_option = click.option(
+    "--ring-size", type=RING_SIZE, help="Slots, a prime; 0: chosen from the backends."
+)
+
+
+@click.group()
+def service() -> None:
+    """Virtual services: a VIP, a protocol, a port and who serves them."""
+
+
+@service.command("list", epilog="Example: guideway service list")
+@output_option
+@pass_session
+def list_services(session: Session) -> None:
+    """List all services."""
+    answer = session.client.call(lambda stub: stub.ListServices, pb.ListServicesRequest())
+    services = [service_plain(status) for status in answer.services]
+    session.show(services, lambda: services_table(services))
+
+
+@service.command(epilog="Example: guideway service show web")
+@click.argument("name")
+@output_option
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show all about the service NAME."""
+    request = pb.GetServiceRequest(name=name)
+    answer = session.client.call(lambda stub: stub.GetService, request)
+    service = service_plain(answer.service)
+    session.show(service, lambda: service_view(service, time.time()))
+
+
+@service.command(
+    epilog="Example: guideway service add web --vip 192.0.2.10 --port 80 --mode dr "
+    "--backend 10.0.0.1 --backend 10.0.0.2,weight=2"
+)
+@click.argument("name")
+@click.option("--vip", required=True, metavar="ADDRESS", help="What clients reach.")
+@click.option("--port", required=True, type=PORT, help="0: every port.")
+@click.option("--protocol", type=PROTOCOL, default="tcp", show_default=True)
+@click.option(
+    "--mode", type=MODE, required=True, help="dr: rewrite the MAC; nat: address and port."
+)
+@click.option(
+    "--backend",
+    "backends",
+    type=BackendParameter(),
+    metavar=BackendParameter.name,
+    multiple=True,
+    help="A server; may be repeated. Its port defaults to the service's.",
+)
+@ring_size_option
+@check_options
+@output_option
+@pass_session
+def add(  # noqa: PLR0913 (one parameter per option)
+    session: Session,
+    name: str,
+    *,
+    vip: str,
+    port: int,
+    protocol: str,
+    mode: str,
+    backends: tuple[pb.Backend, ...],
+    ring_size: int | None,
+    **check: Unpack[CheckOptions],
+) -> None:
+    """Add the service NAME."""
+    wanted = pb.Service(
+        name=name,
+        vip=vip,
+        port=port,
+        protocol=pb.Protocol.Value(f"PROTOCOL_{protocol.upper()}"),
+        mode=pb.Mode.Value(f"MODE_{mode.upper()}"),
+        check=health_check(check),
+        ring_size=ring_size or 0,
+    )
+    request = pb.AddServiceRequest(service=wanted, backends=backends)
+    answer = session.client.call(lambda stub: stub.AddService, request)
+    session.done(f"service {name} answers at {vip}:{port}/{protocol} now", answer.version)
+
+
+@service.command(
+    epilog="Example: guideway service change web --check-interval 0.5 --fall 2"
+)
+@click.argument("name")
+@click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
+@ring_size_option
+@check_options
+@output_option
+@pass_session
+def change(
+    session: Session,
+    name: str,
+    mode: str | None,
+    ring_size: int | None,
+    **check: Unpack[CheckOptions],
+) -> None:
+    """Change what is given of the service NAME."""
+    request = pb.ChangeServiceRequest(
+        name=name,
+        mode=None if mode is None else pb.Mode.Value(f"MODE_{mode.upper()}"),
+        check=health_check(check),
+        ring_size=ring_size,
+    )
+    if request == pb.ChangeServiceRequest(name=name):
+        raise click.UsageError("say what to change: --mode, --ring-size or the check")
+    answer = session.client.call(lambda stub: stub.ChangeService, request)
+    session.done(f"service {name} is changed", answer.version)
+
+
+@service.command(epilog="Example: guideway service remove web")
+@click.argument("name")
+@output_option
+@pass_session
+def remove(session: Session, name: str) -> None:
+    """Remove the service NAME and its backends."""
+    request = pb.RemoveServiceRequest(name=name)
+    answer = session.client.call(lambda stub: stub.RemoveService, request)
+    session.done(f"service {name} is gone", answer.version)

@@ -1,0 +1,45 @@
+"""What one run of ``guideway`` has: a daemon to talk to and a way to answer."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import click
+from rich.console import Console, RenderableType
+
+from control.cli.client import Client
+
+_PIPE_WIDTH: Final = 1000  # columns: whole lines for grep
+
+
+@dataclass(slots=True)
+class Session:
+    """Made by the root command, passed to every other."""
+
+    client: Client
+    output: str  # "table" or "json"; a command's own -o comes after the root's
+
+    def show(self, plain: object, table: Callable[[], RenderableType]) -> None:
+        """Print ``plain`` as JSON, or ``table()`` for people."""
+        if self.output == "json":
+            click.echo(json.dumps(plain, indent=2))
+            return
+        console = Console(
+            markup=False,  # a backend may be called ":cat:"
+            emoji=False,
+            highlight=False,
+            width=None if sys.stdout.isatty() else _PIPE_WIDTH,
+        )
+        console.print(table())
+
+    def done(self, sentence: str, version: int) -> None:
+        """Say what a change did; ``version`` of the desired state holds it."""
+        if self.output == "json":
+            click.echo(json.dumps({"message": sentence, "version": version}, indent=2))
+        else:
+            click.echo(sentence)
+
+
+pass_session = click.make_pass_decorator(Session)

@@ -1,0 +1,209 @@
+"""Answers as tables, for people.
+
+What comes from the daemon goes into :class:`Text`, which rich does not look for markup in.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from control.cli.plain import (
+    BackendPlain,
+    BackendTrafficPlain,
+    CheckPlain,
+    NodePlain,
+    ReasonPlain,
+    ServicePlain,
+    ServiceTrafficPlain,
+    StatisticsPlain,
+)
+
+_STYLES: Final = {
+    "up": "green",
+    "down": "red",
+    "unknown": "yellow",
+    "draining": "yellow",
+    "drop": "red",
+}
+_DAY: Final = 86400
+_HOUR: Final = 3600
+_MINUTE: Final = 60
+
+
+def services_table(services: Iterable[ServicePlain]) -> RenderableType:
+    """Return a line per service."""
+    table = _table("SERVICE", "ADDRESS", "MODE", "BACKENDS", "CHECK", right=("SLOTS",))
+    for service in services:
+        backends = service["backends"]
+        serving = sum(backend["share"] > 0 for backend in backends)
+        style = "" if serving == len(backends) else "yellow" if serving else "red"
+        table.add_row(
+            Text(service["name"]),
+            Text(_place(service)),
+            Text(service["mode"]),
+            Text(f"{serving} of {len(backends)} serve", style),
+            Text(_check(service["check"])),
+            Text(str(service["ring_size"])),
+        )
+    return table
+
+
+def service_view(service: ServicePlain, now: float) -> RenderableType:
+    """Return all about one service; ``now`` is the Unix time."""
+    wanted = service["ring_size_wanted"]
+    facts = _facts(
+        ("service", service["name"]),
+        ("address", _place(service)),
+        ("mode", service["mode"]),
+        ("check", _check(service["check"])),
+        ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
+    )
+    backends = backends_table(service["backends"], now, with_service=False)
+    return _paragraphs(facts, backends)
+
+
+def backends_table(
+    backends: Iterable[BackendPlain], now: float, *, with_service: bool = True
+) -> RenderableType:
+    """Return a line per backend, then why some get no traffic; ``now`` is the Unix time."""
+    first = ("SERVICE",) if with_service else ()
+    table = _table(
+        *(*first, "BACKEND", "ADDRESS"),
+        right=("WEIGHT", "SHARE"),
+        then=("HEALTH", "STATE", "MAC"),
+    )
+    reasons = []
+    for backend in backends:
+        name = (backend["service"], backend["name"])[0 if with_service else 1 :]
+        since = backend["since"]
+        table.add_row(
+            *(Text(part) for part in name),
+            Text(f"{backend['address']}:{backend['port']}"),
+            Text(str(backend["weight"])),
+            Text(f"{backend['share']:.1%}"),
+            _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
+            _colored(backend["state"]),
+            Text(backend["mac"] or "?"),
+        )
+        if backend["reason"]:
+            why = f"{'/'.join(name)} gets no traffic: {backend['reason']}"
+            reasons.append(Text(why, "yellow"))
+    return _paragraphs(table, Group(*reasons)) if reasons else table
+
+
+def statistics_view(statistics: StatisticsPlain, *, everything: bool) -> RenderableType:
+    """Return what was counted; reasons that never happened only with ``everything``."""
+    tables = []
+    if "reasons" in statistics:
+        reasons = (one for one in statistics["reasons"] if one["packets"] or everything)
+        tables.append(_reasons_table(reasons))
+    if "services" in statistics:
+        tables.append(_table("SERVICE", right=("PACKETS", "BYTES")))
+        for service in statistics["services"]:
+            tables[-1].add_row(Text(service["service"]), *_counts(service))
+    if "backends" in statistics:
+        tables.append(_table("SERVICE", "BACKEND", right=("PACKETS", "BYTES")))
+        for backend in statistics["backends"]:
+            names = Text(backend["service"]), Text(backend["backend"])
+            tables[-1].add_row(*names, *_counts(backend))
+    return _paragraphs(*tables)
+
+
+def _reasons_table(reasons: Iterable[ReasonPlain]) -> Table:
+    table = _table("REASON", "VERDICT", right=("PACKETS", "BYTES"), then=("MEANING",))
+    for reason in reasons:
+        name, verdict = Text(reason["reason"]), _colored(reason["verdict"])
+        table.add_row(name, verdict, *_counts(reason), Text(reason["meaning"]))
+    return table
+
+
+def node_view(node: NodePlain, now: float) -> RenderableType:
+    """Return how the node is; ``now`` is the Unix time."""
+    desired, applied = node["desired_version"], node["applied_version"]
+    kernel = "has it" if applied == desired else f"has version {applied}"
+    loaded = (
+        "adopted from the daemon before" if node["adopted"] else "loaded by this daemon"
+    )
+    interfaces = (
+        f"{interface['name']} ({interface['mode']})" for interface in node["interfaces"]
+    )
+    facts = _facts(
+        ("guideway", f"{node['release']}, instance {node['instance']}"),
+        ("running for", age(now - node["started"])),
+        ("interfaces", ", ".join(interfaces) or "none"),
+        ("data plane", f"{loaded}, ABI {node['abi']}, program {node['digest'][:12]}"),
+        ("desired state", f"version {desired}; the kernel {kernel}"),
+    )
+    warnings = (Text(f"warning: {text}", "yellow") for text in node["warnings"])
+    return Group(facts, *warnings)
+
+
+def age(seconds: float) -> str:
+    """Return a duration of ``seconds`` in its two largest units: ``3m07s``, ``2d04h``."""
+    whole = max(0, int(seconds))  # clocks differ, and may step
+    if whole >= _DAY:
+        return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
+    if whole >= _HOUR:
+        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
+    if whole >= _MINUTE:
+        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
+    return f"{whole}s"
+
+
+def size(count: int) -> str:
+    """Return ``count`` bytes in a unit that leaves three digits: ``1.23 GB``."""
+    amount, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if amount < 999.5:  # noqa: PLR2004 (rounds to 1000)
+            break
+        amount, unit = amount / 1000, larger
+    return f"{count} B" if unit == "B" else f"{amount:.3g} {unit}"
+
+
+def _table(*left: str, right: Iterable[str] = (), then: Iterable[str] = ()) -> Table:
+    """Return a table whose columns are aligned left, then right, then left again."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for header in left:
+        table.add_column(header, overflow="fold")
+    for header in right:
+        table.add_column(header, no_wrap=True, justify="right")
+    for header in then:
+        table.add_column(header, overflow="fold")
+    return table
+
+
+def _facts(*facts: tuple[str, str]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts:
+        grid.add_row(Text(f"{name}:"), Text(value))
+    return grid
+
+
+def _colored(word: str, rest: str = "") -> Text:
+    return Text(word + rest, _STYLES.get(word, ""))
+
+
+def _counts(
+    counted: ReasonPlain | ServiceTrafficPlain | BackendTrafficPlain,
+) -> tuple[Text, Text]:
+    return Text(f"{counted['packets']:,}"), Text(size(counted["bytes"]))
+
+
+def _paragraphs(*parts: RenderableType) -> Group:
+    spaced = (line for part in parts for line in (Text(), part))
+    return Group(*list(spaced)[1:])
+
+
+def _place(service: ServicePlain) -> str:
+    port = service["port"] or "*"
+    return f"{service['vip']}:{port}/{service['protocol']}"
+
+
+def _check(check: CheckPlain | None) -> str:
+    if check is None:
+        return "none"
+    port = f" port {check['port']}" if check["port"] else ""
+    return f"{check['type']}{port} every {check['interval']:g} s"

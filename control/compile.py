@@ -1,0 +1,289 @@
+"""From what is wanted and what is known to what the maps should hold. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from control.errors import HostError
+from control.facts import Facts, Network, NextHop
+from control.ids import BackendPlace, Ids, assign, place_ring
+from control.model import Backend, BackendState, DesiredState, Mode, Service
+from control.status import Health
+from dataplane import records
+from dataplane.abi import NO_BACKEND_ID
+from dataplane.image import Image, Ring
+from dataplane.records import Address, Endpoint, Index, Port, Prefix, Return, port_index
+from dataplane.source import Limits
+from maglev import build, default_size, overlay
+
+_PRESENT: Final = Index(1)
+_MODES: Final = {Mode.DR: records.MODE_DR, Mode.NAT: records.MODE_NAT}
+_TABLES_KEPT: Final = 256  # of the last services computed; a round computes what changed
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration fixes for all services."""
+
+    limits: Limits
+    hash_seed: int
+    direct: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """How one service came out."""
+
+    service: Service
+    id: int
+    ring_size: int  # slots; 0: nobody can serve
+    slots: Mapping[str, int]  # by backend name
+    backend_ids: Mapping[str, int]  # by backend name; only who is in the maps
+    problems: Mapping[str, str]  # by backend name: why it gets no traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the maps should hold, and what there is to say of it."""
+
+    image: Image
+    services: tuple[Served, ...]
+
+
+def check_capacity(desired: DesiredState, limits: Limits) -> None:
+    """Raise HostError if the maps are too small for ``desired``."""
+    backends = sum(len(service.backends) for service in desired)
+    sizes = [_ring_size(service) for service in desired]
+    # A changed ring is written beside the old one; a number is not reused in its round.
+    for name, need, have in (
+        ("services", len(sizes) + 1, limits.services),
+        ("backends", backends + 2, limits.backends),
+        ("slots", sum(sizes) + 2 * max(sizes, default=0), limits.slots),
+    ):
+        if need > have:
+            raise HostError(
+                f"this needs {need} {name} in the maps, and `limits.{name}` is {have}: "
+                "raise it in the configuration and restart guidewayd"
+            )
+
+
+def compile_image(
+    desired: DesiredState, facts: Facts, settings: Settings, known: Image
+) -> Compiled:
+    """Return the maps' contents for ``desired`` under ``facts``.
+
+    ``known`` is what the maps hold: numbers and rings that still fit are kept. Raises
+    HostError if the maps are too small.
+    """
+    ids = Ids.of(known)
+    service_ids = assign(
+        (_endpoint(service) for service in desired),
+        ids.services,
+        first=0,
+        limit=settings.limits.services,
+        what="services",
+    )
+    backends = _backends(desired, facts.network, service_ids, known, ids, settings.limits)
+    numbers = {
+        BackendPlace(record.service_id, record.address, record.port): index.number
+        for index, record in backends.items()
+    }
+    served = tuple(
+        _serve(service, service_ids[_endpoint(service)], numbers, facts)
+        for service in desired
+    )
+    rings = [_ring(one) for one in served]
+    offsets = _place(rings, known, settings.limits.slots)
+    interfaces = facts.network.interfaces
+    image = Image(
+        ports={port_index(i.ifindex): Port(i.ifindex, i.mac) for i in interfaces},
+        transmit_ports={port_index(i.ifindex): Index(i.ifindex) for i in interfaces},
+        direct=_direct(desired, facts.network, settings.direct),
+        backends=backends,
+        returns=_returns(desired),
+        rings={offset: ring for offset, ring in zip(offsets, rings, strict=True) if ring},
+        vips={Address(service.vip): _PRESENT for service in desired},
+        services={
+            _endpoint(one.service): records.Service(
+                one.id,
+                offset,
+                len(ring),
+                settings.hash_seed,
+                _MODES[one.service.mode],
+            )
+            for one, offset, ring in zip(served, offsets, rings, strict=True)
+        },
+    )
+    return Compiled(image, served)
+
+
+def _endpoint(service: Service) -> Endpoint:
+    return Endpoint(service.vip, service.port, service.protocol.number)
+
+
+def _backends(
+    desired: DesiredState,
+    network: Network,
+    service_ids: Mapping[Endpoint, int],
+    known: Image,
+    ids: Ids,
+    limits: Limits,
+) -> dict[Index, records.Backend]:
+    """Return the entries of all backends whose next hop is, or once was, known."""
+    hops: dict[BackendPlace, NextHop | None] = {
+        BackendPlace(service_ids[_endpoint(service)], backend.address, backend.port): (
+            network.next_hops.get(backend.address)
+        )
+        for service in desired
+        for backend in service.backends
+    }
+    reachable = [
+        place for place, hop in hops.items() if place in ids.backends or (hop and hop.mac)
+    ]
+    numbers = assign(
+        reachable,
+        ids.backends,
+        first=NO_BACKEND_ID + 1,
+        limit=limits.backends,
+        what="backends",
+    )
+    return {
+        Index(number): _record(place, hops[place], known.backends.get(Index(number)))
+        for place, number in numbers.items()
+    }
+
+
+def _record(
+    place: BackendPlace, hop: NextHop | None, old: records.Backend | None
+) -> records.Backend:
+    """Return a backend's entry; the last known way to it where there is none now."""
+    if hop is None or hop.mac is None:
+        assert old is not None  # noqa: S101 - else it would not have got a number
+        return old
+    return records.Backend(
+        place.service_id, place.address, place.port, hop.ifindex, hop.mac, hop.source_mac
+    )
+
+
+def _serve(
+    service: Service, service_id: int, numbers: Mapping[BackendPlace, int], facts: Facts
+) -> Served:
+    problems = {
+        backend.name: problem
+        for backend in service.backends
+        if (problem := _problem(service, backend, facts))
+    }
+    backend_ids = {
+        backend.name: numbers[place]
+        for backend in service.backends
+        if (place := BackendPlace(service_id, backend.address, backend.port)) in numbers
+    }
+    table = _table(service, frozenset(problems))
+    names = [backend.name for backend in service.backends if backend.in_table]
+    owners = Counter(table)
+    slots = {name: owners[index] for index, name in enumerate(names)}
+    size = len(table) if any(slots.values()) else 0
+    return Served(service, service_id, size, slots, backend_ids, problems)
+
+
+def _problem(service: Service, backend: Backend, facts: Facts) -> str:
+    """Say why a backend gets no traffic; "" if it does."""
+    health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
+    return (
+        _withheld(backend)
+        or (_unhealthy(health) if service.check else "")
+        or _unreachable(backend, facts.network)
+    )
+
+
+def _withheld(backend: Backend) -> str:
+    if backend.state is BackendState.DRAINING:
+        return "draining"
+    return "its weight is 0" if backend.weight == 0 else ""
+
+
+def _unhealthy(health: Health) -> str:
+    if health is Health.DOWN:
+        return "its health check fails"
+    return "its first health check has not ended" if health is Health.UNKNOWN else ""
+
+
+def _unreachable(backend: Backend, network: Network) -> str:
+    hop = network.next_hops.get(backend.address)
+    if hop is None:
+        return f"this host has no route to {backend.address}"
+    if hop.interface not in {interface.name for interface in network.interfaces}:
+        return f"it is reached by {hop.interface}, which is not among `interfaces`"
+    return "" if hop.mac else "nobody answers ARP for it"
+
+
+def _table(service: Service, unable: frozenset[str]) -> tuple[int, ...]:
+    """Return indices into the backends of the base table, by slot."""
+    members = [backend for backend in service.backends if backend.in_table]
+    pairs = tuple((backend.identity.encode(), backend.weight) for backend in members)
+    down = frozenset(index for index, b in enumerate(members) if b.name in unable)
+    return _effective_table(pairs, _ring_size(service), down)
+
+
+@lru_cache(maxsize=_TABLES_KEPT)
+def _base_table(backends: tuple[tuple[bytes, int], ...], size: int) -> tuple[int, ...]:
+    return tuple(build(backends, size))
+
+
+@lru_cache(maxsize=_TABLES_KEPT)
+def _effective_table(
+    backends: tuple[tuple[bytes, int], ...], size: int, down: frozenset[int]
+) -> tuple[int, ...]:
+    return tuple(overlay(_base_table(backends, size), backends, down))
+
+
+def _ring_size(service: Service) -> int:
+    return service.ring_size or default_size(len(service.backends))
+
+
+def _ring(served: Served) -> Ring:
+    """Return a service's slots with backend ids; empty if nobody can serve."""
+    if not served.ring_size:
+        return ()
+    members = [backend.name for backend in served.service.backends if backend.in_table]
+    ids = [served.backend_ids.get(name, NO_BACKEND_ID) for name in members]
+    return tuple(ids[index] for index in _table(served.service, frozenset(served.problems)))
+
+
+def _place(rings: Sequence[Ring], known: Image, slots: int) -> list[int]:
+    """Return an offset for each ring: where it is already, or beside all old ones."""
+    here = {ring: offset for offset, ring in known.rings.items()}
+    taken = {offset: len(ring) for offset, ring in known.rings.items()}
+    offsets = []
+    for ring in rings:
+        offset = here.get(ring, 0) if ring else 0
+        if ring and ring not in here:
+            offset = place_ring(len(ring), taken, slots)
+            taken[offset] = len(ring)
+            here[ring] = offset  # services with equal rings share one
+        offsets.append(offset)
+    return offsets
+
+
+def _returns(desired: DesiredState) -> dict[Endpoint, Return]:
+    """Return whose replies are whose; of backends that are down or draining too."""
+    return {
+        Endpoint(backend.address, backend.port, service.protocol.number): Return(
+            service.vip, service.port
+        )
+        for service in desired
+        if service.mode is Mode.NAT
+        for backend in service.backends
+    }
+
+
+def _direct(
+    desired: DesiredState, network: Network, prefixes: Iterable[IPv4Network]
+) -> dict[Prefix, Index]:
+    """Return where replies go untranslated: to the node itself and where the file says."""
+    vips: set[IPv4Address] = {service.vip for service in desired}
+    own = (IPv4Network(address) for address in network.addresses - vips)
+    return {Prefix(network): _PRESENT for network in (*own, *prefixes)}

@@ -1,0 +1,238 @@
+"""The file of ``guidewayd``: its schema, and how it becomes the model.
+
+msgspec checks types, ranges and unknown keys and names the place; what needs two fields is
+the model's to check. After :func:`load` nobody knows the file's shape any more.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from control.errors import ConfigError
+from control.model import (
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+)
+from dataplane.source import Limits
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Weight = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1, le=1000)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+InterfaceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[^/\s]+$")]
+InstanceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+_CHECK: Final = TcpCheck()  # the defaults
+_LIMITS: Final = Limits()
+
+
+class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``check`` of a service."""
+
+    type: Literal["tcp"] = "tcp"
+    interval: Seconds = _CHECK.interval
+    timeout: Seconds = _CHECK.timeout
+    rise: Count = _CHECK.rise
+    fall: Count = _CHECK.fall
+    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+
+
+class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of ``backends``."""
+
+    address: str
+    name: str | None = None
+    port: Port | None = None  # the service's
+    weight: Weight = 1
+    state: BackendState = BackendState.ACTIVE
+
+    def __post_init__(self) -> None:
+        _address(self.address)
+
+
+class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of ``services``."""
+
+    name: str
+    vip: str
+    port: Port
+    mode: Mode
+    protocol: Protocol = Protocol.TCP
+    backends: tuple[BackendConfig, ...] = ()
+    check: CheckConfig | Literal["none"] = CheckConfig()
+    ring_size: Annotated[int, Meta(ge=2, le=8_388_593)] | None = None
+
+    def __post_init__(self) -> None:
+        _address(self.vip)
+
+
+class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``api``."""
+
+    socket: str = "/run/guideway/guidewayd.sock"
+
+
+class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``limits``: how large the maps are made; they cannot grow without a reload."""
+
+    services: Annotated[int, Meta(ge=1, le=65536)] = _LIMITS.services
+    backends: Annotated[int, Meta(ge=1, le=1_000_000)] = _LIMITS.backends
+    slots: Annotated[int, Meta(ge=8191, le=268_435_456)] = _LIMITS.slots
+
+
+class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    interfaces: Annotated[tuple[InterfaceName, ...], Meta(min_length=1, max_length=64)]
+    instance: InstanceName = "default"
+    xdp_mode: Literal["native", "generic"] = "native"
+    bpffs: str = "/sys/fs/bpf"
+    state_directory: str = "/var/lib/guideway"
+    hash_seed: Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)] = 0
+    direct: tuple[str, ...] = ()
+    api: ApiConfig = ApiConfig()
+    limits: LimitsConfig = LimitsConfig()
+    services: tuple[ServiceConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.interfaces)) != len(self.interfaces):
+            raise ValueError("an interface is named twice in `interfaces`")
+        for prefix in self.direct:
+            _network(prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What is fixed while the daemon runs."""
+
+    interfaces: tuple[str, ...]
+    instance: str
+    native: bool  # XDP in the driver; False: generic mode
+    bpffs: Path
+    state_directory: Path
+    hash_seed: int  # 0…2³²-1, equal on all nodes of a cluster
+    direct: tuple[IPv4Network, ...]  # replies to these are not translated
+    socket: Path
+    limits: Limits
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which PyYAML would silently drop the first."""
+
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT002
+    ) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path) -> tuple[NodeConfig, DesiredState]:
+    """Read and check ``path``; raise ConfigError naming file, place and problem."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read: {_reason(error)}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
+    """Check the text of a configuration file called ``name``; raise ConfigError."""
+    try:
+        plain = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        sentence = " ".join(str(error).split())  # PyYAML writes two lines
+        raise ConfigError(name, f"not YAML: {sentence}") from error
+    try:
+        file = msgspec.convert(plain, FileConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(name, str(error)) from error
+    try:
+        return _node(file), _state(file)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error.where}", error.problem) from error
+
+
+def _node(file: FileConfig) -> NodeConfig:
+    return NodeConfig(
+        interfaces=file.interfaces,
+        instance=file.instance,
+        native=file.xdp_mode == "native",
+        bpffs=Path(file.bpffs),
+        state_directory=Path(file.state_directory),
+        hash_seed=file.hash_seed,
+        direct=tuple(_network(prefix) for prefix in file.direct),
+        socket=Path(file.api.socket),
+        limits=Limits(file.limits.services, file.limits.backends, file.limits.slots),
+    )
+
+
+def _state(file: FileConfig) -> DesiredState:
+    return DesiredState(tuple(_service(service) for service in file.services))
+
+
+def _service(service: ServiceConfig) -> Service:
+    return Service(
+        name=service.name,
+        vip=_address(service.vip),
+        protocol=service.protocol,
+        port=service.port,
+        mode=service.mode,
+        backends=tuple(_backend(backend, service.port) for backend in service.backends),
+        check=_check(service.check),
+        ring_size=service.ring_size,
+    )
+
+
+def _backend(backend: BackendConfig, port: int) -> Backend:
+    return Backend(
+        name=backend.name or backend.address,
+        address=_address(backend.address),
+        port=port if backend.port is None else backend.port,
+        weight=backend.weight,
+        state=backend.state,
+    )
+
+
+def _check(check: CheckConfig | Literal["none"]) -> TcpCheck | None:
+    if isinstance(check, str):
+        return None
+    return TcpCheck(check.interval, check.timeout, check.rise, check.fall, check.port)
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError as error:  # msgspec adds where in the file
+        raise ValueError(f"{text!r} is not an IPv4 address") from error
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not an IPv4 prefix such as 10.0.0.0/8") from error
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"

@@ -1,0 +1,277 @@
+"""``guidewayd``: the composition root. Here the parts are made and joined, nowhere else.
+
+Start: read the file, adopt or load the data plane, look at the network, wait for the first
+probe of each backend, fill the maps, and only then let packets in and requests in. The end
+of the process is not the end of forwarding: program and maps are the kernel's.
+"""
+
+import asyncio
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+import structlog
+
+from control import logs
+from control.api.server import check_socket, serving
+from control.compile import Settings, check_capacity
+from control.config import NodeConfig, load
+from control.encoding import encode
+from control.errors import GuidewayError, HostError
+from control.facts import Facts, Network
+from control.health.monitor import Monitor
+from control.model import DesiredState
+from control.network import survey
+from control.observer import NodeObserver
+from control.reconciler import Reconciler
+from control.store import Store
+from dataplane.errors import DataplaneError
+from dataplane.instance import (
+    Instance,
+    check_interfaces,
+    open_instance,
+    remove_instance,
+    seed_of,
+)
+
+_log: Final = structlog.get_logger()
+
+_SURVEY_INTERVAL: Final = 1.0  # seconds
+_LEARN_TIME: Final = 5.0  # seconds that a start waits for first probes and ARP at most
+_LEARN_PAUSE: Final = 0.02  # seconds
+
+
+@click.command()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/guideway/guideway.yaml"),
+    show_default=True,
+    help="The configuration file.",
+)
+@click.option("--check", is_flag=True, help="Check the file and exit.")
+@click.option(
+    "--detach",
+    is_flag=True,
+    help="Take the instance's program, links and maps out of the kernel and exit.",
+)
+def main(path: Path, *, check: bool, detach: bool) -> None:
+    """Balance by the services in the configuration file.
+
+    SIGHUP reads the file again: its services replace those that are balanced; a file with
+    a mistake changes nothing. SIGTERM ends the daemon; packets keep flowing by the tables
+    as they are.
+    """
+    logs.set_up()
+    try:
+        config, desired = load(path)
+        check_capacity(desired, config.limits)
+        if check:
+            click.echo(f"{path} is right: {len(desired.services)} services")
+        elif detach:
+            _require_root()
+            _detach(config)
+        else:
+            _require_root()
+            asyncio.run(_serve(path, config, desired))
+    except (GuidewayError, DataplaneError) as error:
+        click.echo(f"guidewayd: {error}", err=True)
+        sys.exit(1)
+    except Exception:  # noqa: BLE001 - the one place for it
+        # Unexpected: end, so that the supervisor starts us afresh; packets flow on.
+        _log.exception("a bug ended guidewayd")
+        sys.exit(70)  # EX_SOFTWARE
+
+
+async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
+    """Run the daemon until SIGTERM; what cannot work is found before anything changes."""
+    check_interfaces(config.interfaces)
+    check_socket(config.socket)
+    with (
+        closing(
+            Store.open(config.state_directory / "desired.db", _capacity(config))
+        ) as store,
+        closing(open_instance(_root(config), config.limits)) as instance,
+    ):
+        try:
+            _apply_file(store, desired)
+            _refuse_emptiness(store, instance)
+            await Daemon(path, config, store, instance).run()
+        except BaseException:
+            instance.discard()
+            raise
+
+
+class Daemon:
+    """The parts, joined; each does one thing and knows the others by functions only."""
+
+    def __init__(
+        self, path: Path, config: NodeConfig, store: Store, instance: Instance
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._store = store
+        self._instance = instance
+        self._network = Network()
+        self._stop = asyncio.Event()
+        self._tasks = asyncio.TaskGroup()
+        self._monitor = Monitor(self._tasks, changed=self._wake)
+        self._reconciler = Reconciler(
+            instance.maps,
+            Settings(config.limits, config.hash_seed, config.direct),
+            wanted=self._wanted,
+            facts=lambda: Facts(self._network, self._monitor.health()),
+            seed=seed_of(_root(config), instance),
+        )
+        self._observer = NodeObserver(
+            config,
+            instance,
+            self._wanted,
+            lambda: self._network,
+            self._monitor,
+            self._reconciler,
+        )
+
+    async def run(self) -> None:
+        """Serve until told to stop. Raises GuidewayError or DataplaneError."""
+        self._handle_signals()
+        try:
+            async with self._tasks:
+                await self._start()
+                async with serving(self._config.socket, self._store, self._observer):
+                    _log.info("serving", socket=str(self._config.socket))
+                    await self._stop.wait()
+                raise _Stopped  # noqa: TRY301 - the only way out of a task group
+        except* _Stopped:
+            _log.info("stopped; packets keep flowing")
+        except* (GuidewayError, DataplaneError) as group:
+            raise group.exceptions[0] from None
+
+    async def _start(self) -> None:
+        """Fill the maps with what is known to be true, then let packets in."""
+        self._monitor.watch(self._store.state)
+        await self._learn()
+        await self._reconciler.round()
+        await self._attach()
+        for task in (self._reconciler.run(), self._follow_network(), self._follow_store()):
+            self._tasks.create_task(task)
+
+    async def _learn(self) -> None:
+        """Wait until each backend has answered a probe and ARP, or has had the time to."""
+        deadline = asyncio.get_running_loop().time() + _LEARN_TIME
+        while asyncio.get_running_loop().time() < deadline:
+            await self._survey()
+            resolved = all(hop.mac for hop in self._network.next_hops.values())
+            if resolved and self._monitor.known():
+                return
+            await asyncio.sleep(_LEARN_PAUSE)
+
+    async def _survey(self) -> bool:
+        """Look at the network; tell whether anything is different."""
+        before = self._network
+        addresses = [b.address for service in self._store.state for b in service.backends]
+        self._network = await asyncio.to_thread(
+            survey, self._config.interfaces, addresses, before
+        )
+        return self._network != before
+
+    async def _attach(self) -> None:
+        present = [interface.name for interface in self._network.interfaces]
+        await asyncio.to_thread(self._instance.attach, present, native=self._config.native)
+        _log.info("attached", interfaces=present, adopted=self._instance.adopted)
+
+    async def _follow_network(self) -> None:
+        while True:
+            await asyncio.sleep(_SURVEY_INTERVAL)
+            interfaces = self._network.interfaces
+            if not await self._survey():
+                continue
+            self._wake()
+            if self._network.interfaces != interfaces:
+                await self._attach_again()
+
+    async def _attach_again(self) -> None:
+        """Attach to an interface that came (back): it has a new index and no program."""
+        try:
+            await self._attach()
+        except DataplaneError as error:
+            _log.error("not attached", problem=str(error))
+
+    async def _follow_store(self) -> None:
+        version = self._store.version
+        while True:
+            version = await self._store.wait_for_change(version)
+            self._monitor.watch(self._store.state)
+            await self._survey()  # where the new backends are
+            self._wake()
+
+    def _wanted(self) -> tuple[int, DesiredState]:
+        return self._store.version, self._store.state
+
+    def _wake(self) -> None:
+        self._reconciler.wake()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        """Take over the file's services; with a mistake in it, nothing of it."""
+        try:
+            config, desired = load(self._path)
+            _apply_file(self._store, desired)
+        except GuidewayError as error:
+            _log.error("not reloaded", problem=str(error))
+            return
+        if config != self._config:
+            _log.warning("reloaded; what is not under `services` waits for a restart")
+        else:
+            _log.info("reloaded")
+
+
+class _Stopped(Exception):  # noqa: N818 - a way out of the task group, not an error
+    """The daemon was told to stop."""
+
+
+def _apply_file(store: Store, desired: DesiredState) -> None:
+    store.apply_file(desired, hashlib.blake2b(encode(desired), digest_size=16).hexdigest())
+
+
+def _refuse_emptiness(store: Store, instance: Instance) -> None:
+    """Refuse to drop all traffic: an empty file is a mistake more often than a wish."""
+    if not store.state.services and instance.adopted and instance.maps.read().services:
+        raise HostError(
+            "the configuration has no service, and packets are being balanced by the "
+            "tables of an earlier start: add the services, or take the data plane away "
+            "by `guidewayd --detach`"
+        )
+
+
+def _detach(config: NodeConfig) -> None:
+    found = remove_instance(_root(config))
+    what = "detached" if found else "there was nothing to detach of"
+    click.echo(f"{what} instance {config.instance}")
+
+
+def _root(config: NodeConfig) -> Path:
+    return config.bpffs / "guideway" / config.instance
+
+
+def _capacity(config: NodeConfig) -> Callable[[DesiredState], None]:
+    return partial(check_capacity, limits=config.limits)
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError("only root may load XDP programs: run it by sudo")
+    os.umask(0o077)  # what we create is root's alone

@@ -1,0 +1,138 @@
+"""The desired state as bytes: what the store keeps, one JSON object per version.
+
+The shape is written out here and is not the model's, so that renaming a field of the model
+cannot make a stored state unreadable. :data:`SHAPE` counts the shapes; a later one has to
+go on reading the earlier.
+"""
+
+from ipaddress import AddressValueError, IPv4Address
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from control.errors import ConfigError
+from control.model import (
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+)
+
+SHAPE: Final = 1
+
+
+class StoredCheck(Struct, frozen=True):
+    """A TCP check; times in seconds, ``port`` null: the backend's own."""
+
+    interval: float
+    timeout: float
+    rise: int
+    fall: int
+    port: int | None
+
+
+class StoredBackend(Struct, frozen=True):
+    """A backend; every field is written, so that a new default changes nothing stored."""
+
+    name: str
+    address: str
+    port: int
+    weight: int
+    state: BackendState
+
+
+class StoredService(Struct, frozen=True):
+    """A service; ``check`` null: none, ``ring_size`` null: chosen by the controller."""
+
+    name: str
+    vip: str
+    protocol: Protocol
+    port: int
+    mode: Mode
+    backends: tuple[StoredBackend, ...]
+    check: StoredCheck | None
+    ring_size: int | None
+
+
+class StoredState(Struct, frozen=True):
+    """The whole object."""
+
+    shape: int
+    services: tuple[StoredService, ...]
+
+
+class Shape(Struct, frozen=True):
+    """What can be read of any shape, past or future."""
+
+    shape: int
+
+
+def encode(state: DesiredState) -> bytes:
+    """Return ``state`` as JSON in the current shape."""
+    services = tuple(_store_service(service) for service in state)
+    return msgspec.json.encode(StoredState(SHAPE, services))
+
+
+def decode(stored: bytes) -> DesiredState:
+    """Return the state that :func:`encode` was given; raise ConfigError if it is none."""
+    try:
+        shape = msgspec.json.decode(stored, type=Shape).shape
+        if shape != SHAPE:
+            problem = f"has shape {shape}, and this release reads shape {SHAPE} only"
+            raise ConfigError("stored state", problem)
+        state = msgspec.json.decode(stored, type=StoredState)
+        return DesiredState(tuple(_load_service(service) for service in state.services))
+    except (msgspec.MsgspecError, AddressValueError, UnicodeDecodeError) as error:
+        raise ConfigError("stored state", str(error)) from error
+
+
+def _store_service(service: Service) -> StoredService:
+    check = service.check
+    return StoredService(
+        name=service.name,
+        vip=str(service.vip),
+        protocol=service.protocol,
+        port=service.port,
+        mode=service.mode,
+        backends=tuple(_store_backend(backend) for backend in service.backends),
+        check=None if check is None else _store_check(check),
+        ring_size=service.ring_size,
+    )
+
+
+def _store_check(check: TcpCheck) -> StoredCheck:
+    return StoredCheck(check.interval, check.timeout, check.rise, check.fall, check.port)
+
+
+def _store_backend(backend: Backend) -> StoredBackend:
+    return StoredBackend(
+        backend.name, str(backend.address), backend.port, backend.weight, backend.state
+    )
+
+
+def _load_service(stored: StoredService) -> Service:
+    check = stored.check
+    return Service(
+        name=stored.name,
+        vip=IPv4Address(stored.vip),
+        protocol=stored.protocol,
+        port=stored.port,
+        mode=stored.mode,
+        backends=tuple(_load_backend(backend) for backend in stored.backends),
+        check=None if check is None else _load_check(check),
+        ring_size=stored.ring_size,
+    )
+
+
+def _load_check(stored: StoredCheck) -> TcpCheck:
+    return TcpCheck(stored.interval, stored.timeout, stored.rise, stored.fall, stored.port)
+
+
+def _load_backend(stored: StoredBackend) -> Backend:
+    return Backend(
+        stored.name, IPv4Address(stored.address), stored.port, stored.weight, stored.state
+    )

@@ -1,0 +1,61 @@
+"""Every error that guideway's controller raises on purpose.
+
+GuidewayError
+├── ConfigError        the operator's file or request is wrong
+├── NotFoundError      the named thing is not in the desired state
+├── ConflictError      the request contradicts the desired state
+└── HostError          this host lacks something, or the kernel refused
+
+Facts are fields, and ``str(error)`` is one sentence for an operator. The two edges (API
+and command line) turn the class into a gRPC status or an exit code, in one place each.
+"""
+
+from dataclasses import dataclass
+
+
+class GuidewayError(Exception):
+    """Base of all errors; never raised itself."""
+
+
+@dataclass(eq=False)  # by identity: an exception has to stay hashable
+class ConfigError(GuidewayError):
+    """A value is not acceptable."""
+
+    where: str  # a file, a path inside it, or a request field
+    problem: str  # what is wrong and what would be right
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+@dataclass(eq=False)
+class NotFoundError(GuidewayError):
+    """The named thing does not exist."""
+
+    kind: str  # "service" or "backend"
+    name: str
+    within: str = ""  # the service, for a backend
+
+    def __str__(self) -> str:
+        place = f" in service {self.within!r}" if self.within else ""
+        return f"no {self.kind} {self.name!r}{place}"
+
+
+@dataclass(eq=False)
+class ConflictError(GuidewayError):
+    """The request contradicts what is there."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class HostError(GuidewayError):
+    """The host cannot do what is asked; the sentence says what to do about it."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem

@@ -1,0 +1,1 @@
+"""Health of backends: counted in one place, waited for in another."""

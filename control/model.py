@@ -1,0 +1,319 @@
+"""The desired state: what the operator wants, as frozen values.
+
+A :class:`DesiredState` is changed by asking it for another one (``with_service`` …): it is
+valid or it does not exist, so whoever holds one may read it without a lock. Every rule that
+needs more than one field is checked here, whichever way a value came (file, API).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Final, Self
+
+from control.errors import ConfigError, ConflictError, NotFoundError
+
+MAX_WEIGHT: Final = 65535
+MAX_NAME: Final = 63  # characters
+MAX_RING_SIZE: Final = 8_388_593  # slots; the largest prime below 2²³
+MAX_SECONDS: Final = 3600.0  # of a check's interval and timeout
+MAX_COUNT: Final = 1000  # of a check's rise and fall
+_NAME_CHARACTERS: Final = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:"
+)
+
+
+class Protocol(StrEnum):
+    """What a service balances; the value is how files and commands spell it."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+    @property
+    def number(self) -> int:
+        """The protocol's number in an IP header (IANA)."""
+        return {Protocol.TCP: 6, Protocol.UDP: 17}[self]
+
+
+class Mode(StrEnum):
+    """How packets reach the backends of a service."""
+
+    DR = "dr"  # rewrite the MAC; the backend answers the client directly
+    NAT = "nat"  # rewrite address and port; replies come back through the node
+
+
+class BackendState(StrEnum):
+    """What the operator wants of a backend, whatever its health."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"  # gets no new flows
+
+
+@dataclass(frozen=True, slots=True)
+class TcpCheck:
+    """Health by connecting; times in seconds.
+
+    ``rise`` successes in a row bring a backend up, ``fall`` failures in a row take it down;
+    the very first result decides alone. The defaults find a black hole within
+    ``fall * (interval + timeout)`` = 6 s.
+    """
+
+    interval: float = 1.0
+    timeout: float = 1.0
+    rise: int = 2
+    fall: int = 3
+    port: int | None = None  # None: the backend's own
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A real server of one service."""
+
+    name: str
+    address: IPv4Address
+    port: int
+    weight: int = 1  # 0…65535; 0 gets no new flows, like draining
+    state: BackendState = BackendState.ACTIVE
+
+    @property
+    def identity(self) -> str:
+        """What its Maglev permutation is computed from; equal on all nodes, for ever."""
+        return f"{self.address}:{self.port}"
+
+    @property
+    def in_table(self) -> bool:
+        """Whether it owns slots of the base table, up or not."""
+        return self.weight > 0 and self.state is BackendState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A virtual service: (VIP, protocol, port) and who serves it."""
+
+    name: str
+    vip: IPv4Address
+    protocol: Protocol
+    port: int
+    mode: Mode
+    backends: tuple[Backend, ...] = ()
+    check: TcpCheck | None = field(default_factory=TcpCheck)  # None: always up
+    ring_size: int | None = None  # slots, a prime; None: chosen from the number of backends
+
+    def __post_init__(self) -> None:
+        _check_service(self)
+
+    @property
+    def where(self) -> str:
+        """The service as packets name it."""
+        return f"{self.vip}:{self.port}/{self.protocol}"
+
+    def backend(self, name: str) -> Backend:
+        """Return the backend called ``name``, or raise NotFoundError."""
+        for backend in self.backends:
+            if backend.name == name:
+                return backend
+        raise NotFoundError("backend", name, within=self.name)
+
+    def with_backend(self, backend: Backend) -> Self:
+        """Return the service with ``backend`` added, or changed if its name is there."""
+        if any(known.name == backend.name for known in self.backends):
+            kept = (backend if b.name == backend.name else b for b in self.backends)
+            return replace(self, backends=tuple(kept))
+        return replace(self, backends=(*self.backends, backend))
+
+    def without_backend(self, name: str) -> Self:
+        """Return the service without the backend ``name``, or raise NotFoundError."""
+        gone = self.backend(name)
+        return replace(self, backends=tuple(b for b in self.backends if b is not gone))
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """All services, in the operator's order."""
+
+    services: tuple[Service, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_state(self)
+
+    def __iter__(self) -> Iterator[Service]:
+        return iter(self.services)
+
+    def service(self, name: str) -> Service:
+        """Return the service called ``name``, or raise NotFoundError."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise NotFoundError("service", name)
+
+    def with_new_service(self, service: Service) -> Self:
+        """Return the state with one more service, or raise ConflictError."""
+        if any(known.name == service.name for known in self.services):
+            raise ConflictError(f"service {service.name!r} exists already")
+        return replace(self, services=(*self.services, service))
+
+    def with_service(self, service: Service) -> Self:
+        """Return the state with that service changed, or raise NotFoundError."""
+        old = self.service(service.name)
+        kept = (service if s is old else s for s in self.services)
+        return replace(self, services=tuple(kept))
+
+    def without_service(self, name: str) -> Self:
+        """Return the state without the service ``name``, or raise NotFoundError."""
+        gone = self.service(name)
+        return replace(self, services=tuple(s for s in self.services if s is not gone))
+
+    def with_new_backend(self, service: str, backend: Backend) -> Self:
+        """Return the state with one more backend, or raise what is in the way."""
+        old = self.service(service)
+        if any(known.name == backend.name for known in old.backends):
+            raise ConflictError(f"backend {backend.name!r} exists already in {service!r}")
+        return self.with_service(old.with_backend(backend))
+
+    def with_changed_backend(
+        self,
+        service: str,
+        name: str,
+        *,
+        weight: int | None = None,
+        state: BackendState | None = None,
+    ) -> Self:
+        """Return the state with what is given changed; None leaves a field as it is."""
+        old = self.service(service)
+        backend = old.backend(name)
+        if weight is not None:
+            backend = replace(backend, weight=weight)
+        if state is not None:
+            backend = replace(backend, state=state)
+        return self.with_service(old.with_backend(backend))
+
+    def without_backend(self, service: str, name: str) -> Self:
+        """Return the state without that backend, or raise NotFoundError."""
+        return self.with_service(self.service(service).without_backend(name))
+
+
+def is_prime(number: int) -> bool:
+    """Tell whether ``number`` is prime; by trial division, enough for ring sizes."""
+    if number < 4:  # noqa: PLR2004 (the first composite number)
+        return number > 1
+    return number % 2 != 0 and all(number % d for d in range(3, int(number**0.5) + 1, 2))
+
+
+def _check_service(service: Service) -> None:
+    where = f"service {service.name!r}"
+    _check_name("service name", service.name)
+    _check_port(where, service.port, lowest=0)
+    if service.vip.is_multicast or service.vip.is_unspecified or service.vip.is_loopback:
+        raise ConfigError(where, f"VIP {service.vip} is not a unicast address of a network")
+    if service.ring_size is not None:
+        _check_ring_size(where, service.ring_size)
+    if service.check is not None:
+        _check_check(where, service)
+    names: set[str] = set()
+    places: set[tuple[IPv4Address, int]] = set()
+    for backend in service.backends:
+        _check_backend(where, service, backend)
+        if backend.name in names:
+            raise ConfigError(where, f"two backends are called {backend.name!r}")
+        if (backend.address, backend.port) in places:
+            raise ConfigError(where, f"two backends have the address {backend.identity}")
+        names.add(backend.name)
+        places.add((backend.address, backend.port))
+
+
+def _check_backend(where: str, service: Service, backend: Backend) -> None:
+    here = f"{where}, backend {backend.name!r}"
+    _check_name("backend name", backend.name)
+    _check_port(here, backend.port, lowest=0)
+    address = backend.address
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        raise ConfigError(here, f"{address} is not a unicast address of a network")
+    if address == service.vip:
+        raise ConfigError(
+            here, f"{address} is the VIP itself; give the server's own address"
+        )
+    if not 0 <= backend.weight <= MAX_WEIGHT:
+        raise ConfigError(here, f"weight {backend.weight} is not in 0…{MAX_WEIGHT}")
+    if service.mode is Mode.DR and backend.port != service.port:
+        raise ConfigError(
+            here,
+            f"port {backend.port} differs from the service's {service.port}, and DR cannot "
+            "change ports: use mode nat, or leave the backend's port out",
+        )
+    if (backend.port == 0) != (service.port == 0):
+        raise ConfigError(
+            here,
+            "port 0 (every port) goes only with a service and backends that all have it",
+        )
+
+
+def _check_check(where: str, service: Service) -> None:
+    check = service.check
+    assert check is not None  # noqa: S101 (the caller looked)
+    if service.port == 0 and check.port is None:
+        raise ConfigError(where, "a service of every port needs a port in its check")
+    if check.port is not None:
+        _check_port(f"{where}, check", check.port, lowest=1)
+    for name, seconds in (("interval", check.interval), ("timeout", check.timeout)):
+        if not 0 < seconds <= MAX_SECONDS:  # written so that it refuses NaN too
+            problem = f"{name} {seconds:g} s is not above 0 and up to {MAX_SECONDS:g} s"
+            raise ConfigError(f"{where}, check", problem)
+    for name, count in (("rise", check.rise), ("fall", check.fall)):
+        if not 1 <= count <= MAX_COUNT:
+            raise ConfigError(f"{where}, check", f"{name} {count} is not in 1…{MAX_COUNT}")
+
+
+def _check_ring_size(where: str, ring_size: int) -> None:
+    if ring_size > MAX_RING_SIZE:
+        raise ConfigError(where, f"ring size {ring_size} is above {MAX_RING_SIZE}")
+    if not is_prime(ring_size):
+        raise ConfigError(where, f"ring size {ring_size} is not a prime number")
+
+
+def _check_state(state: DesiredState) -> None:
+    names: set[str] = set()
+    places: dict[tuple[IPv4Address, Protocol, int], str] = {}
+    returns: dict[tuple[IPv4Address, Protocol, int], str] = {}
+    for service in state:
+        if service.name in names:
+            raise ConfigError("services", f"two services are called {service.name!r}")
+        names.add(service.name)
+        place = (service.vip, service.protocol, service.port)
+        if place in places:
+            raise ConfigError(
+                f"service {service.name!r}",
+                f"{service.where} belongs to service {places[place]!r} already",
+            )
+        places[place] = service.name
+        if service.mode is Mode.NAT:
+            for backend in service.backends:
+                _check_return(returns, service, backend)
+
+
+def _check_return(
+    returns: dict[tuple[IPv4Address, Protocol, int], str],
+    service: Service,
+    backend: Backend,
+) -> None:
+    """Refuse a NAT backend of two services: nobody could tell whose reply a reply is."""
+    place = (backend.address, service.protocol, backend.port)
+    other = returns.setdefault(place, service.name)
+    if other != service.name:
+        raise ConfigError(
+            f"service {service.name!r}, backend {backend.name!r}",
+            f"{backend.identity}/{service.protocol} is a NAT backend of service {other!r} "
+            "already; let the server listen on another port or address for this service",
+        )
+
+
+def _check_name(what: str, name: str) -> None:
+    if not 0 < len(name) <= MAX_NAME or not set(name) <= _NAME_CHARACTERS:
+        raise ConfigError(
+            what,
+            f"{name!r} is not a name: 1…{MAX_NAME} letters, digits and any of . - _ :",
+        )
+
+
+def _check_port(where: str, port: int, *, lowest: int) -> None:
+    if not lowest <= port <= 65535:  # noqa: PLR2004
+        raise ConfigError(where, f"port {port} is not in {lowest}…65535")

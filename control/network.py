@@ -1,0 +1,138 @@
+"""Reading this host's network: interfaces, own addresses, next hops towards backends.
+
+By netlink (pyroute2), in the namespace of the process. Blocking: the daemon calls it in a
+thread. What nobody uses the kernel forgets, and XDP's packets do not count as use, so each
+survey asks the kernel to resolve what is missing and to confirm what is stale.
+"""
+
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import ndmsg
+
+from control.facts import Interface, Network, NextHop
+
+_USABLE: Final = (
+    ndmsg.NUD_REACHABLE
+    | ndmsg.NUD_STALE
+    | ndmsg.NUD_DELAY
+    | ndmsg.NUD_PROBE
+    | ndmsg.NUD_NOARP
+    | ndmsg.NUD_PERMANENT
+)
+_IN_QUESTION: Final = ndmsg.NUD_STALE | ndmsg.NUD_FAILED
+_IPV4_SYSCTL: Final = Path("/proc/sys/net/ipv4")
+
+
+def survey(
+    interfaces: Iterable[str], destinations: Iterable[IPv4Address], before: Network
+) -> Network:
+    """Return the network as it is now; interfaces that are gone are left out.
+
+    A destination without a route has no next hop; one whose next hop does not answer ARP
+    has one without a MAC. Where the kernel has just forgotten a neighbour, the MAC that it
+    had in ``before`` counts until the kernel has asked again. Some 0.5 ms for each
+    destination.
+    """
+    with IPRoute() as netlink:
+        links = {link["index"]: _interface(link) for link in netlink.get_links()}
+        neighbours = {
+            (entry["ifindex"], entry.get("dst")): entry
+            for entry in netlink.get_neighbours(family=socket.AF_INET)
+        }
+        wanted = set(interfaces)
+        return Network(
+            interfaces=tuple(link for link in links.values() if link.name in wanted),
+            addresses=frozenset(
+                IPv4Address(entry.get("IFA_LOCAL"))
+                for entry in netlink.get_addr(family=socket.AF_INET)
+            ),
+            next_hops={
+                destination: hop
+                for destination in set(destinations)
+                if (hop := _next_hop(netlink, links, neighbours, destination, before))
+            },
+        )
+
+
+def nat_warnings(interfaces: Iterable[str]) -> tuple[str, ...]:
+    """Say which kernel settings would break NAT on this host, and how to set them."""
+    wanted = {"ip_forward": ("1", "replies are not routed back to the clients")}
+    for name in interfaces:
+        wanted[f"conf/{name}/accept_local"] = (
+            "1",
+            "the kernel drops a translated reply whose next hop it has yet to resolve",
+        )
+    warnings = [
+        f"net.ipv4.{key.replace('/', '.')} is not {value}: {harm}; `sysctl -w "
+        f"net.ipv4.{key.replace('/', '.')}={value}`"
+        for key, (value, harm) in wanted.items()
+        if _sysctl(key) != value
+    ]
+    for name in interfaces:
+        mode = max(_sysctl("conf/all/rp_filter"), _sysctl(f"conf/{name}/rp_filter"))
+        if mode != "0":
+            warnings.append(
+                f"reverse path filtering is on for {name}: it drops translated replies; "
+                f"set net.ipv4.conf.all.rp_filter and net.ipv4.conf.{name}.rp_filter to 0"
+            )
+    return tuple(warnings)
+
+
+def _interface(link: Any) -> Interface:
+    return Interface(link.get("ifname"), link["index"], _mac(link.get("address")))
+
+
+def _mac(text: str | None) -> bytes:
+    """Return six bytes; zeros for an interface without a MAC, such as a tunnel."""
+    return bytes.fromhex(text.replace(":", "")) if text else bytes(6)
+
+
+def _next_hop(
+    netlink: IPRoute,
+    links: dict[int, Interface],
+    neighbours: dict[tuple[int, str], Any],
+    destination: IPv4Address,
+    before: Network,
+) -> NextHop | None:
+    try:
+        route = netlink.route("get", dst=str(destination))[0]
+    except NetlinkError:  # unreachable, prohibited, no default route
+        return None
+    link = links.get(route.get("oif"))
+    if link is None:
+        return None
+    via = route.get("gateway") or str(destination)
+    entry = neighbours.get((link.ifindex, via))
+    if entry is None or entry["state"] & _IN_QUESTION:
+        _resolve(netlink, link, via)
+    if entry is not None and entry["state"] & _USABLE:
+        mac = _mac(entry.get("lladdr"))
+    elif entry is not None and entry["state"] & ndmsg.NUD_FAILED:
+        mac = None
+    else:  # forgotten, or being asked for
+        last = before.next_hops.get(destination)
+        mac = last.mac if last and last.ifindex == link.ifindex else None
+    return NextHop(link.name, link.ifindex, link.mac, mac)
+
+
+def _resolve(netlink: IPRoute, link: Interface, neighbour: str) -> None:
+    """Have the kernel send an ARP request, as a packet of ours would have."""
+    try:
+        netlink.neigh(
+            "set", dst=neighbour, ifindex=link.ifindex, flags=ndmsg.NTF_USE, state=0
+        )
+    except NetlinkError:  # the interface went down a moment ago: the next survey will tell
+        return
+
+
+def _sysctl(key: str) -> str:
+    try:
+        return (_IPV4_SYSCTL / key).read_text(encoding="ascii").strip()
+    except FileNotFoundError:  # the interface is gone
+        return ""

@@ -1,0 +1,131 @@
+"""What the node says of itself, put together from those who know."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from control.compile import Served
+from control.config import NodeConfig
+from control.facts import Network
+from control.health.monitor import Monitor
+from control.model import Backend, DesiredState, Mode, Service
+from control.network import nat_warnings
+from control.reconciler import Reconciler
+from control.status import (
+    BackendStatus,
+    Health,
+    InterfaceStatus,
+    NodeStatus,
+    ReasonTraffic,
+    ServiceStatus,
+    Statistics,
+    Traffic,
+)
+from dataplane import counters
+from dataplane.abi import VERSION
+from dataplane.instance import Instance
+from dataplane.records import Counter
+
+_NOT_YET = "not yet in the kernel's tables"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeObserver:
+    """A :class:`control.status.Observer` of the running daemon."""
+
+    config: NodeConfig
+    instance: Instance
+    wanted: Callable[[], tuple[int, DesiredState]]
+    network: Callable[[], Network]
+    monitor: Monitor
+    reconciler: Reconciler
+    started: float = field(default_factory=time.time)
+
+    def node(self) -> NodeStatus:
+        """Return the node's status."""
+        desired_version, desired = self.wanted()
+        mode = "native" if self.config.native else "generic"
+        return NodeStatus(
+            release=version("guideway"),
+            instance=self.config.instance,
+            abi=VERSION,
+            digest=self.instance.digest,
+            interfaces=tuple(
+                InterfaceStatus(name, mode) for name in self.config.interfaces
+            ),
+            adopted=self.instance.adopted,
+            desired_version=desired_version,
+            applied_version=self.reconciler.applied_version,
+            warnings=self._warnings(desired),
+            started=self.started,
+        )
+
+    def services(self) -> tuple[ServiceStatus, ...]:
+        """Return the status of all services."""
+        compiled = self.reconciler.compiled
+        served = {one.service.name: one for one in compiled.services} if compiled else {}
+        _, desired = self.wanted()
+        return tuple(
+            self._service(service, served.get(service.name)) for service in desired
+        )
+
+    async def statistics(self) -> Statistics:
+        """Read the counters from the kernel."""
+        read = await asyncio.to_thread(counters.read, self.instance.maps)
+        compiled = self.reconciler.compiled
+        served = compiled.services if compiled else ()
+        return Statistics(
+            reasons=tuple(
+                ReasonTraffic(
+                    reason.name, reason.verdict.value, reason.meaning, _traffic(counter)
+                )
+                for reason, counter in read.reasons.items()
+            ),
+            services={
+                one.service.name: _traffic(read.services.get(one.id)) for one in served
+            },
+            backends={
+                (one.service.name, name): _traffic(read.backends.get(number))
+                for one in served
+                for name, number in one.backend_ids.items()
+            },
+        )
+
+    def _warnings(self, desired: DesiredState) -> tuple[str, ...]:
+        missing = set(self.config.interfaces) - {i.name for i in self.network().interfaces}
+        warnings = [f"interface {name} is gone" for name in sorted(missing)]
+        if self.reconciler.problem:
+            warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
+        if any(service.mode is Mode.NAT for service in desired):
+            present = [name for name in self.config.interfaces if name not in missing]
+            warnings.extend(nat_warnings(present))
+        return tuple(warnings)
+
+    def _service(self, service: Service, served: Served | None) -> ServiceStatus:
+        backends = (self._backend(service, backend, served) for backend in service.backends)
+        return ServiceStatus(service, served.ring_size if served else 0, tuple(backends))
+
+    def _backend(
+        self, service: Service, backend: Backend, served: Served | None
+    ) -> BackendStatus:
+        key = (service.name, backend.name)
+        health = self.monitor.health().get(key, Health.UNKNOWN)
+        hop = self.network().next_hops.get(backend.address)
+        slots = served.slots.get(backend.name, 0) if served else 0
+        current = served is not None and backend in served.service.backends
+        return BackendStatus(
+            backend=backend,
+            health=health if service.check else Health.UNCHECKED,
+            reason=served.problems.get(backend.name, "")
+            if served and current
+            else _NOT_YET,
+            since=self.monitor.since(key),
+            share=slots / served.ring_size if served and served.ring_size else 0.0,
+            mac=hop.mac.hex(":") if hop and hop.mac else None,
+        )
+
+
+def _traffic(counter: Counter | None) -> Traffic:
+    return Traffic(counter.packets, counter.bytes) if counter else Traffic(0, 0)

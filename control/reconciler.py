@@ -1,0 +1,105 @@
+"""Making the kernel equal to what is wanted, level by level: never by events.
+
+Each round compiles what is wanted from the desired state and the facts as they are now,
+plans the difference to what the maps hold, and writes it. A round that was missed or fails
+half-way is made good by the next one. Every so often, and after each failure, the maps are
+read back instead of remembered, so that foreign writes are found and mended.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from control.compile import Compiled, Settings, compile_image
+from control.errors import HostError
+from control.facts import Facts
+from control.model import DesiredState
+from dataplane.errors import DataplaneError
+from dataplane.image import Image
+from dataplane.maps import Maps
+from dataplane.plan import Write, plan
+
+_log: Final = structlog.get_logger()
+
+READ_BACK_INTERVAL: Final = 30.0  # seconds
+_RETRY_INTERVAL: Final = 1.0  # seconds after a failure
+
+
+class Reconciler:
+    """Writes one data plane's maps; nobody else does."""
+
+    def __init__(
+        self,
+        maps: Maps,
+        settings: Settings,
+        wanted: Callable[[], tuple[int, DesiredState]],
+        facts: Callable[[], Facts],
+        seed: Image | None = None,
+    ) -> None:
+        """Reconcile ``maps``; numbers are taken over from ``seed`` where they are empty."""
+        self._maps = maps
+        self._settings = settings
+        self._wanted = wanted
+        self._facts = facts
+        self._seed = seed
+        self._actual: Image | None = None  # None: has to be read back
+        self._read_at = 0.0
+        self._wake = asyncio.Event()
+        self.compiled: Compiled | None = None
+        self.applied_version = 0
+        self.problem = ""  # why the last round failed; "" if it did not
+
+    def wake(self) -> None:
+        """Have a round made soon; cheap, and may be called for every event."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Make a round whenever woken, and one now and then anyway, until cancelled."""
+        pause = READ_BACK_INTERVAL
+        while True:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._actual = None
+            pause = READ_BACK_INTERVAL
+            try:
+                await self.round()
+            except (DataplaneError, HostError) as error:
+                self.problem, self._actual = str(error), None
+                _log.error("kernel not updated", problem=self.problem)
+                pause = _RETRY_INTERVAL
+
+    async def round(self) -> None:
+        """Make the kernel equal to what is wanted now.
+
+        Raises DataplaneError or HostError; the kernel then serves by what was written.
+        """
+        self._wake.clear()
+        version, desired = self._wanted()
+        facts = self._facts()
+        compiled, writes = await asyncio.to_thread(self._reconcile, desired, facts)
+        self.compiled, self.applied_version, self.problem = compiled, version, ""
+        if writes:
+            _log.info("kernel updated", version=version, writes=writes)
+
+    def _reconcile(self, desired: DesiredState, facts: Facts) -> tuple[Compiled, int]:
+        """Read, compile, plan and apply; in a thread, for it takes its time."""
+        remembered = self._actual
+        if remembered is None or time.monotonic() > self._read_at + READ_BACK_INTERVAL:
+            self._read_at = time.monotonic()
+            actual = self._maps.read()
+            if remembered is not None and actual != remembered:
+                _log.warning("maps were changed by somebody else; mending them")
+        else:
+            actual = remembered
+        known = actual if self._seed is None or actual.services else self._seed
+        compiled = compile_image(desired, facts, self._settings, known)
+        writes: list[Write] = list(plan(actual, compiled.image))
+        self._actual = None  # unknown until all is written
+        self._maps.apply(writes)
+        self._actual = compiled.image
+        return compiled, len(writes)

@@ -1,0 +1,105 @@
+"""What a running node can say about itself: the answers to status and statistics requests.
+
+Plain values; :class:`Observer` is how the API asks for them without knowing the daemon.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from control.model import Backend, Service
+
+
+class Health(StrEnum):
+    """What the probes say of a backend."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"  # no probe has ended yet
+    UNCHECKED = "unchecked"  # its service has no check: taken as up
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """One backend as this node sees and serves it."""
+
+    backend: Backend
+    health: Health
+    reason: str  # why it gets no traffic, "" if it does
+    since: float | None  # Unix time of the last change of health; None: never changed
+    share: float  # of the service's slots, 0…1
+    mac: str | None  # of the next hop towards it; None: not resolved
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One service and its backends, in the operator's order."""
+
+    service: Service
+    ring_size: int  # slots; 0: nobody can serve
+    backends: tuple[BackendStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceStatus:
+    """An interface that the program is attached to."""
+
+    name: str
+    mode: str  # "native" or "generic"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """The node as a whole."""
+
+    release: str  # of guideway
+    instance: str
+    abi: int  # version of the map layouts
+    digest: str  # of the program's source, hexadecimal
+    interfaces: tuple[InterfaceStatus, ...]
+    adopted: bool  # the data plane was running before this daemon started
+    desired_version: int  # of the desired state
+    applied_version: int  # the version that the kernel is equal to; 0: none yet
+    warnings: tuple[str, ...]  # what the operator should mend, a sentence each
+    started: float  # Unix time
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What was counted since the data plane was loaded."""
+
+    packets: int
+    bytes: int  # frame lengths, without the FCS
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonTraffic:
+    """Packets that one reason explains."""
+
+    reason: str  # as in abi.h, lower case, without the prefix
+    verdict: str  # "forward", "pass" or "drop"
+    meaning: str  # a sentence for the operator
+    traffic: Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """All counters, read at one time."""
+
+    reasons: tuple[ReasonTraffic, ...]
+    services: Mapping[str, Traffic]
+    backends: Mapping[tuple[str, str], Traffic]  # by service and backend name
+
+
+class Observer(Protocol):
+    """Whoever can answer; called from the event loop, returns within a few ms."""
+
+    def node(self) -> NodeStatus:
+        """Return the node's status."""
+
+    def services(self) -> tuple[ServiceStatus, ...]:
+        """Return the status of all services."""
+
+    async def statistics(self) -> Statistics:
+        """Read the counters from the kernel."""

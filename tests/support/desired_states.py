@@ -1,0 +1,73 @@
+"""Strategies for valid desired states."""
+
+from ipaddress import IPv4Address
+from string import ascii_letters, digits
+
+from hypothesis import strategies as st
+
+from control.model import (
+    MAX_COUNT,
+    MAX_NAME,
+    MAX_SECONDS,
+    MAX_WEIGHT,
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+)
+
+names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
+seconds = st.floats(min_value=0, max_value=MAX_SECONDS, exclude_min=True)
+counts = st.integers(1, MAX_COUNT)
+ports = st.integers(1, 65535)
+vips = st.integers(0, 255).map(lambda host: IPv4Address("192.0.2.0") + host)
+checks = st.builds(
+    TcpCheck,
+    interval=seconds,
+    timeout=seconds,
+    rise=counts,
+    fall=counts,
+    port=st.none() | ports,
+)
+
+
+@st.composite
+def services(draw: st.DrawFn, index: int) -> Service:
+    """Draw the service number ``index``, whose backends no other number has."""
+    mode = draw(st.sampled_from(Mode))
+    port = draw(ports)
+    hosts = draw(st.lists(st.integers(1, 250), unique=True, max_size=4))
+    backend_names = draw(
+        st.lists(names, unique=True, min_size=len(hosts), max_size=len(hosts))
+    )
+    backends = [
+        Backend(
+            name=name,
+            address=IPv4Address(f"10.0.{index}.{host}"),
+            port=port if mode is Mode.DR else draw(ports),
+            weight=draw(st.integers(0, MAX_WEIGHT)),
+            state=draw(st.sampled_from(BackendState)),
+        )
+        for name, host in zip(backend_names, hosts, strict=True)
+    ]
+    return Service(
+        name=f"{draw(names)[: MAX_NAME - 4]}-{index}",
+        vip=draw(vips),
+        protocol=draw(st.sampled_from(Protocol)),
+        port=port,
+        mode=mode,
+        backends=tuple(backends),
+        check=draw(st.none() | checks),
+        ring_size=draw(st.sampled_from([None, 2, 4093, 65537])),
+    )
+
+
+@st.composite
+def desired_states(draw: st.DrawFn) -> DesiredState:
+    """Draw a state of up to three services."""
+    drawn = [draw(services(index)) for index in range(draw(st.integers(0, 3)))]
+    places = {(one.vip, one.protocol, one.port): one for one in drawn}
+    return DesiredState(tuple(places.values()))

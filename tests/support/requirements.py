@@ -1,0 +1,19 @@
+"""What a directory of tests needs of the machine, and what happens if it is not there."""
+
+import os
+
+import pytest
+
+
+def require(what: str, problem: str | None) -> None:
+    """Skip with ``problem`` as the reason, or go on if it is None.
+
+    ``GUIDEWAY_REQUIRE=packet,netns`` names what must be there: a problem with that fails,
+    so that a green run cannot mean that nothing ran.
+    """
+    if problem is None:
+        return
+    required = os.environ.get("GUIDEWAY_REQUIRE", "").split(",")
+    if what in required:
+        pytest.fail(f"GUIDEWAY_REQUIRE names {what}, but {problem}", pytrace=False)
+    pytest.skip(f"{what}: {problem}")

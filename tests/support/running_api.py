@@ -1,0 +1,127 @@
+"""A daemon's API without a daemon: the real store and server, over a plain observer."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from control.api.server import serving
+from control.model import Backend, Service
+from control.status import (
+    BackendStatus,
+    Health,
+    InterfaceStatus,
+    NodeStatus,
+    ReasonTraffic,
+    ServiceStatus,
+    Statistics,
+    Traffic,
+)
+from control.store import Store
+
+STARTED = 1_700_000_000.0
+BACKEND_MAC = "02:00:00:00:00:07"
+
+
+@dataclass
+class Node:
+    """An Observer that finds every backend up but those in ``down``."""
+
+    store: Store
+    down: dict[str, str] = field(default_factory=dict)  # reasons by backend name
+    warnings: tuple[str, ...] = ()
+    broken: bool = False  # statistics() has a bug
+
+    def node(self) -> NodeStatus:
+        """Return a node that is up to date."""
+        return NodeStatus(
+            release="0.1.0",
+            instance="default",
+            abi=1,
+            digest="0123456789abcdef",
+            interfaces=(InterfaceStatus("eth0", "native"),),
+            adopted=True,
+            desired_version=self.store.version,
+            applied_version=self.store.version,
+            warnings=self.warnings,
+            started=STARTED,
+        )
+
+    def services(self) -> tuple[ServiceStatus, ...]:
+        """Return the stored services, slots shared by weight."""
+        return tuple(self._service(service) for service in self.store.state)
+
+    async def statistics(self) -> Statistics:
+        """Return a hundred packets for each backend."""
+        if self.broken:
+            raise ZeroDivisionError
+        each = Traffic(packets=100, bytes=6400)
+        return Statistics(
+            reasons=(
+                ReasonTraffic("forwarded_dr", "forward", "sent to a backend", each),
+                ReasonTraffic("malformed", "drop", "cut short", Traffic(0, 0)),
+            ),
+            services={service.name: each for service in self.store.state},
+            backends={
+                (service.name, backend.name): each
+                for service in self.store.state
+                for backend in service.backends
+            },
+        )
+
+    def _service(self, service: Service) -> ServiceStatus:
+        serving = [b for b in service.backends if b.in_table and b.name not in self.down]
+        total = sum(backend.weight for backend in serving)
+        return ServiceStatus(
+            service=service,
+            ring_size=4093 if serving else 0,
+            backends=tuple(
+                self._backend(
+                    backend, backend.weight / total if backend in serving else 0.0
+                )
+                for backend in service.backends
+            ),
+        )
+
+    def _backend(self, backend: Backend, share: float) -> BackendStatus:
+        is_down = backend.name in self.down
+        return BackendStatus(
+            backend=backend,
+            health=Health.DOWN if is_down else Health.UP,
+            reason=self.down.get(backend.name, ""),
+            since=STARTED if is_down else None,
+            share=share,
+            mac=None if is_down else BACKEND_MAC,
+        )
+
+
+@contextmanager
+def running_api(directory: Path) -> Iterator[tuple[Path, Node]]:
+    """Serve the API from a thread of its own; give its socket and its node."""
+    ready = threading.Event()
+    made: list[Node] = []
+    loop = asyncio.new_event_loop()
+    end = asyncio.Event()
+    socket = directory / "guidewayd.sock"
+
+    async def serve() -> None:
+        store = Store.open(directory / "desired.db")
+        try:
+            made.append(Node(store))
+            async with serving(socket, store, made[0]):
+                ready.set()
+                await end.wait()
+        finally:
+            store.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(10), "the API did not start"
+        yield socket, made[0]
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join(10)
+        loop.close()

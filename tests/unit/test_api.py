@@ -1,0 +1,154 @@
+"""The API over a real channel: the whole way from a client to the store and back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from control.api.v1 import guideway_pb2 as pb
+from control.model import BackendState, DesiredState, Mode, TcpCheck
+from tests.support.api_client import ADD_WEB, WEB, Api, api_client
+from tests.support.running_api import BACKEND_MAC, STARTED
+
+DEFAULT_CHECK = pb.HealthCheck(
+    tcp=pb.TcpCheck(interval=1, timeout=1, rise=2, fall=3, port=0)
+)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with api_client(tmp_path) as api:
+        yield api
+
+
+def test_an_added_service_is_listed_with_what_was_left_out(api: Api) -> None:
+    assert api.stub.AddService(ADD_WEB) == pb.AddServiceResponse(version=1)
+
+    settings = pb.Service()
+    settings.CopyFrom(WEB)
+    settings.check.CopyFrom(DEFAULT_CHECK)
+    web = pb.ServiceStatus(
+        service=settings,
+        ring_size=4093,
+        backends=[
+            pb.BackendStatus(
+                backend=pb.Backend(
+                    name="10.0.0.1",
+                    address="10.0.0.1",
+                    port=80,
+                    weight=1,
+                    state=pb.BACKEND_STATE_ACTIVE,
+                ),
+                health=pb.HEALTH_UP,
+                share=1.0,
+                mac=BACKEND_MAC,
+            )
+        ],
+    )
+    listed = api.stub.ListServices(pb.ListServicesRequest())
+    assert listed == pb.ListServicesResponse(services=[web])
+    shown = api.stub.GetService(pb.GetServiceRequest(name="web"))
+    assert shown == pb.GetServiceResponse(service=web)
+
+
+def test_a_backend_that_is_down_says_why_and_since_when(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+    api.node.down["10.0.0.1"] = "health check: connection refused"
+
+    shown = api.stub.GetService(pb.GetServiceRequest(name="web"))
+
+    (backend,) = shown.service.backends
+    assert backend.health == pb.HEALTH_DOWN
+    assert backend.reason == "health check: connection refused"
+    assert backend.since == STARTED
+    assert (backend.share, backend.HasField("mac")) == (0.0, False)
+
+
+def test_a_change_touches_only_what_is_given(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+
+    def change(**changed: object) -> None:
+        api.stub.ChangeService(pb.ChangeServiceRequest(name="web", **changed))
+
+    change(check=pb.HealthCheck(tcp=pb.TcpCheck(interval=0.5, port=8080)))
+    change(check=pb.HealthCheck(tcp=pb.TcpCheck(fall=5)))
+    assert api.state.service("web").check == TcpCheck(interval=0.5, fall=5, port=8080)
+
+    change(check=pb.HealthCheck(tcp=pb.TcpCheck(port=0)), ring_size=4093)
+    assert api.state.service("web").check == TcpCheck(interval=0.5, fall=5)
+    assert api.state.service("web").ring_size == 4093
+
+    change(check=pb.HealthCheck(none=pb.NoCheck()), mode=pb.MODE_NAT)
+    assert api.state.service("web").check is None
+    assert api.state.service("web").mode is Mode.NAT
+
+    change(check=pb.HealthCheck(tcp=pb.TcpCheck(rise=1)), ring_size=0)
+    assert api.state.service("web").check == TcpCheck(rise=1)
+    assert api.state.service("web").ring_size is None
+
+
+def test_backends_come_change_and_go(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+    new = pb.Backend(name="b", address="10.0.0.2", weight=0)
+
+    added = api.stub.AddBackend(pb.AddBackendRequest(service="web", backend=new))
+    assert (added.version, api.state.service("web").backend("b").weight) == (2, 0)
+
+    weight = pb.SetBackendRequest(service="web", backend="b", weight=7)
+    assert api.stub.SetBackend(weight).version == 3
+    draining = pb.SetBackendRequest(
+        service="web", backend="b", state=pb.BACKEND_STATE_DRAINING
+    )
+    assert api.stub.SetBackend(draining).version == 4
+    backend = api.state.service("web").backend("b")
+    assert (backend.weight, backend.state) == (7, BackendState.DRAINING)
+
+    gone = api.stub.RemoveBackend(pb.RemoveBackendRequest(service="web", backend="b"))
+    assert (gone.version, len(api.state.service("web").backends)) == (5, 1)
+    assert api.stub.RemoveService(pb.RemoveServiceRequest(name="web")).version == 6
+    assert api.state == DesiredState()
+
+
+def test_what_is_so_already_makes_no_version(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+
+    same = pb.SetBackendRequest(service="web", backend="10.0.0.1", weight=1)
+
+    assert api.stub.SetBackend(same).version == 1
+
+
+def test_statistics_and_status_are_the_observers(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+    each = pb.Traffic(packets=100, bytes=6400)
+
+    assert api.stub.GetStatistics(pb.GetStatisticsRequest()) == pb.GetStatisticsResponse(
+        reasons=[
+            pb.ReasonTraffic(
+                reason="forwarded_dr",
+                verdict=pb.VERDICT_FORWARD,
+                meaning="sent to a backend",
+                traffic=each,
+            ),
+            pb.ReasonTraffic(
+                reason="malformed",
+                verdict=pb.VERDICT_DROP,
+                meaning="cut short",
+                traffic=pb.Traffic(),
+            ),
+        ],
+        services=[pb.ServiceTraffic(service="web", traffic=each)],
+        backends=[pb.BackendTraffic(service="web", backend="10.0.0.1", traffic=each)],
+    )
+    assert api.stub.GetStatus(pb.GetStatusRequest()) == pb.GetStatusResponse(
+        node=pb.NodeStatus(
+            release="0.1.0",
+            instance="default",
+            abi=1,
+            digest="0123456789abcdef",
+            interfaces=[pb.InterfaceStatus(name="eth0", mode=pb.XDP_MODE_NATIVE)],
+            adopted=True,
+            desired_version=1,
+            applied_version=1,
+            started=STARTED,
+        )
+    )

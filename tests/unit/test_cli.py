@@ -1,0 +1,216 @@
+"""The command line: changes, and tables for people."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from control.cli.tables import age, size
+from control.model import BackendState, DesiredState, Mode, Protocol, TcpCheck
+from tests.support.command_line import ADD_WEB, CommandLine, command_line
+from tests.support.running_api import BACKEND_MAC
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    with command_line(tmp_path) as cli:
+        yield cli
+
+
+def test_a_service_is_added_as_it_is_said(cli: CommandLine) -> None:
+    assert cli.said(ADD_WEB) == "service web answers at 192.0.2.10:80/tcp now\n"
+
+    web = cli.node.store.state.service("web")
+    assert (str(web.vip), web.port, web.protocol) == ("192.0.2.10", 80, Protocol.TCP)
+    assert (web.mode, web.check, web.ring_size) == (Mode.DR, TcpCheck(), None)
+    assert [(b.name, b.identity, b.weight) for b in web.backends] == [
+        ("a", "10.0.0.1:80", 1),
+        ("b", "10.0.0.2:80", 3),
+    ]
+
+
+def test_a_service_is_added_with_all_options(cli: CommandLine) -> None:
+    line = (
+        "service add dns --vip 192.0.2.10 --port 53 --protocol udp --mode nat "
+        "--backend 10.0.0.1:5353 --ring-size 4093 --check-interval 0.5 --check-timeout 2 "
+        "--check-port 53 --rise 1 --fall 5"
+    )
+    cli.said(line)
+
+    dns = cli.node.store.state.service("dns")
+    assert (dns.protocol, dns.mode, dns.ring_size) == (Protocol.UDP, Mode.NAT, 4093)
+    assert dns.check == TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=53)
+    assert dns.backends[0].identity == "10.0.0.1:5353"
+
+
+def test_a_service_may_go_unchecked(cli: CommandLine) -> None:
+    cli.said(ADD_WEB + " --no-check")
+
+    assert cli.node.store.state.service("web").check is None
+
+
+def test_a_service_is_changed(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+
+    assert cli.said("service change web --fall 5 --mode nat") == "service web is changed\n"
+
+    web = cli.node.store.state.service("web")
+    assert (web.mode, web.check) == (Mode.NAT, TcpCheck(fall=5))
+
+
+def test_a_service_is_removed(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+
+    assert cli.said("service remove web") == "service web is gone\n"
+    assert cli.node.store.state == DesiredState()
+
+
+def test_services_are_listed(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down["a"] = "no answer"
+
+    assert cli.rows("service list") == [
+        "SERVICE ADDRESS MODE BACKENDS CHECK SLOTS",
+        "web 192.0.2.10:80/tcp dr 1 of 2 serve tcp every 1 s 4093",
+    ]
+
+
+def test_a_service_is_shown_with_its_backends(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down["a"] = "health check: no answer within 1 s"
+
+    shown = cli.said("service show web")
+
+    assert "slots:    4093 (automatic)" in shown
+    assert "b        10.0.0.2:80       3  100.0%  up" in shown
+    assert BACKEND_MAC in shown
+    assert shown.endswith("\na gets no traffic: health check: no answer within 1 s\n")
+
+
+def test_backends_come_change_and_go(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+
+    def backend(name: str) -> tuple[int, BackendState]:
+        found = cli.node.store.state.service("web").backend(name)
+        return found.weight, found.state
+
+    assert cli.said("backend add web 10.0.0.3 --weight 2") == "10.0.0.3 serves web now\n"
+    assert backend("10.0.0.3") == (2, BackendState.ACTIVE)
+
+    answer = cli.said("backend set web 10.0.0.3 --weight 0 --state active")
+    assert answer == "10.0.0.3 has weight 0 and state active in web now\n"
+    assert backend("10.0.0.3") == (0, BackendState.ACTIVE)
+
+    answer = cli.said("backend drain web 10.0.0.3")
+    assert answer == "10.0.0.3 gets no new flows of web any more\n"
+    assert backend("10.0.0.3") == (0, BackendState.DRAINING)
+
+    assert cli.said("backend remove web 10.0.0.3") == "10.0.0.3 serves web no more\n"
+    assert len(cli.node.store.state.service("web").backends) == 2
+
+
+def test_a_backend_has_a_port_and_a_name_of_its_own_in_nat(cli: CommandLine) -> None:
+    cli.run("service add web --vip 192.0.2.10 --port 80 --mode nat")
+
+    assert cli.said("backend add web 10.0.0.3 --port 8080 --name c") == "c serves web now\n"
+    assert cli.node.store.state.service("web").backend("c").identity == "10.0.0.3:8080"
+
+
+def test_backends_of_one_service_or_of_all_are_listed(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.run("service add mail --vip 192.0.2.10 --port 25 --mode dr --backend 10.0.0.9")
+
+    assert cli.rows("backend list mail") == [
+        "BACKEND ADDRESS WEIGHT SHARE HEALTH STATE MAC",
+        f"10.0.0.9 10.0.0.9:25 1 100.0% up active {BACKEND_MAC}",
+    ]
+    assert cli.rows("backend list") == [
+        "SERVICE BACKEND ADDRESS WEIGHT SHARE HEALTH STATE MAC",
+        f"web a 10.0.0.1:80 1 25.0% up active {BACKEND_MAC}",
+        f"web b 10.0.0.2:80 3 75.0% up active {BACKEND_MAC}",
+        f"mail 10.0.0.9 10.0.0.9:25 1 100.0% up active {BACKEND_MAC}",
+    ]
+
+
+def test_statistics_show_the_reasons_that_happened(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+
+    table = cli.rows("stats")
+
+    assert table == [
+        "REASON VERDICT PACKETS BYTES MEANING",
+        "forwarded_dr forward 100 6.4 kB sent to a backend",
+        "SERVICE PACKETS BYTES",
+        "web 100 6.4 kB",
+        "SERVICE BACKEND PACKETS BYTES",
+        "web a 100 6.4 kB",
+        "web b 100 6.4 kB",
+    ]
+
+
+def test_statistics_show_every_reason_if_asked(cli: CommandLine) -> None:
+    assert cli.rows("stats --reasons --all") == [
+        "REASON VERDICT PACKETS BYTES MEANING",
+        "forwarded_dr forward 100 6.4 kB sent to a backend",
+        "malformed drop 0 0 B cut short",
+    ]
+
+
+def test_the_status_tells_what_to_mend(cli: CommandLine) -> None:
+    cli.node.warnings = ("eth0 runs in generic mode, which is slow",)
+
+    shown = cli.said("status")
+
+    assert "interfaces:     eth0 (native)" in shown
+    assert "desired state:  version 0; the kernel has it" in shown
+    assert "warning: eth0 runs in generic mode, which is slow" in shown
+
+
+def test_what_the_daemon_says_is_no_markup(cli: CommandLine) -> None:
+    cli.run("service add :cat: --vip 192.0.2.10 --port 80 --mode dr --backend 10.0.0.1")
+    cli.node.down["10.0.0.1"] = "[red]down[/red] :dog: [link=x]"
+
+    shown = cli.said("service show :cat:")
+
+    assert "service:  :cat:" in shown
+    assert "[red]down[/red] :dog: [link=x]" in shown
+
+
+def test_a_pipe_gets_whole_lines_without_colours(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down["a"] = "a reason of many words, " * 20
+
+    shown = cli.said("backend list")
+
+    assert cli.node.down["a"].strip() in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0s"),
+        (59.9, "59s"),
+        (187, "3m07s"),
+        (5 * 3600 + 180, "5h03m"),
+        (2 * 86400 + 4 * 3600, "2d04h"),
+    ],
+)
+def test_an_age_has_two_units(seconds: float, text: str) -> None:
+    assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1 MB"),
+        (1_234_567_890, "1.23 GB"),
+        (2**64 - 1, "1.84e+04 PB"),
+    ],
+)
+def test_a_size_has_three_digits(count: int, text: str) -> None:
+    assert size(count) == text

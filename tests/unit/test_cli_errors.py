@@ -1,0 +1,151 @@
+"""The command line: what goes wrong, and help."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from control.cli.main import guideway
+from tests.support.command_line import ADD_WEB, CommandLine, command_line
+from tests.support.running_api import Node
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    with command_line(tmp_path) as cli:
+        yield cli
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("service show mail", "no service 'mail'"),
+        ("backend list mail", "no service 'mail'"),
+        ("backend drain web c", "no backend 'c' in service 'web'"),
+        ("backend add web 10.0.0.1 --name c", "two backends have the address 10.0.0.1:80"),
+        ("backend add web nowhere", "backend.address: 'nowhere' is not an IPv4 address"),
+        ("service change web --ring-size 4096", "ring size 4096 is not a prime number"),
+        ("service change web --check-interval nan", "interval nan s is not above 0"),
+        (ADD_WEB, "service 'web' exists already"),
+    ],
+)
+def test_what_the_daemon_refuses_is_one_sentence(
+    cli: CommandLine, line: str, sentence: str
+) -> None:
+    cli.said(ADD_WEB)
+
+    result = cli.run(line)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("guideway: ")
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("service change web", "say what to change: --mode, --ring-size or the check"),
+        ("service change web --no-check --fall 2", "--no-check contradicts the other"),
+        ("backend set web a", "say what to change: --weight or --state"),
+        ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
+        ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
+        (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),
+        (ADD_WEB + " --backend 10.0.0.3,wait=3", "'wait=3' is neither weight=N nor name=X"),
+        (ADD_WEB + " --backend 10.0.0.3,weight=x", "'x' is not a valid integer range"),
+        ("service list -o yaml", "'yaml' is not one of 'table', 'json'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_usage(
+    cli: CommandLine, line: str, sentence: str
+) -> None:
+    result = cli.run(line)
+
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert cli.node.store.version == 0
+
+
+def invoke(socket: Path) -> Result:
+    return CliRunner().invoke(guideway, ["status"], env={"GUIDEWAY_SOCKET": str(socket)})
+
+
+def test_a_daemon_that_does_not_run_is_said_so(tmp_path: Path) -> None:
+    socket = tmp_path / "guidewayd.sock"
+
+    result = invoke(socket)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"guideway: cannot reach guidewayd at {socket}: is it running? "
+        "(No such file or directory)\n"
+    )
+
+
+def test_a_path_that_is_too_long_is_said_so(tmp_path: Path) -> None:
+    result = invoke(tmp_path / ("x" * 108))
+
+    assert result.exit_code == 1
+    assert "the path of a unix socket can have 107: choose a shorter one" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_is_not_root_is_told(cli: CommandLine, tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    script = (
+        "import os; from control.cli.main import main; os.setgid(65534); os.setuid(65534);"
+        " main()"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", script, "status"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={**os.environ, "GUIDEWAY_SOCKET": str(cli.socket)},
+    )
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"guideway: may not open {cli.socket}: only root may talk to guidewayd (try sudo)\n"
+    )
+
+
+def test_a_daemon_that_does_not_answer_is_given_up(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: Node) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Node, "statistics", never)
+
+    result = cli.run("--timeout 0.1 stats")
+
+    assert result.exit_code == 1
+    assert result.stderr == "guideway: guidewayd did not answer within 0.1 s\n"
+
+
+def test_asking_for_help_does_not_import_grpc() -> None:
+    script = (
+        "import sys; from click.testing import CliRunner;"
+        " from control.cli.main import guideway;"
+        " CliRunner().invoke(guideway, ['--help']);"
+        " sys.exit('grpc' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_every_command_has_an_example(cli: CommandLine) -> None:
+    for group in ("service", "backend"):
+        for name in guideway.commands[group].commands:
+            assert f"Example: guideway {group} {name}" in cli.said(f"{group} {name} --help")
+    for name in ("stats", "status"):
+        assert f"Example: guideway {name}" in cli.said(f"{name} --help")

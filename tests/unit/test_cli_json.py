@@ -1,0 +1,126 @@
+"""The command line: JSON for programs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import ADD_WEB, CommandLine, command_line
+from tests.support.running_api import BACKEND_MAC, STARTED
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    with command_line(tmp_path) as cli:
+        yield cli
+
+
+def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down["a"] = "no answer"
+    web = {
+        "name": "web",
+        "vip": "192.0.2.10",
+        "protocol": "tcp",
+        "port": 80,
+        "mode": "dr",
+        "check": {
+            "type": "tcp",
+            "interval": 1.0,
+            "timeout": 1.0,
+            "rise": 2,
+            "fall": 3,
+            "port": None,
+        },
+        "ring_size": 4093,
+        "ring_size_wanted": None,
+        "backends": [
+            {
+                "service": "web",
+                "name": "a",
+                "address": "10.0.0.1",
+                "port": 80,
+                "weight": 1,
+                "state": "active",
+                "health": "down",
+                "reason": "no answer",
+                "since": STARTED,
+                "share": 0.0,
+                "mac": None,
+            },
+            {
+                "service": "web",
+                "name": "b",
+                "address": "10.0.0.2",
+                "port": 80,
+                "weight": 3,
+                "state": "active",
+                "health": "up",
+                "reason": "",
+                "since": None,
+                "share": 1.0,
+                "mac": BACKEND_MAC,
+            },
+        ],
+    }
+
+    assert json.loads(cli.said("-o json service list")) == [web]
+    assert json.loads(cli.said("service show web -o json")) == web
+    assert json.loads(cli.said("backend list --output json")) == web["backends"]
+
+
+def test_the_output_named_last_counts(cli: CommandLine) -> None:
+    assert cli.said("-o json service list -o table").startswith("SERVICE")
+
+
+def test_a_change_in_json_has_its_version(cli: CommandLine) -> None:
+    assert json.loads(cli.said(ADD_WEB + " -o json")) == {
+        "message": "service web answers at 192.0.2.10:80/tcp now",
+        "version": 1,
+    }
+
+
+def test_statistics_in_json_are_complete(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+
+    assert json.loads(cli.said("stats -o json")) == {
+        "reasons": [
+            {
+                "reason": "forwarded_dr",
+                "verdict": "forward",
+                "meaning": "sent to a backend",
+                "packets": 100,
+                "bytes": 6400,
+            },
+            {
+                "reason": "malformed",
+                "verdict": "drop",
+                "meaning": "cut short",
+                "packets": 0,
+                "bytes": 0,
+            },
+        ],
+        "services": [{"service": "web", "packets": 100, "bytes": 6400}],
+        "backends": [
+            {"service": "web", "backend": "a", "packets": 100, "bytes": 6400},
+            {"service": "web", "backend": "b", "packets": 100, "bytes": 6400},
+        ],
+    }
+    only = json.loads(cli.said("stats -o json --services"))
+    assert only == {"services": [{"service": "web", "packets": 100, "bytes": 6400}]}
+
+
+def test_the_status_in_json_keeps_its_shape(cli: CommandLine) -> None:
+    assert json.loads(cli.said("status -o json")) == {
+        "release": "0.1.0",
+        "instance": "default",
+        "abi": 1,
+        "digest": "0123456789abcdef",
+        "interfaces": [{"name": "eth0", "mode": "native"}],
+        "adopted": True,
+        "desired_version": 0,
+        "applied_version": 0,
+        "warnings": [],
+        "started": STARTED,
+    }

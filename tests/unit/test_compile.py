@@ -1,0 +1,258 @@
+"""From what is wanted and known to what the maps hold."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from control.compile import Settings, check_capacity, compile_image
+from control.errors import HostError
+from control.facts import Facts, Interface, Network, NextHop
+from control.model import (
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+)
+from control.status import Health
+from dataplane import records
+from dataplane.image import Image
+from dataplane.records import MODE_DR, MODE_NAT, Address, Endpoint, Index, Prefix, Return
+from dataplane.source import Limits
+
+VIP = IPv4Address("192.0.2.1")
+OWN = IPv4Address("10.0.0.1")
+ETH0 = Interface("eth0", 3, b"\2\0\0\0\0\1")
+SETTINGS = Settings(Limits(services=8, backends=16, slots=32768), 42, ())
+WEB = Endpoint(VIP, 80, 6)
+
+
+def backend(number: int, **changes) -> Backend:
+    return Backend(f"b{number}", IPv4Address(f"10.0.0.{10 + number}"), 80, **changes)
+
+
+def web(*backends: Backend, **changes) -> Service:
+    return Service(
+        **{
+            "name": "web",
+            "vip": VIP,
+            "protocol": Protocol.TCP,
+            "port": 80,
+            "mode": Mode.DR,
+            "backends": backends,
+            **changes,
+        }
+    )
+
+
+def hop(number: int, **changes) -> NextHop:
+    way = NextHop("eth0", ETH0.ifindex, ETH0.mac, bytes([2, 0, 0, 0, 1, number]))
+    return replace(way, **changes)
+
+
+def facts(*services: Service, **changes) -> Facts:
+    """Return facts by which every backend can serve."""
+    network = Network(
+        (ETH0,),
+        frozenset({OWN, VIP}),
+        {IPv4Address(f"10.0.0.{10 + number}"): hop(number) for number in range(1, 10)},
+    )
+    health = {(s.name, b.name): Health.UP for s in services for b in s.backends}
+    return replace(Facts(network, health), **changes)
+
+
+def compiled(
+    *services: Service, known: Image | None = None, facts_=None, settings=SETTINGS
+):
+    return compile_image(
+        DesiredState(services), facts_ or facts(*services), settings, known or Image()
+    )
+
+
+def test_a_service_leads_to_its_ring_and_the_ring_to_its_backends() -> None:
+    image = compiled(web(backend(1), backend(2))).image
+
+    service = image.services[WEB]
+    assert service == records.Service(0, 0, 4093, 42, MODE_DR)
+    assert set(image.rings[0]) == {1, 2}
+    assert image.backends[Index(1)] == records.Backend(
+        0, IPv4Address("10.0.0.11"), 80, ETH0.ifindex, hop(1).mac, ETH0.mac
+    )
+    assert set(image.vips) == {Address(VIP)}
+    assert image.returns == {}
+
+
+def test_a_nat_backend_answers_for_its_vip() -> None:
+    member = replace(backend(1), port=8080)
+
+    image = compiled(web(member, mode=Mode.NAT)).image
+
+    assert image.services[WEB].mode == MODE_NAT
+    assert image.returns == {Endpoint(member.address, 8080, 6): Return(VIP, 80)}
+
+
+def test_the_nodes_own_addresses_are_direct_but_no_vip_is() -> None:
+    settings = replace(SETTINGS, direct=(IPv4Network("10.9.0.0/16"),))
+
+    image = compiled(web(), settings=settings).image
+
+    assert set(image.direct) == {
+        Prefix(IPv4Network("10.0.0.1/32")),
+        Prefix(IPv4Network("10.9.0.0/16")),
+    }
+
+
+def test_the_slots_of_a_backend_that_is_down_go_to_the_others_and_no_others_move() -> None:
+    service = web(backend(1), backend(2), backend(3))
+    before = compiled(service)
+    sick = facts(service)
+    sick = replace(sick, health={**sick.health, ("web", "b2"): Health.DOWN})
+
+    after = compiled(service, known=before.image, facts_=sick)
+
+    old = before.image.rings[before.image.services[WEB].ring_offset]
+    new = after.image.rings[after.image.services[WEB].ring_offset]
+    assert all(a in (b, 2) for a, b in zip(old, new, strict=True))
+    assert 2 not in new
+    assert after.services[0].problems == {"b2": "its health check fails"}
+
+
+UNABLE = [
+    pytest.param({"state": BackendState.DRAINING}, {}, "draining", id="draining"),
+    pytest.param({"weight": 0}, {}, "its weight is 0", id="weight"),
+    pytest.param(
+        {}, {"health": {}}, "its first health check has not ended", id="health unknown"
+    ),
+    pytest.param(
+        {}, {"network": Network()}, "this host has no route to 10.0.0.11", id="route"
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "known", "why"), UNABLE)
+def test_a_backend_that_cannot_serve_gets_no_slot_and_it_is_said_why(
+    change, known, why
+) -> None:
+    service = web(backend(1, **change), backend(2))
+
+    result = compiled(service, facts_=replace(facts(service), **known))
+
+    assert result.services[0].problems["b1"] == why
+    assert result.services[0].slots.get("b1", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        (hop(1, mac=None), "nobody answers ARP for it"),
+        (
+            hop(1, interface="eth9"),
+            "it is reached by eth9, which is not among `interfaces`",
+        ),
+    ],
+)
+def test_a_backend_without_a_usable_way_gets_no_slot(way, why) -> None:
+    service = web(backend(1), backend(2))
+    network = facts(service).network
+    network = replace(network, next_hops={**network.next_hops, backend(1).address: way})
+
+    result = compiled(service, facts_=facts(service, network=network))
+
+    assert result.services[0].problems == {"b1": why}
+    assert result.services[0].slots["b1"] == 0
+
+
+def test_a_backend_without_a_check_needs_no_health() -> None:
+    service = web(backend(1), check=None)
+
+    assert compiled(service, facts_=facts(service, health={})).services[0].problems == {}
+
+
+def test_a_service_that_nobody_can_serve_has_no_ring() -> None:
+    service = web(backend(1))
+
+    result = compiled(service, facts_=facts(service, health={("web", "b1"): Health.DOWN}))
+
+    assert result.image.services[WEB].ring_size == 0
+    assert result.image.rings == {}
+
+
+def test_numbers_and_rings_stay_when_others_come_and_go() -> None:
+    first = web(backend(1), backend(2))
+    mail = replace(web(backend(3)), name="mail", vip=IPv4Address("192.0.2.2"))
+    before = compiled(mail, first).image
+
+    after = compiled(first, known=before).image
+
+    assert after.services[WEB] == before.services[WEB]
+    assert after.rings.items() <= before.rings.items()
+    assert after.backends.items() <= before.backends.items()
+
+
+def test_a_changed_ring_is_written_beside_the_old_one() -> None:
+    before = compiled(web(backend(1), backend(2))).image
+
+    after = compiled(web(backend(1), backend(2, weight=5)), known=before).image
+
+    old, new = before.services[WEB], after.services[WEB]
+    assert new.ring_offset >= old.ring_offset + old.ring_size
+
+
+def test_services_with_equal_rings_share_one_only_if_their_backends_are_the_same() -> None:
+    one = web(backend(1))
+    two = replace(one, name="two", vip=IPv4Address("192.0.2.2"))
+
+    image = compiled(one, two).image
+
+    assert len(image.rings) == 2  # counters are by service and backend
+
+
+def test_a_number_is_not_given_away_in_the_round_in_which_its_owner_goes() -> None:
+    before = compiled(web(backend(1))).image
+
+    after = compiled(web(backend(2)), known=before).image
+
+    assert set(before.backends) == {Index(1)}
+    assert set(after.backends) == {Index(2)}
+
+
+def test_an_unknown_next_hop_keeps_the_entry_but_gives_no_slot() -> None:
+    service = web(backend(1), backend(2))
+    before = compiled(service).image
+    network = facts(service).network
+    lost = {**network.next_hops, backend(1).address: hop(1, mac=None)}
+
+    after = compiled(
+        service,
+        known=before,
+        facts_=facts(service, network=replace(network, next_hops=lost)),
+    ).image
+
+    assert after.backends == before.backends
+    assert set(after.rings[after.services[WEB].ring_offset]) == {2}
+
+
+def test_maps_that_are_too_small_are_said_to_be() -> None:
+    tiny = Limits(services=8, backends=16, slots=4093)
+
+    with pytest.raises(HostError, match=r"slots.*`limits.slots` is 4093: raise it"):
+        check_capacity(DesiredState((web(backend(1)),)), tiny)
+    settings = replace(SETTINGS, limits=tiny)
+    before = compiled(web(backend(1)), settings=settings).image
+    with pytest.raises(HostError, match="no room for a ring of 4093 slots"):
+        compiled(web(backend(2)), known=before, settings=settings)
+
+
+def test_what_fits_is_not_refused() -> None:
+    check_capacity(DesiredState((web(*map(backend, range(1, 9))),)), SETTINGS.limits)
+
+
+def test_a_check_on_another_port_does_not_change_the_tables() -> None:
+    service = web(backend(1))
+
+    assert (
+        compiled(replace(service, check=TcpCheck(port=9))).image == compiled(service).image
+    )

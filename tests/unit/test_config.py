@@ -1,0 +1,173 @@
+"""The configuration file: what it becomes, and what is said about a wrong one."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from control.config import NodeConfig, load, parse
+from control.errors import ConfigError
+from control.model import (
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+)
+from dataplane.source import Limits
+
+WHOLE = """
+interfaces: [eth0, eth1]
+instance: lab
+xdp_mode: generic
+bpffs: /bpf
+state_directory: /state
+hash_seed: 7
+direct: [10.0.0.0/8]
+api: {socket: /run/lab.sock}
+limits: {services: 10, backends: 20, slots: 9000}
+services:
+  - name: web
+    vip: 192.0.2.10
+    port: 80
+    mode: nat
+    ring_size: 4093
+    check: {interval: 0.5, timeout: 2, rise: 1, fall: 5, port: 8080}
+    backends:
+      - {address: 10.0.0.1, name: a, port: 8080, weight: 3, state: draining}
+      - {address: 10.0.0.2}
+  - {name: dns, vip: 192.0.2.10, protocol: udp, port: 53, mode: dr, check: none}
+"""
+
+
+def test_a_whole_file_is_read() -> None:
+    node, desired = parse(WHOLE, "guideway.yaml")
+
+    assert node == NodeConfig(
+        interfaces=("eth0", "eth1"),
+        instance="lab",
+        native=False,
+        bpffs=Path("/bpf"),
+        state_directory=Path("/state"),
+        hash_seed=7,
+        direct=(IPv4Network("10.0.0.0/8"),),
+        socket=Path("/run/lab.sock"),
+        limits=Limits(services=10, backends=20, slots=9000),
+    )
+    vip = IPv4Address("192.0.2.10")
+    a = Backend("a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING)
+    b = Backend("10.0.0.2", IPv4Address("10.0.0.2"), 80)
+    check = TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=8080)
+    web = Service("web", vip, Protocol.TCP, 80, Mode.NAT, (a, b), check, ring_size=4093)
+    dns = Service("dns", vip, Protocol.UDP, 53, Mode.DR, check=None)
+    assert desired == DesiredState((web, dns))
+
+
+def test_what_may_be_left_out_has_a_default() -> None:
+    node, desired = parse("interfaces: [eth0]", "guideway.yaml")
+
+    assert (node.instance, node.native, node.direct) == ("default", True, ())
+    assert node.socket == Path("/run/guideway/guidewayd.sock")
+    assert node.limits == Limits()
+    assert desired == DesiredState()
+
+
+WEB = "name: web, vip: 192.0.2.1, port: 80, mode: dr"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "c.yaml: Expected `object`, got `null`"),
+        ("services: []", "c.yaml: Object missing required field `interfaces`"),
+        (
+            "interfaces: []",
+            "c.yaml: Expected `array` of length >= 1 - at `$.interfaces`",
+        ),
+        ("interfaces: [eth0, eth0]", "c.yaml: an interface is named twice in `interfaces`"),
+        ("interfaces: [eth0\n", "c.yaml line 2: not YAML: expected ',' or ']'"),
+        ("interfaces: \0", "c.yaml: not YAML: unacceptable character #x0000: special"),
+        ("interfaces: [eth0]\nport: 1", "c.yaml: Object contains unknown field `port`"),
+        (
+            "interfaces: [eth0]\ndirect: [10.0.0.1/8]",
+            "c.yaml: '10.0.0.1/8' is not an IPv4 prefix such as 10.0.0.0/8",
+        ),
+    ],
+)
+def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "c.yaml")
+
+    assert str(raised.value).startswith(sentence)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("service", "sentence"),
+    [
+        (
+            "name: web, vip: nope, port: 80, mode: dr",
+            "c.yaml: 'nope' is not an IPv4 address - at `$.services[0]`",
+        ),
+        (
+            "name: web, vip: 192.0.2.1, port: 70000, mode: dr",
+            "c.yaml: Expected `int` <= 65535 - at `$.services[0].port`",
+        ),
+        (
+            "name: web, vip: 192.0.2.1, port: 80, mode: ipip",
+            "c.yaml: Invalid enum value 'ipip' - at `$.services[0].mode`",
+        ),
+        (
+            "name: web, vip: 192.0.2.1, port: 80",
+            "c.yaml: Object missing required field `mode` - at `$.services[0]`",
+        ),
+        (
+            f"{WEB}, backends: [{{address: 10.0.0.1}}, {{wait: 3, address: 10.0.0.2}}]",
+            "c.yaml: Object contains unknown field `wait` - at `$.services[0].backends[1]`",
+        ),
+        (
+            f"{WEB}, check: {{type: http}}",
+            "c.yaml: Invalid enum value 'http' - at `$.services[0].check.type`",
+        ),
+        (
+            f"{WEB}, check: {{interval: .nan}}",
+            "c.yaml: Expected `float` > 0.0 - at `$.services[0].check.interval`",
+        ),
+        (
+            f"{WEB}, ring_size: 100",
+            "c.yaml: service 'web': ring size 100 is not a prime number",
+        ),
+    ],
+)
+def test_a_wrong_service_is_refused_with_its_place(service: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"interfaces: [eth0]\nservices: [{{{service}}}]", "c.yaml")
+
+    assert str(raised.value) == sentence
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path / "c.yaml")
+
+    assert (
+        str(raised.value) == f"{tmp_path}/c.yaml: cannot be read: No such file or directory"
+    )
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_bytes(b"\xff")
+
+    with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8"):
+        load(tmp_path / "c.yaml")
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    text = "interfaces: [eth0]\nservices: []\nservices: []\n"
+
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "guideway.yaml")
+
+    assert str(caught.value) == "guideway.yaml line 3: not YAML: 'services' stands here twice"

@@ -1,0 +1,232 @@
+"""The desired state: a valid one is made, another is not."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from control.errors import ConfigError, ConflictError, GuidewayError, NotFoundError
+from control.model import (
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+    TcpCheck,
+    is_prime,
+)
+from tests.support.desired_states import desired_states
+
+VIP = IPv4Address("192.0.2.10")
+A = Backend("a", IPv4Address("10.0.0.1"), 80)
+B = Backend("b", IPv4Address("10.0.0.2"), 80)
+WEB = Service("web", VIP, Protocol.TCP, 80, Mode.DR, (A, B))
+MAIL = Service("mail", VIP, Protocol.TCP, 25, Mode.DR)
+BOTH = DesiredState((WEB, MAIL))
+
+
+def service(**changed: object) -> Service:
+    """Return a service like WEB, without backends if it is not said."""
+    return replace(WEB, **{"backends": (), **changed})
+
+
+def backend(**changed: object) -> Backend:
+    return replace(A, **changed)
+
+
+def refusal(make: object) -> str:
+    """Return the sentence against what ``make`` makes."""
+    assert callable(make)
+    with pytest.raises(GuidewayError) as raised:
+        make()
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"name": "two words"},
+            "service name: 'two words' is not a name: 1…63 letters, digits and any of",
+        ),
+        (
+            {"name": "x" * 64},
+            "service name: '" + "x" * 64 + "' is not a name: 1…63 letters",
+        ),
+        ({"port": -1}, "service 'web': port -1 is not in 0…65535"),
+        (
+            {"vip": IPv4Address("127.0.0.1")},
+            "service 'web': VIP 127.0.0.1 is not a unicast address of a network",
+        ),
+        ({"ring_size": 4096}, "service 'web': ring size 4096 is not a prime number"),
+        ({"ring_size": 8388617}, "service 'web': ring size 8388617 is above 8388593"),
+        ({"port": 0}, "service 'web': a service of every port needs a port in its check"),
+        (
+            {"check": TcpCheck(port=0)},
+            "service 'web', check: port 0 is not in 1…65535",
+        ),
+        (
+            {"check": TcpCheck(interval=0)},
+            "service 'web', check: interval 0 s is not above 0 and up to 3600 s",
+        ),
+        (
+            {"check": TcpCheck(timeout=float("nan"))},
+            "service 'web', check: timeout nan s is not above 0 and up to 3600 s",
+        ),
+        ({"check": TcpCheck(rise=0)}, "service 'web', check: rise 0 is not in 1…1000"),
+        (
+            {"check": TcpCheck(fall=1001)},
+            "service 'web', check: fall 1001 is not in 1…1000",
+        ),
+        (
+            {"backends": (A, replace(B, name="a"))},
+            "service 'web': two backends are called 'a'",
+        ),
+        (
+            {"backends": (A, replace(A, name="b"))},
+            "service 'web': two backends have the address 10.0.0.1:80",
+        ),
+    ],
+)
+def test_a_service_that_breaks_a_rule_is_refused(
+    changed: dict[str, object], sentence: str
+) -> None:
+    assert refusal(lambda: service(**changed)).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"name": ""}, "backend name: '' is not a name: 1…63 letters"),
+        ({"weight": 65536}, "service 'web', backend 'a': weight 65536 is not in 0…65535"),
+        (
+            {"address": IPv4Address("224.0.0.1")},
+            "service 'web', backend 'a': 224.0.0.1 is not a unicast address of a network",
+        ),
+        (
+            {"address": VIP},
+            "service 'web', backend 'a': 192.0.2.10 is the VIP itself; give the server's",
+        ),
+        (
+            {"port": 8080},
+            "service 'web', backend 'a': port 8080 differs from the service's 80, and DR",
+        ),
+    ],
+)
+def test_a_backend_that_breaks_a_rule_is_refused(
+    changed: dict[str, object], sentence: str
+) -> None:
+    assert refusal(lambda: service(backends=(backend(**changed),))).startswith(sentence)
+
+
+def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:
+    assert service(port=0, check=None, backends=(backend(port=0),)).port == 0
+    assert refusal(lambda: service(port=0, check=None, mode=Mode.NAT, backends=(A,))) == (
+        "service 'web', backend 'a': port 0 (every port) goes only with a service and "
+        "backends that all have it"
+    )
+
+
+def test_two_services_differ_in_name_and_in_what_packets_name() -> None:
+    again = service(name="web2")
+
+    assert refusal(lambda: DesiredState((WEB, replace(MAIL, name="web")))) == (
+        "services: two services are called 'web'"
+    )
+    assert refusal(lambda: DesiredState((WEB, again))) == (
+        "service 'web2': 192.0.2.10:80/tcp belongs to service 'web' already"
+    )
+    assert len(DesiredState((WEB, replace(again, protocol=Protocol.UDP))).services) == 2
+
+
+def test_a_nat_backend_belongs_to_one_service() -> None:
+    web = service(mode=Mode.NAT, backends=(A,))
+    other = service(mode=Mode.NAT, backends=(A,), name="web2", port=81)
+
+    assert refusal(lambda: DesiredState((web, other))) == (
+        "service 'web2', backend 'a': 10.0.0.1:80/tcp is a NAT backend of service 'web' "
+        "already; let the server listen on another port or address for this service"
+    )
+    direct = replace(other, mode=Mode.DR, backends=(backend(port=81),))
+    assert len(DesiredState((web, direct)).services) == 2
+
+
+def test_a_backend_draining_or_without_weight_is_not_in_the_table() -> None:
+    assert A.in_table
+    assert not backend(weight=0).in_table
+    assert not backend(state=BackendState.DRAINING).in_table
+
+
+def test_a_service_is_added_at_the_end_and_once() -> None:
+    assert DesiredState((WEB,)).with_new_service(MAIL) == BOTH
+    with pytest.raises(ConflictError, match="service 'mail' exists already"):
+        BOTH.with_new_service(MAIL)
+
+
+def test_a_service_is_changed_in_its_place() -> None:
+    changed = replace(WEB, mode=Mode.NAT)
+
+    assert BOTH.with_service(changed) == DesiredState((changed, MAIL))
+
+
+def test_a_backend_is_changed_in_its_place() -> None:
+    changed = BOTH.with_changed_backend("web", "a", weight=7, state=BackendState.DRAINING)
+
+    assert changed.service("web").backends == (
+        replace(A, weight=7, state=BackendState.DRAINING),
+        B,
+    )
+    assert BOTH.with_changed_backend("web", "a") == BOTH
+
+
+def test_what_goes_leaves_the_rest_as_it_was() -> None:
+    assert BOTH.without_service("web") == DesiredState((MAIL,))
+    assert BOTH.without_backend("web", "a").service("web").backends == (B,)
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    no_service = "no service 'dns'"
+    no_backend = "no backend 'c' in service 'web'"
+
+    assert refusal(lambda: BOTH.service("dns")) == no_service
+    assert refusal(lambda: BOTH.without_service("dns")) == no_service
+    assert refusal(lambda: BOTH.with_service(service(name="dns"))) == no_service
+    assert refusal(lambda: BOTH.with_new_backend("dns", A)) == no_service
+    assert refusal(lambda: BOTH.with_changed_backend("web", "c", weight=1)) == no_backend
+    assert refusal(lambda: BOTH.without_backend("web", "c")) == no_backend
+    with pytest.raises(NotFoundError):
+        BOTH.without_backend("dns", "a")
+
+
+def test_a_refused_change_is_refused_as_a_whole() -> None:
+    with pytest.raises(ConfigError, match="weight -1"):
+        BOTH.with_changed_backend("web", "a", weight=-1, state=BackendState.DRAINING)
+
+
+@settings(deadline=None)  # on a busy machine an example may take long
+@given(desired_states(), st.data())
+def test_a_state_taken_apart_and_put_together_is_the_same(
+    state: DesiredState, data: st.DataObject
+) -> None:
+    order = data.draw(st.permutations(state.services))
+    apart = state
+    for one in order:
+        apart = apart.without_service(one.name)
+
+    again = apart
+    for one in state:
+        again = again.with_new_service(replace(one, backends=()))
+        for each in one.backends:
+            again = again.with_new_backend(one.name, each)
+
+    assert (apart, again) == (DesiredState(), state)
+
+
+@given(st.integers(-10, 5000))
+def test_a_prime_has_no_divisor(number: int) -> None:
+    divisors = [d for d in range(2, number) if number % d == 0]
+
+    assert is_prime(number) == (number > 1 and not divisors)

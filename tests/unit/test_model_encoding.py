@@ -1,0 +1,41 @@
+"""The desired state as bytes."""
+
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given, settings
+
+from control.encoding import decode, encode
+from control.errors import ConfigError
+from control.model import Backend, DesiredState, Mode, Protocol, Service
+from tests.support.desired_states import desired_states
+
+A = Backend("a", IPv4Address("10.0.0.1"), 80)
+WEB = Service("web", IPv4Address("192.0.2.10"), Protocol.TCP, 80, Mode.DR, (A,))
+WANTED = DesiredState((WEB,))
+
+
+@settings(deadline=None)  # on a busy machine an example may take long
+@given(desired_states())
+def test_a_state_is_read_as_it_was_written(state: DesiredState) -> None:
+    assert decode(encode(state)) == state
+
+
+@pytest.mark.parametrize(
+    ("stored", "problem"),
+    [
+        pytest.param(b'{"shape": 2}', "has shape 2, and this release reads", id="later"),
+        pytest.param(b'{"shape": 1, "serv', "truncated", id="cut"),
+        pytest.param(b"\xff\xff", "malformed", id="no JSON"),
+        pytest.param(b'{"shape": 1}', "required field `services`", id="incomplete"),
+        pytest.param(
+            encode(WANTED).replace(b"192.0.2.10", b"192.0.2.x"), "192.0.2.x", id="address"
+        ),
+        pytest.param(
+            encode(WANTED).replace(b'"weight":1', b'"weight":-1'), "weight -1", id="rule"
+        ),
+    ],
+)
+def test_what_is_no_stored_state_is_refused(stored: bytes, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        decode(stored)

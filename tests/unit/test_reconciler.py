@@ -1,0 +1,164 @@
+"""Making maps equal to what is wanted; the maps are in memory, the rest is real."""
+
+import asyncio
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+import pytest
+
+from control.compile import Settings
+from control.facts import Facts, Interface, Network, NextHop
+from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.reconciler import Reconciler
+from dataplane.errors import KernelError
+from dataplane.image import FILL_ORDER, Image
+from dataplane.plan import Delete, Put
+from dataplane.source import Limits
+
+BACKEND = Backend("b1", IPv4Address("10.0.0.11"), 80)
+WEB = Service(
+    "web",
+    IPv4Address("192.0.2.1"),
+    Protocol.TCP,
+    80,
+    Mode.DR,
+    (BACKEND,),
+    check=None,
+)
+DESIRED = DesiredState((WEB,))
+MAC = b"\2\0\0\0\0\1"
+FACTS = Facts(
+    Network(
+        (Interface("eth0", 3, MAC),),
+        next_hops={BACKEND.address: NextHop("eth0", 3, MAC, MAC)},
+    )
+)
+
+
+@dataclass
+class MemoryMaps:
+    """Maps as dictionaries; the kernel may refuse at some write."""
+
+    image: Image = field(default_factory=Image)
+    refuse_at: int | None = None
+    reads: int = 0
+
+    def read(self) -> Image:
+        self.reads += 1
+        return self.image
+
+    def apply(self, writes) -> int:
+        for number, write in enumerate(writes):
+            if number == self.refuse_at:
+                raise KernelError("bpf_map_update_elem", 12)
+            self._write(write)
+        return len(writes)
+
+    def _write(self, write) -> None:
+        tables = {name: dict(getattr(self.image, name)) for name in FILL_ORDER}
+        match write:
+            case Put(table, key, value):
+                tables[table][key] = value
+            case Delete(table, key):
+                del tables[table][key]
+        self.image = Image(**tables)
+
+
+def reconciler(maps: MemoryMaps, desired: DesiredState = DESIRED) -> Reconciler:
+    settings = Settings(Limits(services=8, backends=16, slots=16384), 0, ())
+    return Reconciler(maps, settings, lambda: (1, desired), lambda: FACTS)
+
+
+def test_a_round_makes_the_maps_equal_to_what_is_wanted() -> None:
+    maps = MemoryMaps()
+    one = reconciler(maps)
+
+    asyncio.run(one.round())
+
+    assert one.compiled is not None
+    assert maps.image == one.compiled.image
+    assert len(maps.image.services) == 1
+    assert one.applied_version == 1
+
+
+@pytest.mark.parametrize("refuse_at", range(8))
+def test_a_round_that_the_kernel_stops_half_way_is_made_good_by_the_next(refuse_at) -> None:
+    maps = MemoryMaps(refuse_at=refuse_at)
+    one = reconciler(maps)
+
+    with pytest.raises(KernelError):
+        asyncio.run(one.round())
+    maps.refuse_at = None
+    asyncio.run(one.round())
+
+    assert one.compiled is not None
+    assert maps.image == one.compiled.image
+
+
+def test_a_restart_finds_the_numbers_in_the_maps_and_writes_nothing() -> None:
+    maps = MemoryMaps()
+    asyncio.run(reconciler(maps).round())
+    before = maps.image
+    maps.refuse_at = 0
+
+    asyncio.run(reconciler(maps).round())
+
+    assert maps.image == before
+
+
+def test_a_foreign_write_is_found_and_mended_when_the_maps_are_read_back() -> None:
+    maps = MemoryMaps()
+    asyncio.run(reconciler(maps).round())
+    wanted = maps.image
+    maps.image = Image(**{**{n: getattr(wanted, n) for n in FILL_ORDER}, "backends": {}})
+
+    asyncio.run(reconciler(maps).round())
+
+    assert maps.image == wanted
+
+
+def test_a_problem_is_remembered_and_tried_again_until_it_is_gone() -> None:
+    maps = MemoryMaps(refuse_at=0)
+    one = reconciler(maps)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(one.run())
+        async with asyncio.timeout(10):
+            one.wake()
+            while not one.problem:  # noqa: ASYNC110 - a thread is at work
+                await asyncio.sleep(0.001)
+            maps.refuse_at = None
+            while one.applied_version != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        task.cancel()
+
+    asyncio.run(scenario())
+
+    assert one.problem == ""
+    assert len(maps.image.services) == 1
+
+
+def test_numbers_are_taken_over_from_the_maps_of_the_program_before() -> None:
+    old = MemoryMaps()
+    asyncio.run(reconciler(old, DesiredState((WEB_2, WEB))).round())
+    new = MemoryMaps()
+    settings = Settings(Limits(services=8, backends=16, slots=16384), 0, ())
+    successor = Reconciler(
+        new, settings, lambda: (1, DESIRED), lambda: FACTS, seed=old.image
+    )
+
+    asyncio.run(successor.round())
+
+    assert new.image.services.items() <= old.image.services.items()
+    assert new.image.backends.items() <= old.image.backends.items()
+
+
+WEB_2 = Service(
+    "web2",
+    IPv4Address("192.0.2.2"),
+    Protocol.TCP,
+    80,
+    Mode.DR,
+    (BACKEND,),
+    check=None,
+)

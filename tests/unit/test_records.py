@@ -1,0 +1,69 @@
+"""Keys and values of the maps, and their bytes."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane import abi, records
+from dataplane.abi import REASONS, Verdict, constants, ffi
+
+addresses = st.ip_addresses(v=4)
+numbers = st.integers(0, 2**32 - 1)
+ports = st.integers(0, 65535)
+macs = st.binary(min_size=6, max_size=6)
+
+RECORDS = st.one_of(
+    st.builds(records.Index, numbers),
+    st.builds(records.Address, addresses),
+    st.builds(records.Endpoint, addresses, ports, st.integers(0, 255)),
+    st.builds(records.Service, numbers, numbers, numbers, numbers, st.sampled_from([1, 2])),
+    st.builds(
+        records.Backend, numbers, addresses, ports, st.integers(1, 2**32 - 1), macs, macs
+    ),
+    st.builds(records.Return, addresses, ports),
+    st.builds(
+        records.Prefix,
+        st.builds(
+            lambda address, bits: IPv4Network((address, bits), strict=False),
+            addresses,
+            st.integers(0, 32),
+        ),
+    ),
+    st.builds(records.Port, st.integers(1, 2**32 - 1), macs),
+)
+
+
+@given(RECORDS)
+def test_unpacking_gives_what_was_packed(record) -> None:
+    assert type(record).unpack(record.pack()) == record
+
+
+def test_a_key_has_its_bytes_where_the_wire_has_them() -> None:
+    key = records.Endpoint(IPv4Address("192.0.2.1"), 80, 6)
+
+    assert key.pack() == bytes.fromhex("00000000000000000000ffffc000020100500600")
+
+
+def test_entries_of_nobody_are_none() -> None:
+    assert records.Backend.unpack(bytes(abi.sizeof("gw_backend"))) is None
+    assert records.Port.unpack(bytes(abi.sizeof("gw_port"))) is None
+
+
+def test_an_address_that_is_not_ipv4_mapped_is_refused() -> None:
+    with pytest.raises(ValueError, match="not an IPv4-mapped address"):
+        records.Address.unpack(bytes(16))
+
+
+def test_every_reason_of_the_program_has_a_verdict_and_a_meaning() -> None:
+    members = dict(ffi.typeof("enum gw_reason").relements)
+    del members["GW_REASON_COUNT"]
+
+    assert {f"GW_{reason.name.upper()}": reason.number for reason in REASONS} == members
+    assert [reason.number for reason in REASONS] == list(range(constants.GW_REASON_COUNT))
+    assert {reason.verdict for reason in REASONS} == set(Verdict)
+
+
+def test_counters_of_all_cpus_are_summed() -> None:
+    assert records.Counter.total([(1, 60), (0, 0), (2, 3000)]) == records.Counter(3, 3060)
