@@ -150,10 +150,13 @@ class Daemon:
                     _log.info("serving", socket=str(self._config.socket))
                     await self._stop.wait()
                 raise _Stopped  # noqa: TRY301 - the only way out of a task group
-        except* _Stopped:
-            _log.info("stopped; packets keep flowing")
-        except* (GuidewayError, DataplaneError) as group:
-            raise group.exceptions[0] from None
+        except ExceptionGroup as group:
+            first = group.exceptions[0]
+            if isinstance(first, (GuidewayError, DataplaneError)):
+                raise first from None
+            if not isinstance(first, _Stopped):
+                raise
+        _log.info("stopped; packets keep flowing")
 
     async def _start(self) -> None:
         """Fill the maps with what is known to be true, then let packets in."""
@@ -275,3 +278,7 @@ def _require_root() -> None:
     if os.geteuid() != 0:
         raise HostError("only root may load XDP programs: run it by sudo")
     os.umask(0o077)  # what we create is root's alone
+
+
+if __name__ == "__main__":
+    main()

@@ -61,27 +61,27 @@ def survey(
 
 
 def nat_warnings(interfaces: Iterable[str]) -> tuple[str, ...]:
-    """Say which kernel settings would break NAT on this host, and how to set them."""
-    wanted = {"ip_forward": ("1", "replies are not routed back to the clients")}
-    for name in interfaces:
-        wanted[f"conf/{name}/accept_local"] = (
-            "1",
-            "the kernel drops a translated reply whose next hop it has yet to resolve",
-        )
-    warnings = [
-        f"net.ipv4.{key.replace('/', '.')} is not {value}: {harm}; `sysctl -w "
-        f"net.ipv4.{key.replace('/', '.')}={value}`"
-        for key, (value, harm) in wanted.items()
-        if _sysctl(key) != value
-    ]
-    for name in interfaces:
-        mode = max(_sysctl("conf/all/rp_filter"), _sysctl(f"conf/{name}/rp_filter"))
-        if mode != "0":
-            warnings.append(
-                f"reverse path filtering is on for {name}: it drops translated replies; "
-                f"set net.ipv4.conf.all.rp_filter and net.ipv4.conf.{name}.rp_filter to 0"
-            )
-    return tuple(warnings)
+    """Say which kernel settings would break NAT, and how to set them.
+
+    ``interfaces`` are those that replies of NAT backends come in by; none: no warnings.
+    """
+    names = sorted(interfaces)
+    wrong = []
+    if names and _sysctl("ip_forward") != "1":
+        wrong.append(("ip_forward", "1", "replies are not routed to the clients"))
+    for name in names:
+        if _sysctl(f"conf/{name}/accept_local") != "1":
+            harm = "a reply whose next hop is not resolved yet is lost"
+            wrong.append((f"conf.{name}.accept_local", "1", harm))
+        for scope in ("all", name):
+            if _sysctl(f"conf/{scope}/rp_filter") != "0":
+                harm = "the kernel drops translated replies as spoofed"
+                wrong.append((f"conf.{scope}.rp_filter", "0", harm))
+    return tuple(
+        f"NAT needs net.ipv4.{key} = {value}, or else {harm}: "
+        f"`sysctl -w net.ipv4.{key}={value}`"
+        for key, value, harm in wrong
+    )
 
 
 def _interface(link: Any) -> Interface:

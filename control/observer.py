@@ -94,13 +94,18 @@ class NodeObserver:
         )
 
     def _warnings(self, desired: DesiredState) -> tuple[str, ...]:
-        missing = set(self.config.interfaces) - {i.name for i in self.network().interfaces}
+        network = self.network()
+        missing = set(self.config.interfaces) - {i.name for i in network.interfaces}
         warnings = [f"interface {name} is gone" for name in sorted(missing)]
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
-        if any(service.mode is Mode.NAT for service in desired):
-            present = [name for name in self.config.interfaces if name not in missing]
-            warnings.extend(nat_warnings(present))
+        hops = (
+            network.next_hops.get(backend.address)
+            for service in desired
+            if service.mode is Mode.NAT
+            for backend in service.backends
+        )
+        warnings.extend(nat_warnings({hop.interface for hop in hops if hop}))
         return tuple(warnings)
 
     def _service(self, service: Service, served: Served | None) -> ServiceStatus:

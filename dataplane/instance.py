@@ -5,6 +5,7 @@ named by ABI version and digest; usually there is one. The kernel keeps it all r
 when we are gone; :func:`open_instance` adopts what it finds.
 """
 
+import fcntl
 import os
 from collections.abc import Iterable
 from contextlib import closing
@@ -27,8 +28,9 @@ _BPFFS_MAGIC: Final = "bpf"
 class Instance:
     """An open data plane; close it when done, the kernel keeps it."""
 
-    def __init__(self, root: Path, directory: Path, *, adopted: bool) -> None:
-        """Open what is pinned in ``directory``."""
+    def __init__(self, root: Path, directory: Path, lock: int, *, adopted: bool) -> None:
+        """Open what is pinned in ``directory``; close ``lock`` with it."""
+        self._lock = lock
         self.digest = directory.name.partition("-")[2]
         self.adopted = adopted
         self._root = root
@@ -41,10 +43,10 @@ class Instance:
         """Let go of it."""
         self.maps.close()
         os.close(self.program)
+        os.close(self._lock)
 
     def discard(self) -> None:
-        """Take away what opening it made, if it was made and never attached."""
-        self.close()
+        """Unpin what opening it made, if it was made and never attached."""
         if not self.adopted:
             _remove(self._directory)
             _prune(self._root)
@@ -64,22 +66,24 @@ def open_instance(root: Path, limits: Limits) -> Instance:
     """Open the data plane pinned below ``root``, loading the program if it is not there.
 
     A directory without a program is what a killed loader left: it is made anew. Raises
-    PinError, LoadError or KernelError; what it made itself is gone then.
+    PinError (somebody else has it open, for one), LoadError or KernelError; what it made
+    itself is gone then.
     """
     check_bpffs(root)
+    lock = _lock(root)
     directory = root / f"{VERSION}-{digest(source(limits))}"
     adopted = (directory / PROGRAM).exists()
-    if not adopted:
-        _remove(directory)
-        directory.mkdir(parents=True)
     try:
         if not adopted:
+            _remove(directory)
+            directory.mkdir()
             load(directory, limits)
-        return Instance(root, directory, adopted=adopted)
+        return Instance(root, directory, lock, adopted=adopted)
     except BaseException:
         if not adopted:
             _remove(directory)
-            _prune(root)
+        os.close(lock)
+        _prune(root)
         raise
 
 
@@ -94,13 +98,20 @@ def seed_of(root: Path, instance: Instance) -> Image | None:
 
 
 def remove_instance(root: Path) -> bool:
-    """Detach and unpin everything below ``root``; False if nothing was there."""
+    """Detach and unpin everything below ``root``; False if nothing was there.
+
+    Raises PinError if somebody has it open.
+    """
     check_bpffs(root)
     if not root.exists():
         return False
-    Links(root / "links").detach()
-    for directory in _generations(root):
-        _remove(directory)
+    lock = _lock(root)
+    try:
+        Links(root / "links").detach()
+        for directory in _generations(root):
+            _remove(directory)
+    finally:
+        os.close(lock)
     _prune(root)
     return True
 
@@ -131,6 +142,20 @@ def check_bpffs(root: Path) -> None:
             str(wanted),
             f"no bpffs is mounted there: `mount -t bpf bpf {wanted}` mounts one",
         )
+
+
+def _lock(root: Path) -> int:
+    """Make ``root`` and return a descriptor that keeps others away until it is closed."""
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise PinError(
+            str(root), "is in use by a running guidewayd: stop that one first"
+        ) from error
+    return descriptor
 
 
 def _mounted_kinds() -> dict[str, str]:

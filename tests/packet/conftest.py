@@ -44,7 +44,7 @@ def instance(_machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ins
 
 
 @pytest.fixture
-def balancer(instance: Instance, network: None) -> Iterator[Balancer]:
+def balancer(instance: Instance, _network: None) -> Iterator[Balancer]:
     """Return the program with empty maps."""
     made = Balancer(instance)
     yield made
@@ -52,7 +52,7 @@ def balancer(instance: Instance, network: None) -> Iterator[Balancer]:
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[None]:
+def _network() -> Iterator[None]:
     """Move this thread into a new network namespace, and back when the module is done."""
     name = f"gwpacket{os.getpid()}"
     with ExitStack() as cleanup:

@@ -1,0 +1,50 @@
+# Everything that there is to do, by name. All recipes work from any path, with spaces too.
+
+PYTHON := .venv/bin/python
+GENERATED := control/api/v1
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: setup-lab  ## the main job, live: HTTP through XDP while backend and node die (root)
+	@$(PYTHON) -m vagrant.demo
+
+lab: setup-lab  ## bring the lab up and leave it up, MODE=dr or MODE=nat (root)
+	@$(PYTHON) -m vagrant.lab up --mode $(or $(MODE),dr)
+
+lab-down: setup-lab  ## remove the lab (root)
+	@$(PYTHON) -m vagrant.lab down
+
+test: setup-dev  ## all tests; those that need root are skipped without it
+	@$(PYTHON) -m pytest
+
+check: lint types contracts generated  ## what a change has to pass besides the tests
+
+lint: setup-dev  ## style, by ruff; shell scripts too where shellcheck is installed
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@if command -v shellcheck >/dev/null; then shellcheck deploy/setup .ci/run; fi
+
+types: setup-dev  ## mypy --strict
+	@$(PYTHON) -m mypy
+
+contracts: setup-dev  ## who may import whom, by import-linter
+	@.venv/bin/lint-imports --no-cache
+
+proto: setup-dev  ## generate the API's code from guideway.proto
+	@PATH=".venv/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
+		--mypy_out=. --mypy_grpc_out=. $(GENERATED)/guideway.proto
+
+generated: proto  ## generated files are what their source makes of them
+	@git diff --exit-code --stat -- $(GENERATED)
+
+format: setup-dev  ## let ruff format the code
+	@$(PYTHON) -m ruff format .
+
+setup-lab:
+	@deploy/setup lab
+
+setup-dev:
+	@deploy/setup dev,lab
+
+.PHONY: help demo lab lab-down test check lint types contracts proto generated format setup-lab setup-dev

@@ -1,0 +1,341 @@
+"""guidewayd starts, stops, is killed, reloads, and refuses what cannot work."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from signal import SIGHUP
+from typing import Any
+
+import pytest
+import yaml
+
+from control.api.v1 import guideway_pb2 as pb
+from tests.support.wait import eventually
+from vagrant.lab import xdp_pass
+from vagrant.lab.errors import CommandError
+from vagrant.lab.lab import Lab
+from vagrant.lab.node import Node
+from vagrant.lab.topology import VIP, DrTopology, NatTopology
+
+
+@pytest.fixture
+def lab(lab_name: str) -> Iterator[Lab]:
+    """Return a lab in direct return, everything running."""
+    with Lab(lab_name, DrTopology, large_file_bytes=8 << 20) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bare_lab() -> Iterator[Lab]:
+    """Return a lab with two segments in which nothing runs."""
+    with Lab(f"d{os.getpid()}", NatTopology) as made:
+        yield made
+
+
+def who_answers(lab: Lab) -> str:
+    connection = HTTPConnection(str(VIP), timeout=5)
+    with lab.client.inside():
+        connection.request("GET", "/")
+    answer = connection.getresponse().headers["X-Backend"]
+    connection.close()
+    return answer
+
+
+def edit(node: Node, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change a node's file as an operator would."""
+    content = yaml.safe_load(node.paths.guidewayd_file.read_text())
+    change(content)
+    node.paths.guidewayd_file.write_text(yaml.safe_dump(content))
+
+
+def programs(node: Node) -> list[int]:
+    """Return the ids of the XDP programs on the node's interfaces."""
+    with node.host.netlink() as ip:
+        links = [link.get("xdp") for link in ip.get_links()]
+    found = [xdp.get_attr("IFLA_XDP_PROG_ID") for xdp in links if xdp is not None]
+    return [number for number in found if number]
+
+
+def forwarded(node: Node) -> int:
+    reasons = node.api.statistics().reasons
+    return sum(
+        each.traffic.packets for each in reasons if each.verdict == pb.VERDICT_FORWARD
+    )
+
+
+def hang_up(node: Node) -> None:
+    assert node.guidewayd.pid is not None
+    os.kill(node.guidewayd.pid, SIGHUP)
+
+
+def restart(node: Node) -> None:
+    node.guidewayd.start()
+    node.wait_until_ready()
+
+
+def test_packets_flow_on_when_the_daemon_is_killed_and_a_restart_adopts_them(
+    lab: Lab,
+) -> None:
+    node = lab.nodes["lb1"]
+    held = HTTPConnection(str(VIP), timeout=5)
+    with lab.client.inside():
+        held.request("GET", "/")
+    first = held.getresponse().read()
+    counted, loaded = forwarded(node), programs(node)
+
+    node.guidewayd.kill()
+    assert {who_answers(lab) for _ in range(100)} == {"b1", "b2", "b3"}
+    restart(node)
+
+    assert node.api.status().adopted
+    assert programs(node) == loaded
+    assert forwarded(node) > counted
+    held.request("GET", "/")
+    assert held.getresponse().read() == first
+    held.close()
+
+
+def test_a_stop_in_order_leaves_the_packets_flowing_too(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+
+    node.guidewayd.stop()
+
+    assert {who_answers(lab) for _ in range(100)} == {"b1", "b2", "b3"}
+
+
+def test_detaching_takes_everything_out_of_the_kernel(lab: Lab) -> None:
+    node = lab.nodes["lb2"]
+    node.guidewayd.stop()
+    assert len(programs(node)) == 1
+
+    said = guidewayd(node, "--detach")
+
+    assert said == "detached instance lb2\n"
+    assert programs(node) == []
+    assert not node.paths.pins("lb2").exists()
+
+
+def test_a_running_daemon_is_not_detached_from_under_its_feet(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+
+    assert "is in use by a running guidewayd: stop that one first" in refusal(
+        node, "--detach"
+    )
+    assert len(programs(node)) == 1
+
+
+def test_another_program_is_swapped_in_without_breaking_a_connection(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    held = HTTPConnection(str(VIP), timeout=5)
+    with lab.client.inside():
+        held.request("GET", f"/{lab.large_file.name}")
+    answer = held.getresponse()
+    answer.read(1 << 16)
+    before = programs(node)
+    node.guidewayd.stop()
+    edit(node, lambda file: file["limits"].update(slots=131_072))  # another digest
+
+    restart(node)
+
+    assert not node.api.status().adopted
+    assert programs(node) != before
+    assert len(answer.read()) == (8 << 20) - (1 << 16)
+    held.close()
+    generations = [path.name for path in node.paths.pins("lb1").iterdir()]
+    assert len(generations) == 2  # the program's and the links'
+
+
+def test_a_changed_file_is_taken_over_by_sighup(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    edit(node, lambda file: file["services"][0]["backends"].pop())
+
+    hang_up(node)
+
+    eventually(
+        lambda: set(node.api.shares("web")) == {"b1", "b2"},
+        within=5,
+        what="the third backend is gone",
+    )
+
+
+def test_a_file_with_a_mistake_changes_nothing_in_a_running_daemon(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    edit(node, lambda file: file["services"][0].update(port=70000))
+
+    hang_up(node)
+
+    eventually(lambda: "not reloaded" in node.guidewayd.tail(), within=5, what="it says so")
+    assert "`$.services[0].port`" in node.guidewayd.tail()
+    assert node.guidewayd.running
+    assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
+
+
+def test_what_the_api_changed_outlives_a_restart(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    guideway(node, "backend", "set", "web", "b1", "--weight", "0")
+
+    node.guidewayd.kill()
+    restart(node)
+
+    assert node.api.shares("web")["b1"] == 0
+
+
+def test_the_command_line_changes_what_packets_meet(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    for name in ("b1", "b2"):
+        guideway(node, "backend", "drain", "web", name)
+
+    eventually(
+        lambda: node.api.shares("web")["b3"] == 1, within=5, what="one backend is left"
+    )
+    eventually(node.api.answers, within=5, what="the kernel has what is wanted")
+    assert {who_answers(lab) for _ in range(30)} == {"b3"}
+
+
+def test_an_empty_file_does_not_take_all_traffic_down(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    node.guidewayd.stop()
+    edit(node, lambda file: file.update(services=[]))
+
+    assert "the configuration has no service, and packets are being balanced" in refusal(
+        node
+    )
+    assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
+
+
+def guidewayd(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
+    """Run guidewayd on a node until it ends, and return what it printed."""
+    config = ("--config", str(node.paths.guidewayd_file))
+    return node.host.run(
+        *before, sys.executable, "-m", "control.daemon", *config, *arguments
+    )
+
+
+def guideway(node: Node, *arguments: str) -> str:
+    socket = ("--socket", str(node.paths.socket))
+    return node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
+
+
+def refusal(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
+    """Return the one sentence by which guidewayd refuses to start."""
+    with pytest.raises(CommandError) as caught:
+        guidewayd(node, *arguments, before=before)
+    assert caught.value.code == 1
+    said = [line for line in caught.value.output.splitlines() if line[:1] != "{"]
+    assert len(said) == 1, said
+    assert said[0].startswith("guidewayd: ")
+    return said[0]
+
+
+def refuse_eth7(node: Node) -> None:
+    edit(node, lambda file: file.update(interfaces=["eth7"]))
+
+
+def refuse_bpffs(node: Node) -> None:
+    edit(node, lambda file: file.update(bpffs=str(node.paths.directory)))
+
+
+def refuse_instance(node: Node) -> None:
+    edit(node, lambda file: file.update(instance="a b"))
+
+
+def refuse_long_socket(node: Node) -> None:
+    edit(node, lambda file: file["api"].update(socket="/run/" + "x" * 120))
+
+
+def refuse_small_maps(node: Node) -> None:
+    edit(node, lambda file: file["limits"].update(slots=8191))
+
+
+REFUSALS = [
+    pytest.param(refuse_eth7, "interface eth7: no such interface here", id="interface"),
+    pytest.param(refuse_bpffs, "no bpffs is mounted there: `mount -t bpf", id="bpffs"),
+    pytest.param(refuse_instance, "`$.instance`", id="file"),
+    pytest.param(refuse_long_socket, "107", id="socket path"),
+    pytest.param(refuse_small_maps, "raise it in the configuration", id="limits"),
+]
+
+
+@pytest.fixture
+def node(bare_lab: Lab) -> Iterator[Node]:
+    """Return a node on which nothing runs, and see that nothing was changed on it."""
+    one = bare_lab.nodes["lb1"]
+    before = programs(one)
+    yield one
+    assert programs(one) == before
+    assert not one.paths.pins("lb1").exists()
+    one.write_files()
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), REFUSALS)
+def test_what_cannot_work_is_refused_in_one_sentence(
+    node: Node, spoil: Callable[[Node], None], sentence: str
+) -> None:
+    spoil(node)
+
+    assert sentence in refusal(node)
+
+
+def test_only_root_may_start_it(node: Node) -> None:
+    # In a user namespace without a mapping we are nobody, and still may read the files.
+    assert "only root may load XDP programs" in refusal(node, before=("unshare", "--user"))
+
+
+def test_without_bcc_it_says_which_package_is_missing(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "bcc.py").write_text("raise ImportError")
+
+    said = refusal(node, before=("env", f"PYTHONPATH={tmp_path}"))
+
+    assert "install Debian's package python3-bpfcc" in said
+
+
+def test_without_the_headers_it_says_which_package_is_missing(node: Node) -> None:
+    hide = 'mount -t tmpfs none /usr/include && exec "$@"'
+
+    said = refusal(node, before=("unshare", "--mount", "sh", "-c", hide, "sh"))
+
+    assert "install linux-libc-dev" in said
+
+
+def test_a_foreign_xdp_program_is_never_replaced(bare_lab: Lab) -> None:
+    node = bare_lab.nodes["lb2"]
+    xdp_pass.attach(node.host, "eth1")
+    foreign = programs(node)
+
+    said = refusal(node)
+
+    assert "interface eth1: carries another XDP program already" in said
+    assert programs(node) == foreign  # nothing on eth0 either
+    assert not node.paths.pins("lb2").exists()
+
+
+def test_a_second_daemon_with_the_same_socket_state_or_instance_is_refused(
+    lab: Lab,
+) -> None:
+    node = lab.nodes["lb1"]
+    directory = node.paths.directory
+    assert f"{node.paths.socket} is in use by another guidewayd" in refusal(node)
+
+    edit(node, lambda file: file["api"].update(socket=str(directory / "other.sock")))
+    assert "desired.db is in use by another guidewayd" in refusal(node)
+
+    edit(node, lambda file: file.update(state_directory=str(directory / "other")))
+    assert "is in use by a running guidewayd" in refusal(node)
+    assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
+
+
+def test_the_check_option_judges_a_file_without_touching_anything(node: Node) -> None:
+    assert guidewayd(node, "--check").endswith("is right: 1 services\n")
+
+
+def test_the_controller_is_ours_and_not_the_package_of_that_name() -> None:
+    where = "import control, sys; sys.stdout.write(control.__file__)"
+    found = subprocess.run(
+        [sys.executable, "-c", where], check=True, capture_output=True, text=True
+    ).stdout
+
+    assert Path(found) == Path(__file__).parents[2] / "control" / "__init__.py"
