@@ -149,7 +149,7 @@ class Daemon:
                 async with serving(self._config.socket, self._store, self._observer):
                     _log.info("serving", socket=str(self._config.socket))
                     await self._stop.wait()
-                raise _Stopped  # noqa: TRY301 - the only way out of a task group
+                raise _Stopped
         except ExceptionGroup as group:
             first = group.exceptions[0]
             if isinstance(first, (GuidewayError, DataplaneError)):

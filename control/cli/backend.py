@@ -98,7 +98,7 @@ def set_backend(
 @output_option
 @pass_session
 def drain(session: Session, service: str, name: str) -> None:
-    """Send no new flows of SERVICE to BACKEND; those it has may end there."""
+    """Give BACKEND no part of SERVICE any more, but keep it."""
     request = pb.SetBackendRequest(
         service=service, backend=name, state=pb.BACKEND_STATE_DRAINING
     )
@@ -112,7 +112,7 @@ def drain(session: Session, service: str, name: str) -> None:
 @output_option
 @pass_session
 def remove(session: Session, service: str, name: str) -> None:
-    """Remove BACKEND from SERVICE; drain it first to spare its flows."""
+    """Remove BACKEND from SERVICE."""
     request = pb.RemoveBackendRequest(service=service, backend=name)
     answer = session.client.call(lambda stub: stub.RemoveBackend, request)
     session.done(f"{name} serves {service} no more", answer.version)
