@@ -91,8 +91,9 @@ def compile_image(
         BackendPlace(record.service_id, record.address, record.port): index.number
         for index, record in backends.items()
     }
+    serving = _serving(known)
     served = tuple(
-        _serve(service, service_ids[_endpoint(service)], numbers, facts)
+        _serve(service, service_ids[_endpoint(service)], numbers, facts, serving)
         for service in desired
     )
     rings = [_ring(one) for one in served]
@@ -168,18 +169,35 @@ def _record(
     )
 
 
+def _serving(known: Image) -> frozenset[int]:
+    """Return the ids of all backends that get packets now."""
+    return frozenset(
+        number
+        for service in known.services.values()
+        for number in set(known.rings.get(service.ring_offset, ()))
+    )
+
+
 def _serve(
-    service: Service, service_id: int, numbers: Mapping[BackendPlace, int], facts: Facts
+    service: Service,
+    service_id: int,
+    numbers: Mapping[BackendPlace, int],
+    facts: Facts,
+    serving: frozenset[int],
 ) -> Served:
-    problems = {
-        backend.name: problem
-        for backend in service.backends
-        if (problem := _problem(service, backend, facts))
-    }
     backend_ids = {
         backend.name: numbers[place]
         for backend in service.backends
         if (place := BackendPlace(service_id, backend.address, backend.port)) in numbers
+    }
+    problems = {
+        backend.name: problem
+        for backend in service.backends
+        if (
+            problem := _problem(
+                service, backend, facts, serves=backend_ids.get(backend.name) in serving
+            )
+        )
     }
     table = _table(service, frozenset(problems))
     names = [backend.name for backend in service.backends if backend.in_table]
@@ -189,14 +207,16 @@ def _serve(
     return Served(service, service_id, size, slots, backend_ids, problems)
 
 
-def _problem(service: Service, backend: Backend, facts: Facts) -> str:
-    """Say why a backend gets no traffic; "" if it does."""
+def _problem(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
+    """Say why a backend gets no traffic; "" if it does.
+
+    One that ``serves`` already keeps doing so while its health is not known: after a
+    restart, or when its check was changed.
+    """
     health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
-    return (
-        _withheld(backend)
-        or (_unhealthy(health) if service.check else "")
-        or _unreachable(backend, facts.network)
-    )
+    if service.check is None or (health is Health.UNKNOWN and serves):
+        health = Health.UNCHECKED
+    return _withheld(backend) or _unhealthy(health) or _unreachable(backend, facts.network)
 
 
 def _withheld(backend: Backend) -> str:

@@ -34,10 +34,11 @@ def read(maps: Maps) -> Counters:
 def _read(maps: Maps, name: str) -> dict[int, Counter]:
     data = maps.values(name)
     entry = sizeof("gw_counter") * libbpf.possible_cpus()
+    nothing = bytes(entry)
     counters = {}
     for number in range(len(data) // entry):
         one = data[number * entry : (number + 1) * entry]
-        if any(one):
+        if one != nothing:
             words = ffi.unpack(ffi.cast("__u64 *", ffi.from_buffer(one)), entry // 8)
             pairs = zip(words[::_FIELDS], words[1::_FIELDS], strict=True)
             counters[number] = Counter.total(pairs)

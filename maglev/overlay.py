@@ -7,7 +7,8 @@ and Schomaker 2005). The result depends on who is up, not on the order of events
 nodes agree, and a recovery gives back exactly the slots that a failure took.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from math import log
 from typing import Final
 
@@ -18,7 +19,7 @@ _HALF: Final = 0.5  # keeps the logarithm's argument off 0
 
 
 def overlay(
-    table: Sequence[int], backends: Sequence[tuple[bytes, int]], down: Set[int]
+    table: Sequence[int], backends: Sequence[tuple[bytes, int]], down: AbstractSet[int]
 ) -> list[int]:
     """Return ``table`` with each slot of a backend in ``down`` given to a survivor.
 

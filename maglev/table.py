@@ -24,9 +24,9 @@ def default_size(backends: int) -> int:
 def build(backends: Sequence[tuple[bytes, int]], size: int) -> list[int]:
     """Return for each of ``size`` slots the index in ``backends`` of its owner.
 
-    ``backends`` are (identity, weight) pairs, weights from 0, in any ratio: the shares of
-    slots follow the weights to within a slot or two. ``size`` is a prime. Without any
-    weight all slots are ``NOBODY``'s.
+    ``backends`` are (identity, weight) pairs, weights from 0, in any ratio: the numbers of
+    slots follow the weights, rounded by less than a slot for each backend. ``size`` is a
+    prime. Without any weight all slots are ``NOBODY``'s.
 
     Backends take turns in the order of their identities. In each round a backend gains its
     weight in credit and claims the next free slot of its preference list when it can pay

@@ -165,6 +165,18 @@ def test_a_backend_without_a_usable_way_gets_no_slot(way, why) -> None:
     assert result.services[0].slots["b1"] == 0
 
 
+def test_who_serves_goes_on_while_its_health_is_not_known() -> None:
+    service = web(backend(1), backend(2))
+    sick = facts(service)
+    sick = replace(sick, health={**sick.health, ("web", "b2"): Health.DOWN})
+    before = compiled(service, facts_=sick).image
+
+    after = compiled(service, known=before, facts_=facts(service, health={}))
+
+    assert after.image == before
+    assert after.services[0].problems == {"b2": "its first health check has not ended"}
+
+
 def test_a_backend_without_a_check_needs_no_health() -> None:
     service = web(backend(1), check=None)
 
