@@ -170,4 +170,5 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "guideway.yaml")
 
-    assert str(caught.value) == "guideway.yaml line 3: not YAML: 'services' stands here twice"
+    sentence = "guideway.yaml line 3: not YAML: 'services' stands here twice"
+    assert str(caught.value) == sentence
