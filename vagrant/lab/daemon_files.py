@@ -1,0 +1,127 @@
+"""What guidewayd and guideway-vrrpd of a node are told: their files, as plain values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from control.model import Backend, Service, TcpCheck
+from vagrant.lab.topology import Topology
+
+INSTANCE: Final = "lab"  # of VRRP
+_VRID: Final = 51
+_INTERVAL: Final = 0.1  # seconds: a dead node is noticed within 0.4 s
+_HASH_SEED: Final = 0x67756964  # whatever it is, all nodes have it
+# Small maps are made faster; this is plenty for a lab.
+_LIMITS: Final = {"services": 64, "backends": 256, "slots": 262_144}
+
+
+@dataclass(frozen=True, slots=True)
+class NodePaths:
+    """Where a node's files are: all in its own directory."""
+
+    directory: Path
+    bpffs: Path  # shared by the lab's nodes, each pins under its own name
+
+    @property
+    def guidewayd_file(self) -> Path:
+        """The configuration of guidewayd."""
+        return self.directory / "guideway.yaml"
+
+    @property
+    def vrrpd_file(self) -> Path:
+        """The configuration of guideway-vrrpd."""
+        return self.directory / "vrrp.yaml"
+
+    @property
+    def socket(self) -> Path:
+        """Where the API answers."""
+        return self.directory / "guidewayd.sock"
+
+    @property
+    def state_directory(self) -> Path:
+        """Where guidewayd keeps what has to survive it."""
+        return self.directory / "state"
+
+    @property
+    def vrrp_status(self) -> Path:
+        """Where guideway-vrrpd says what it is."""
+        return self.directory / "vrrp.json"
+
+    def pins(self, node: str) -> Path:
+        """Return the directory in which the node ``node`` pins."""
+        return self.bpffs / "guideway" / node
+
+
+def guidewayd_file(
+    node: str, topology: type[Topology], services: Iterable[Service], paths: NodePaths
+) -> dict[str, Any]:
+    """Return the file of guidewayd on the node ``node``."""
+    return {
+        "interfaces": list(topology.interfaces),
+        "instance": node,
+        "bpffs": str(paths.bpffs),
+        "state_directory": str(paths.state_directory),
+        "hash_seed": _HASH_SEED,
+        "api": {"socket": str(paths.socket)},
+        "limits": _LIMITS,
+        "services": [_service(service) for service in services],
+    }
+
+
+def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dict[str, Any]:
+    """Return the file of guideway-vrrpd on a node with that priority."""
+    return {
+        "status_file": str(paths.vrrp_status),
+        "instances": [
+            {
+                "name": INSTANCE,
+                "interface": "eth0",
+                "vrid": _VRID,
+                "priority": priority,
+                "interval": _INTERVAL,
+                "addresses": topology.virtual_addresses(),
+            }
+        ],
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a file the way an operator would, in YAML."""
+    text = yaml.safe_dump(content, sort_keys=False)
+    path.write_text(text, encoding="utf-8")
+
+
+def _service(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "vip": str(service.vip),
+        "protocol": service.protocol.value,
+        "port": service.port,
+        "mode": service.mode.value,
+        "backends": [_backend(backend) for backend in service.backends],
+        "check": "none" if service.check is None else _check(service.check),
+        **({} if service.ring_size is None else {"ring_size": service.ring_size}),
+    }
+
+
+def _backend(backend: Backend) -> dict[str, Any]:
+    return {
+        "name": backend.name,
+        "address": str(backend.address),
+        "port": backend.port,
+        "weight": backend.weight,
+        "state": backend.state.value,
+    }
+
+
+def _check(check: TcpCheck) -> dict[str, Any]:
+    timing = {
+        "interval": check.interval,
+        "timeout": check.timeout,
+        "rise": check.rise,
+        "fall": check.fall,
+    }
+    return timing if check.port is None else {**timing, "port": check.port}

@@ -1,0 +1,180 @@
+"""Hosts of the lab: network namespaces in which programs and sockets can be placed."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any, Final
+
+from pyroute2 import IPRoute
+
+from vagrant.lab import namespaces
+from vagrant.lab.errors import CommandError
+
+# Programs run from here, so that `python -m control.daemon` finds the packages also when
+# they are not installed.
+PROJECT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A network namespace. Its name holds that of its lab, so that labs never meet."""
+
+    name: str
+    prefix: str
+    _started: list[subprocess.Popen[bytes]] = field(
+        default_factory=list, repr=False, compare=False
+    )
+
+    @property
+    def namespace(self) -> str:
+        """What ``ip netns`` calls this host."""
+        return f"{self.prefix}{self.name}"
+
+    def run(self, *command: str, timeout: float = 10) -> str:
+        """Run a command on this host and return what it printed; raise CommandError."""
+        done = subprocess.run(
+            (*self._enter(), *command),
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode != 0:
+            said = done.stdout + done.stderr
+            raise CommandError(self.name, command, done.returncode, said)
+        return done.stdout
+
+    def popen(self, *command: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a command on this host; what it prints is added to ``log``, or dropped.
+
+        It gets a session of its own: Ctrl-C at the terminal is for us, and we end it.
+        """
+        with ExitStack() as files:
+            output = files.enter_context(log.open("ab")) if log else subprocess.DEVNULL
+            process = subprocess.Popen(
+                (*self._enter(), *command),
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
+
+    def python(self, module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        """Start one of our modules on this host with the interpreter that runs us."""
+        return self.popen(sys.executable, "-m", module, *arguments, log=log)
+
+    def socket(
+        self,
+        family: int = socket.AF_INET,
+        kind: int = socket.SOCK_STREAM,
+        protocol: int = 0,
+    ) -> socket.socket:
+        """Open a socket that lives on this host, for use in this process."""
+        with self.inside():
+            return socket.socket(family, kind, protocol)
+
+    def inside(self) -> AbstractContextManager[None]:
+        """Put the calling thread on this host for a block: :func:`namespaces.inside`."""
+        return namespaces.inside(self.namespace)
+
+    @contextmanager
+    def netlink(self) -> Iterator[Any]:
+        """Open the host's links, addresses and routes (pyroute2's IPRoute)."""
+        # IPRoute(netns=…) would fork this process, threads and all, for its socket.
+        with self.inside():
+            opened = IPRoute()
+        with opened as ip:
+            yield ip
+
+    def sysctl(self, name: str, value: int) -> None:
+        """Write a ``net.`` key of the kernel, named as the command of that name does."""
+        with self.inside():
+            Path("/proc/sys", *name.split(".")).write_text(f"{value}\n", encoding="ascii")
+
+    def add_address(self, interface: str, address: IPv4Interface) -> None:
+        """Give ``interface`` an address, and bring it up."""
+        with self.netlink() as ip:
+            index = link_index(ip, interface)
+            ip.addr(
+                "add",
+                index=index,
+                address=str(address.ip),
+                prefixlen=address.network.prefixlen,
+            )
+            ip.link("set", index=index, state="up")
+
+    def remove_other_addresses(self, interface: str, keep: IPv4Address) -> None:
+        """Take every IPv4 address but ``keep`` from ``interface``."""
+        with self.netlink() as ip:
+            index = link_index(ip, interface)
+            for found in tuple(ip.get_addr(family=socket.AF_INET, index=index)):
+                address = found.get("address")
+                if address != str(keep):
+                    ip.addr(
+                        "del", index=index, address=address, prefixlen=found["prefixlen"]
+                    )
+
+    def default_route(self, gateway: IPv4Address) -> None:
+        """Send everything that is not local to ``gateway``."""
+        with self.netlink() as ip:
+            ip.route("add", dst="default", gateway=str(gateway))
+
+    def kill_everything(self) -> None:
+        """Kill every process on this host, whoever started it."""
+        for process in self._started:  # one may be on its way into the namespace yet
+            process.kill()
+        namespaces.kill_inside(self.namespace)
+        for process in self._started:  # or they would stay zombies
+            process.wait(timeout=5)
+        self._started.clear()
+
+    def remove(self) -> None:
+        """Kill what runs here and remove the namespace with all that is in it."""
+        self.kill_everything()
+        namespaces.remove(self.namespace)
+
+    def _enter(self) -> tuple[str, ...]:
+        # Not `ip netns exec`: that mounts a new /sys, without the bpffs.
+        return ("nsenter", f"--net={namespaces.DIRECTORY / self.namespace}", "--")
+
+
+def create(name: str, prefix: str, cleanup: ExitStack) -> Host:
+    """Create a host with its loopback up; ``cleanup`` will remove it."""
+    host = Host(name, prefix)
+    namespaces.create(host.namespace)
+    cleanup.callback(host.remove)
+    # Router solicitations and the like would be noise in the counters.
+    host.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+    host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    with host.netlink() as ip:
+        ip.link("set", index=1, state="up")
+    return host
+
+
+@contextmanager
+def hosts(*names: str, prefix: str | None = None) -> Iterator[tuple[Host, ...]]:
+    """Create hosts, each with its loopback up; remove them whatever happens.
+
+    The default prefix holds our process id, so that two test runs never meet.
+    """
+    with ExitStack() as cleanup:
+        start = f"guideway-p{os.getpid()}-" if prefix is None else prefix
+        yield tuple(create(name, start, cleanup) for name in names)
+
+
+def link_index(ip: Any, interface: str) -> int:
+    """Return the index of ``interface`` as ``ip`` (an IPRoute) sees it."""
+    found = ip.link_lookup(ifname=interface)
+    if not found:
+        raise LookupError(f"there is no interface {interface!r}")
+    return int(found[0])

@@ -1,0 +1,196 @@
+"""The two networks that guideway is tried in: direct return, and address translation."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import ClassVar, Final, Self
+
+from control.model import Backend, Mode, Protocol, Service, TcpCheck
+from vagrant.lab.hosts import Host, create
+from vagrant.lab.segment import Segment
+
+FRONT: Final = IPv4Network("10.0.0.0/24")
+BACK: Final = IPv4Network("10.20.0.0/24")
+VIP: Final = IPv4Address("10.0.0.100")
+GATEWAY: Final = IPv4Address("10.20.0.1")  # the backends' way out in NAT
+CLIENT: Final = FRONT[10]
+_BALANCERS: Final = {"lb1": 11, "lb2": 12}  # host part of the address
+_BACKENDS: Final = {"b1": 21, "b2": 22, "b3": 23}
+_NAT_PORTS: Final = 8000  # a NAT backend serves port 80 at 8080
+# Finds a dead backend within 0.8 s, and one that refuses connections within 0.4 s.
+FAST_CHECK: Final = TcpCheck(interval=0.2, timeout=0.2, rise=2, fall=2)
+
+
+@dataclass(frozen=True)
+class Topology(ABC):
+    """Hosts and the segments between them, addressed and up; nothing runs on them yet."""
+
+    mode: ClassVar[Mode]
+    interfaces: ClassVar[tuple[str, ...]]  # of a balancer, to run XDP on
+    backend_network: ClassVar[IPv4Network]
+
+    client: Host
+    balancers: dict[str, Host]
+    backends: dict[str, Host]
+    segments: tuple[Segment, ...]  # a balancer has a leg in each
+
+    @classmethod
+    @abstractmethod
+    def create(cls, prefix: str, cleanup: ExitStack) -> Self:
+        """Create the hosts and connect them; ``cleanup`` will remove them."""
+
+    @classmethod
+    @abstractmethod
+    def virtual_addresses(cls) -> list[str | dict[str, str]]:
+        """Return what VRRP moves together, as guideway-vrrpd's file says it."""
+
+    @classmethod
+    def backend_address(cls, name: str) -> IPv4Address:
+        """Return the address of the backend ``name``."""
+        return cls.backend_network[_BACKENDS[name]]
+
+    @classmethod
+    def balancer_addresses(cls, name: str) -> dict[str, IPv4Address]:
+        """Return the own address of each interface of the balancer ``name``."""
+        networks = (FRONT, BACK)
+        return {
+            i: net[_BALANCERS[name]]
+            for i, net in zip(cls.interfaces, networks, strict=False)
+        }
+
+    @classmethod
+    def service(
+        cls,
+        name: str = "web",
+        port: int = 80,
+        protocol: Protocol = Protocol.TCP,
+        *,
+        weights: Sequence[int] = (3, 2, 1),
+        check: TcpCheck | None = FAST_CHECK,
+    ) -> Service:
+        """Return a service of the VIP with b1, b2 … as its backends, one for each weight.
+
+        In NAT the backends serve it at another port than clients ask for: 80 at 8080.
+        """
+        inner = port + _NAT_PORTS if cls.mode is Mode.NAT else port
+        backends = tuple(
+            Backend(backend, cls.backend_address(backend), inner, weight)
+            for backend, weight in zip(_BACKENDS, weights, strict=False)
+        )
+        return Service(name, VIP, protocol, port, cls.mode, backends, check)
+
+    def unplug(self, balancer: Host) -> None:
+        """Pull all cables of a balancer."""
+        for segment in self.segments:
+            segment.unplug(balancer)
+
+    def plug(self, balancer: Host) -> None:
+        """Put all cables of a balancer back."""
+        for segment in self.segments:
+            segment.plug(balancer)
+
+
+class DrTopology(Topology):
+    """Direct return: backends have the VIP too, and answer clients themselves.
+
+    ::
+
+        client .10   lb1 .11   lb2 .12   b1 .21   b2 .22   b3 .23
+            │           │         │        │        │        │    VIP on lo, not
+            │eth0       │eth0     │eth0    │eth0    │eth0    │eth0  announced by ARP
+            └───────────┴─────────┴──┬─────┴────────┴────────┘
+                                  switch
+               10.0.0.0/24, VIP 10.0.0.100 on the Active balancer
+    """
+
+    mode = Mode.DR
+    interfaces = ("eth0",)
+    backend_network = FRONT
+
+    @classmethod
+    def create(cls, prefix: str, cleanup: ExitStack) -> Self:
+        """Create the hosts and connect them; ``cleanup`` will remove them."""
+        segment = Segment.create("switch", FRONT, prefix, cleanup)
+        client = create("client", prefix, cleanup)
+        segment.connect(client, "eth0", CLIENT)
+        balancers = {name: create(name, prefix, cleanup) for name in _BALANCERS}
+        for name, host in balancers.items():
+            segment.connect_balancer(host, "eth0", cls.balancer_addresses(name)["eth0"])
+        backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
+        for name, host in backends.items():
+            segment.connect(host, "eth0", cls.backend_address(name))
+            _hold_vip_silently(host)
+        return cls(client, balancers, backends, (segment,))
+
+    @classmethod
+    def virtual_addresses(cls) -> list[str | dict[str, str]]:
+        """Return what VRRP moves together: the VIP."""
+        return [f"{VIP}/32"]
+
+
+class NatTopology(Topology):
+    """Address translation: backends live behind the balancers and know nothing of the VIP.
+
+    ::
+
+              client .10
+                 │eth0
+        ─────────┴──┬───────────┬───── front: 10.0.0.0/24, VIP 10.0.0.100
+                    │eth0 .11   │eth0 .12
+                   lb1         lb2        the Active has the VIP and 10.20.0.1
+                    │eth1 .11   │eth1 .12
+        ────┬───────┴┬────────┬─┴───── back: 10.20.0.0/24
+            │eth0    │eth0    │eth0
+          b1 .21   b2 .22   b3 .23        default route via 10.20.0.1
+    """
+
+    mode = Mode.NAT
+    interfaces = ("eth0", "eth1")
+    backend_network = BACK
+
+    @classmethod
+    def create(cls, prefix: str, cleanup: ExitStack) -> Self:
+        """Create the hosts and connect them; ``cleanup`` will remove them."""
+        front = Segment.create("front", FRONT, prefix, cleanup)
+        back = Segment.create("back", BACK, prefix, cleanup)
+        client = create("client", prefix, cleanup)
+        front.connect(client, "eth0", CLIENT)
+        balancers = {name: create(name, prefix, cleanup) for name in _BALANCERS}
+        for name, host in balancers.items():
+            own = cls.balancer_addresses(name)
+            front.connect_balancer(host, "eth0", own["eth0"])
+            back.connect_balancer(host, "eth1", own["eth1"])
+            _route_replies(host)
+        backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
+        for name, host in backends.items():
+            back.connect(host, "eth0", cls.backend_address(name))
+            host.default_route(GATEWAY)
+        return cls(client, balancers, backends, (front, back))
+
+    @classmethod
+    def virtual_addresses(cls) -> list[str | dict[str, str]]:
+        """Return what VRRP moves together: the VIP, and the backends' gateway."""
+        inner = f"{GATEWAY}/{BACK.prefixlen}"
+        return [f"{VIP}/32", {"address": inner, "interface": "eth1"}]
+
+
+def _hold_vip_silently(backend: Host) -> None:
+    """Let ``backend`` accept packets to the VIP, but never say by ARP that it has it."""
+    for interface in ("all", "eth0"):
+        backend.sysctl(f"net.ipv4.conf.{interface}.arp_ignore", 1)
+        backend.sysctl(f"net.ipv4.conf.{interface}.arp_announce", 2)
+    backend.add_address("lo", IPv4Interface(f"{VIP}/32"))
+
+
+def _route_replies(balancer: Host) -> None:
+    """Let the kernel route what XDP leaves to it on the way back.
+
+    That is a translated reply whose next hop has no known MAC yet. Its source, the VIP, is
+    an address of the balancer itself: a router drops such packets unless told otherwise.
+    """
+    balancer.sysctl("net.ipv4.ip_forward", 1)
+    balancer.sysctl("net.ipv4.conf.all.rp_filter", 0)
+    balancer.sysctl("net.ipv4.conf.eth1.rp_filter", 0)
+    balancer.sysctl("net.ipv4.conf.eth1.accept_local", 1)
