@@ -1,0 +1,238 @@
+"""The file of guideway-vrrpd, and the sentences an operator gets about it."""
+
+import json
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+import pytest
+
+from vrrp import machine
+from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
+from vrrp.errors import ConfigError
+
+WHOLE = """
+status_file: /tmp/status.json
+instances:
+  - name: front
+    interface: eth0
+    vrid: 51
+    priority: 150
+    interval: 0.1
+    preempt: false
+    addresses:
+      - 10.0.0.100/32
+      - {address: 10.20.0.1/24, interface: eth1}
+"""
+SHORTEST = """
+instances:
+  - {name: front, interface: eth0, vrid: 51, addresses: [10.0.0.100]}
+"""
+
+
+def with_instance(**changes: object) -> str:
+    """Return a file with one instance, in JSON, which is YAML as well."""
+    instance = {"name": "a", "interface": "eth0", "vrid": 1, "addresses": ["10.0.0.1/32"]}
+    return f"instances: [{json.dumps({**instance, **changes})}]"
+
+
+def test_a_whole_file_says_everything() -> None:
+    addresses = (
+        VirtualAddress(IPv4Interface("10.0.0.100/32"), "eth0"),
+        VirtualAddress(IPv4Interface("10.20.0.1/24"), "eth1"),
+    )
+    router = machine.Config(
+        vrid=51,
+        addresses=(IPv4Address("10.0.0.100"), IPv4Address("10.20.0.1")),
+        priority=150,
+        interval=0.1,
+        preempt=False,
+    )
+
+    config = parse(WHOLE, "vrrp.yaml")
+
+    assert config == DaemonConfig(
+        Path("/tmp/status.json"), (Instance("front", "eth0", router, addresses),)
+    )
+    assert config.instances[0].interfaces == {"eth0", "eth1"}
+
+
+def test_a_short_file_gets_the_defaults() -> None:
+    config = parse(SHORTEST, "vrrp.yaml")
+
+    assert config.status_file == Path("/run/guideway/vrrp.json")
+    assert config.instances[0].router == machine.Config(
+        vrid=51, addresses=(IPv4Address("10.0.0.100"),), priority=100, interval=1.0
+    )
+    assert config.instances[0].addresses[0].address == IPv4Interface("10.0.0.100/32")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(
+            "instances: [",
+            "vrrp.yaml line 1: not YAML: expected the node content, but found",
+            id="not YAML",
+        ),
+        pytest.param(
+            "instances: 2001-99-99",
+            "vrrp.yaml: not YAML: month must be in 1..12",
+            id="no such date",
+        ),
+        pytest.param("[" * 10000, "vrrp.yaml: not YAML: ", id="bottomless"),
+        pytest.param("", "vrrp.yaml: Expected `object`, got `null`", id="empty"),
+        pytest.param(
+            "instances: []",
+            "vrrp.yaml: Expected `array` of length >= 1 - at `$.instances`",
+            id="no instance",
+        ),
+        pytest.param(
+            with_instance(vrid=256),
+            "vrrp.yaml: Expected `int` <= 255 - at `$.instances[0].vrid`",
+            id="vrid too large",
+        ),
+        pytest.param(
+            with_instance(vrid=0),
+            "vrrp.yaml: Expected `int` >= 1 - at `$.instances[0].vrid`",
+            id="vrid 0",
+        ),
+        pytest.param(
+            with_instance(priority=0),
+            "vrrp.yaml: Expected `int` >= 1 - at `$.instances[0].priority`",
+            id="priority 0 is only ever sent",
+        ),
+        pytest.param(
+            with_instance(interval=41),
+            "vrrp.yaml: Expected `float` <= 40.95 - at `$.instances[0].interval`",
+            id="interval too long",
+        ),
+        pytest.param(
+            with_instance(interval=0.015),
+            "vrrp.yaml: `interval` is 0.015, but has to be whole hundredths of a second"
+            " - at `$.instances[0]`",
+            id="interval finer than the wire",
+        ),
+        pytest.param(
+            with_instance().replace('"vrid"', '"interval": .nan, "vrid"'),
+            "vrrp.yaml: Expected `float` >= 0.01 - at `$.instances[0].interval`",
+            id="interval not a number",
+        ),
+        pytest.param(
+            with_instance(prioritty=1),
+            "vrrp.yaml: Object contains unknown field `prioritty` - at `$.instances[0]`",
+            id="misspelt",
+        ),
+        pytest.param(
+            with_instance(interface="a-very-long-name"),
+            "vrrp.yaml: Expected `str` of length <= 15 - at `$.instances[0].interface`",
+            id="interface name",
+        ),
+        pytest.param(
+            with_instance(interface="eth0\n"),
+            "vrrp.yaml: Expected `str` matching regex",
+            id="interface with a line break",
+        ),
+        pytest.param(
+            with_instance(addresses=[]),
+            "vrrp.yaml: Expected `array` of length >= 1 - at `$.instances[0].addresses`",
+            id="no address",
+        ),
+        pytest.param(
+            with_instance(addresses=["10.0.0.300"]),
+            "vrrp.yaml: '10.0.0.300' is not an IPv4 address with a prefix length, such as"
+            " 10.0.0.100/32 - at `$.instances[0]`",
+            id="not an address",
+        ),
+        pytest.param(
+            with_instance(addresses=[{"address": "2001:db8::1/64", "interface": "eth1"}]),
+            "vrrp.yaml: '2001:db8::1/64' is not an IPv4 address with a prefix length,"
+            " such as 10.0.0.100/32 - at `$.instances[0].addresses[0]`",
+            id="IPv6",
+        ),
+        pytest.param(
+            with_instance(addresses=["10.0.0.0/24"]),
+            "vrrp.yaml: '10.0.0.0/24' is not the address of a host - at `$.instances[0]`",
+            id="a network's address",
+        ),
+        pytest.param(
+            with_instance(addresses=["224.0.0.18/32"]),
+            "vrrp.yaml: '224.0.0.18/32' is not the address of a host - at `$.instances[0]`",
+            id="multicast",
+        ),
+        pytest.param(
+            "status_file: vrrp.json\n" + with_instance(),
+            "vrrp.yaml: `status_file` is 'vrrp.json', but has to be the absolute path of a"
+            " file",
+            id="status file relative",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "vrrp.yaml")
+
+    assert str(caught.value).startswith(sentence)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        pytest.param(
+            "name: front, interface: eth1, vrid: 52, addresses: [10.0.0.101]",
+            "the name 'front' is taken by `$.instances[0].name`: choose another"
+            " - at `$.instances[1].name`",
+            id="name",
+        ),
+        pytest.param(
+            "name: other, interface: eth0, vrid: 51, addresses: [10.0.0.101]",
+            "VRID 51 on eth0 is taken by `$.instances[0].vrid`: choose another"
+            " - at `$.instances[1].vrid`",
+            id="vrid on one interface",
+        ),
+        pytest.param(
+            "name: other, interface: eth1, vrid: 51, addresses: [10.0.0.9, 10.0.0.100/24]",
+            "10.0.0.100 is taken by `$.instances[0].addresses[0]`: choose another"
+            " - at `$.instances[1].addresses[1]`",
+            id="address",
+        ),
+    ],
+)
+def test_what_two_instances_cannot_share_is_refused(second: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"{SHORTEST}  - {{{second}}}", "vrrp.yaml")
+
+    assert str(caught.value) == f"vrrp.yaml: {sentence}"
+
+
+def test_one_vrid_may_live_on_two_interfaces() -> None:
+    second = "{name: back, interface: eth1, vrid: 51, addresses: [10.0.0.101]}"
+
+    config = parse(f"{SHORTEST}  - {second}", "vrrp.yaml")
+
+    assert [each.name for each in config.instances] == ["front", "back"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "none.yaml")
+
+    wanted = f"{tmp_path}/none.yaml: cannot be read: No such file or directory"
+    assert str(caught.value) == wanted
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "vrrp.yaml"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+
+    assert str(caught.value) == f"{path}: cannot be read: it is not UTF-8"
+
+
+def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "vrrp.yaml"
+    path.write_text(WHOLE, encoding="utf-8")
+
+    assert load(path) == parse(WHOLE, "any name")

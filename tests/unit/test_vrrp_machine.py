@@ -1,0 +1,304 @@
+"""The state machine, one situation at a time; the clock is a number."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from vrrp.machine import (
+    ANNOUNCE_AGAIN,
+    ANNOUNCE_GAP,
+    Announce,
+    Config,
+    Effect,
+    Release,
+    Send,
+    State,
+    Take,
+    VirtualRouter,
+)
+from vrrp.packet import Advertisement
+
+LOWER = IPv4Address("10.0.0.1")
+ME = IPv4Address("10.0.0.2")
+GREATER = IPv4Address("10.0.0.3")
+CONFIG = Config(vrid=7, addresses=(IPv4Address("10.0.0.100"),), priority=100, interval=1.0)
+MINE = Advertisement(7, 100, 1.0, CONFIG.addresses)
+RESIGNATION = replace(MINE, priority=0)
+BECOME_ACTIVE: list[Effect] = [Send(MINE), Take(), Announce()]
+SILENCE = 3 + (256 - 100) / 256
+
+
+def backup(config: Config = CONFIG) -> VirtualRouter:
+    router = VirtualRouter(config)
+    assert router.start(ME, now=0.0) == []
+    assert router.state is State.BACKUP
+    return router
+
+
+def active() -> VirtualRouter:
+    """Active since 0, with its announcements behind it."""
+    router = VirtualRouter(CONFIG)
+    router.start(ME, now=-100.0)
+    assert router.tick(now=-50.0) == BECOME_ACTIVE
+    assert router.tick(now=-40.0) == [Send(MINE), Announce()]
+    assert router.tick(now=0.0) == [Send(MINE)]
+    return router
+
+
+def said(priority: int, interval: float = 1.0) -> Advertisement:
+    return replace(MINE, priority=priority, interval=interval)
+
+
+# Starting and stopping
+
+
+def test_a_backup_takes_over_after_three_intervals_and_its_skew() -> None:
+    router = backup()
+
+    assert router.deadline == SILENCE
+    assert router.tick(now=SILENCE - 0.001) == []
+    assert router.tick(now=SILENCE) == BECOME_ACTIVE
+    assert (router.state, router.active) == (State.ACTIVE, ME)
+
+
+@pytest.mark.parametrize(
+    ("priority", "interval", "down", "skew"),
+    [
+        (254, 1.0, 3.008, 0.008),
+        (200, 1.0, 3.219, 0.219),
+        (100, 1.0, 3.609, 0.609),
+        (1, 1.0, 3.996, 0.996),
+        (254, 0.2, 0.602, 0.002),
+        (150, 0.2, 0.683, 0.083),
+        (90, 0.1, 0.365, 0.065),
+        (50, 0.01, 0.038, 0.008),
+        (1, 0.01, 0.040, 0.010),
+    ],
+)
+def test_skew_and_down_interval_are_those_of_the_rfc(
+    priority: int, interval: float, down: float, skew: float
+) -> None:
+    router = backup(replace(CONFIG, priority=priority, interval=interval))
+
+    assert router.deadline == pytest.approx(down, abs=0.0006)
+    assert router.skew == pytest.approx(skew, abs=0.0006)
+
+
+def test_the_owner_of_the_addresses_is_active_at_once() -> None:
+    router = VirtualRouter(replace(CONFIG, priority=255))
+
+    assert router.start(ME, now=0.0) == [Send(said(255)), Take(), Announce()]
+    assert router.state is State.ACTIVE
+
+
+def test_an_active_that_stops_resigns_and_then_lets_go() -> None:
+    router = active()
+
+    assert router.stop() == [Send(RESIGNATION), Release()]
+    assert (router.state, router.active, router.deadline) == (State.INITIALIZE, None, None)
+
+
+def test_a_backup_that_stops_says_nothing() -> None:
+    router = backup()
+
+    assert router.stop() == []
+    assert (router.state, router.deadline) == (State.INITIALIZE, None)
+
+
+def test_a_stopped_router_hears_nothing_and_does_nothing() -> None:
+    router = active()
+    router.stop()
+
+    assert router.receive(said(0), LOWER, now=1.0) == []
+    assert router.tick(now=100.0) == []
+
+
+def test_a_router_can_start_again_with_another_address() -> None:
+    router = active()
+    router.stop()
+
+    assert router.start(GREATER, now=10.0) == []
+    assert router.tick(now=10.0 + SILENCE) == BECOME_ACTIVE
+    assert router.active == GREATER
+
+
+# Backup
+
+
+@pytest.mark.parametrize("priority", [100, 101, 255])
+def test_an_active_that_is_not_inferior_keeps_a_backup_quiet(priority: int) -> None:
+    router = backup()
+
+    assert router.receive(said(priority), GREATER, now=3.0) == []
+    assert router.tick(now=SILENCE) == []
+    assert router.deadline == 3.0 + SILENCE
+    assert router.active == GREATER
+
+
+def test_a_backup_learns_the_interval_of_the_active() -> None:
+    router = backup()
+
+    router.receive(said(200, interval=0.1), GREATER, now=1.0)
+
+    assert router.deadline == pytest.approx(1.0 + SILENCE / 10)
+    assert router.skew == pytest.approx(0.0609, abs=0.0001)
+
+
+def test_a_learned_interval_does_not_outlive_the_interface() -> None:
+    router = backup()
+    router.receive(said(200, interval=0.1), GREATER, now=1.0)
+    router.stop()
+
+    router.start(ME, now=2.0)
+
+    assert router.deadline == 2.0 + SILENCE
+
+
+def test_an_active_speaks_at_its_own_interval_not_at_the_one_it_learned() -> None:
+    router = backup()
+    router.receive(said(200, interval=0.1), GREATER, now=1.0)
+
+    assert router.tick(now=2.0) == BECOME_ACTIVE
+    assert router.deadline == 3.0
+
+
+def test_a_backup_preempts_a_lower_priority_when_its_timer_ends() -> None:
+    router = backup()
+
+    assert router.receive(said(99), GREATER, now=3.0) == []
+    assert router.deadline == SILENCE
+    assert router.tick(now=SILENCE) == BECOME_ACTIVE
+
+
+def test_without_preemption_a_lower_priority_stays_active() -> None:
+    router = backup(replace(CONFIG, preempt=False))
+
+    router.receive(said(1), LOWER, now=3.0)
+
+    assert router.deadline == 3.0 + SILENCE
+
+
+def test_the_owner_preempts_whatever_its_configuration_says() -> None:
+    router = VirtualRouter(replace(CONFIG, priority=255, preempt=False))
+    router.start(ME, now=0.0)
+    router.receive(said(255), GREATER, now=1.0)
+    due = router.deadline
+
+    router.receive(said(254), LOWER, now=2.0)
+
+    assert router.state is State.BACKUP
+    assert router.deadline == due
+
+
+def test_after_a_resignation_a_backup_waits_only_its_skew() -> None:
+    router = backup()
+    router.receive(said(200), GREATER, now=1.0)
+
+    assert router.receive(said(0), GREATER, now=1.5) == []
+    assert router.active is None
+    assert router.deadline == pytest.approx(1.5 + 0.609, abs=0.001)
+
+
+# Active
+
+
+def test_an_active_advertises_at_every_interval_without_drift() -> None:
+    router = active()
+
+    assert router.deadline == 1.0
+    assert router.tick(now=1.2) == [Send(MINE)]
+    assert router.deadline == 2.0
+
+
+def test_an_active_that_slept_sends_one_advertisement_not_all_it_missed() -> None:
+    router = active()
+
+    assert router.tick(now=7.5) == [Send(MINE)]
+    assert router.deadline == 8.5
+
+
+def test_a_new_active_announces_again_after_five_seconds() -> None:
+    router = backup()
+    taken = 4.0
+    assert router.tick(now=taken) == BECOME_ACTIVE
+
+    for second in (1, 2, 3, 4):
+        assert router.tick(now=taken + second) == [Send(MINE)]
+    assert router.tick(now=taken + ANNOUNCE_AGAIN) == [Send(MINE), Announce()]
+    assert router.tick(now=taken + 6) == [Send(MINE)]
+
+
+@pytest.mark.parametrize(
+    ("priority", "source"),
+    [
+        pytest.param(101, LOWER, id="higher priority"),
+        pytest.param(255, LOWER, id="owner"),
+        pytest.param(100, GREATER, id="equal priority, greater address"),
+    ],
+)
+def test_an_active_yields_to_a_superior(priority: int, source: IPv4Address) -> None:
+    router = active()
+
+    assert router.receive(said(priority, interval=0.1), source, now=0.5) == [Release()]
+    assert (router.state, router.active) == (State.BACKUP, source)
+    assert router.deadline == pytest.approx(0.5 + SILENCE / 10)
+
+
+def test_a_router_that_yields_does_not_announce_any_more() -> None:
+    router = backup()
+    assert router.tick(now=4.0) == BECOME_ACTIVE
+    router.receive(said(200), GREATER, now=5.0)
+    router.receive(said(200), GREATER, now=8.0)
+
+    assert router.tick(now=4.0 + ANNOUNCE_AGAIN) == []
+
+
+@pytest.mark.parametrize(
+    ("priority", "source"),
+    [
+        pytest.param(99, GREATER, id="lower priority"),
+        pytest.param(100, LOWER, id="equal priority, lower address"),
+    ],
+)
+def test_a_losing_advertisement_is_answered_and_announced_over_at_once(
+    priority: int, source: IPv4Address
+) -> None:
+    router = active()
+
+    assert router.receive(said(priority), source, now=0.5) == [Send(MINE), Announce()]
+    assert router.state is State.ACTIVE
+    assert router.deadline == 1.0
+
+
+def test_every_losing_advertisement_is_answered_but_announcements_keep_a_distance() -> None:
+    router = active()
+    router.receive(said(1), LOWER, now=0.1)
+
+    assert router.receive(said(1), LOWER, now=0.2) == [Send(MINE)]
+    assert router.receive(said(1), LOWER, now=0.3) == [Send(MINE)]
+    assert router.tick(now=1.0) == [Send(MINE)]
+    assert router.tick(now=0.1 + ANNOUNCE_GAP) == [Announce()]
+
+
+def test_an_active_answers_a_resignation_and_starts_its_interval_anew() -> None:
+    router = active()
+
+    assert router.receive(said(0), GREATER, now=0.5) == [Send(MINE)]
+    assert router.state is State.ACTIVE
+    assert router.deadline == 1.5
+
+
+@pytest.mark.parametrize("priority", [0, 1, 100, 255])
+def test_what_bears_our_own_address_is_not_answered(priority: int) -> None:
+    router = active()
+
+    assert router.receive(said(priority), ME, now=0.5) == []
+    assert (router.state, router.deadline) == (State.ACTIVE, 1.0)
+
+
+def test_another_virtual_router_is_none_of_our_business() -> None:
+    router = active()
+
+    assert router.receive(replace(said(255), vrid=8), GREATER, now=0.5) == []
+    assert router.state is State.ACTIVE

@@ -1,0 +1,93 @@
+"""``guideway-vrrpd``: where everything is put together. Nobody imports this."""
+
+import asyncio
+import logging
+import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+from vrrp.config import DaemonConfig, load
+from vrrp.errors import VrrpError
+from vrrp.host import check_host
+from vrrp.status import StatusFile
+from vrrp.supervisor import Supervisor
+
+_log: Final[FilteringBoundLogger] = structlog.get_logger()
+
+# A thread that parses netlink messages gives way to an advertisement after this time.
+# Python's own default, 5 ms, is half an interval of the fastest kind.
+_SWITCH_INTERVAL: Final = 0.0005  # seconds
+
+
+@click.command("guideway-vrrpd")
+@click.option(
+    "--config",
+    "path",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The instances to run, in YAML; SIGHUP reads it again.",
+)
+def main(path: Path) -> None:
+    """Hold virtual addresses together with other balancers (VRRP version 3, RFC 9568)."""
+    _configure_logging()
+    try:
+        _run(path)
+    except VrrpError as error:
+        _fail(str(error))
+    except Exception:  # noqa: BLE001  (a bug ends the process, and says so)
+        _log.critical("unexpected error", exc_info=True)
+        _fail("an unexpected error, which the log describes, has ended it")
+
+
+def _run(path: Path) -> None:
+    config = load(path)
+    check_host(config.instances)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    with (
+        StatusFile(config.status_file) as status,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel") as kernel,
+    ):
+        try:
+            asyncio.run(_serve(path, config, kernel, status))
+        finally:
+            status.remove()
+
+
+async def _serve(
+    path: Path, config: DaemonConfig, kernel: Executor, status: StatusFile
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        await Supervisor(path, tasks, kernel, status).run(config)
+
+
+def _configure_logging() -> None:
+    renderer: list[Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if sys.stdout.isatty()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        # Whoever reads this through a pipe wants to see it when it happens.
+        logger_factory=structlog.WriteLoggerFactory(),
+    )
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(f"guideway-vrrpd: {sentence}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

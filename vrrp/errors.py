@@ -1,0 +1,46 @@
+"""Every error that the VRRP side raises on purpose.
+
+VrrpError
+├── ConfigError       the operator's file is wrong
+├── HostError         this host lacks something, or the kernel refused
+└── MalformedError    what came from the network is not an acceptable advertisement
+
+Facts are fields, and ``str(error)`` is one sentence for an operator.
+"""
+
+from dataclasses import dataclass
+
+
+class VrrpError(Exception):
+    """Base of all errors; never raised itself."""
+
+
+@dataclass(eq=False)  # by identity: an exception has to stay hashable
+class ConfigError(VrrpError):
+    """A value is not acceptable."""
+
+    where: str  # a file, or a file and the place inside it
+    problem: str  # what is wrong and what would be right
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+@dataclass(eq=False)
+class HostError(VrrpError):
+    """The host cannot do what is asked: the sentence says what, and what to do about it."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class MalformedError(VrrpError):
+    """A received packet must be discarded; RFC 9568, section 7.1."""
+
+    reason: str  # completes "the packet is discarded: …"
+
+    def __str__(self) -> str:
+        return self.reason

@@ -1,0 +1,49 @@
+"""Whether this host can do what the configuration asks. Blocking, and changes nothing."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from vrrp.config import Instance
+from vrrp.errors import HostError
+from vrrp.links import read_footing
+
+_CAPABILITIES: Final = (1 << 12) | (1 << 13)  # CAP_NET_ADMIN, CAP_NET_RAW
+_OLDEST_KERNEL: Final = (5, 18)  # the first that keeps a mark (IFA_PROTO) with an address
+
+
+def check_host(instances: Iterable[Instance]) -> None:
+    """Raise HostError that says what is missing for ``instances`` to run here.
+
+    An interface may be down: its instance rests until it comes up.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    if effective_capabilities(status) & _CAPABILITIES != _CAPABILITIES:
+        raise HostError("CAP_NET_ADMIN and CAP_NET_RAW are needed: run it as root")
+    release = os.uname().release
+    if kernel_version(release) < _OLDEST_KERNEL:
+        oldest = ".".join(map(str, _OLDEST_KERNEL))
+        raise HostError(f"Linux {oldest} or later is needed; this is {release}")
+    try:
+        with IPRoute(strict_check=True) as ip:
+            for instance in instances:
+                read_footing(ip, instance)
+    except (NetlinkError, OSError) as error:
+        raise HostError(f"the kernel does not tell us its interfaces: {error}") from error
+
+
+def effective_capabilities(status: str) -> int:
+    """Return the bits of ``CapEff`` in the text of /proc/self/status."""
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    return int(fields["CapEff"], 16)
+
+
+def kernel_version(release: str) -> tuple[int, int]:
+    """Return (6, 1) for "6.1.0-18-amd64"; (0, 0) for what no kernel says."""
+    found = re.match(r"(\d+)\.(\d+)", release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,90 @@
+"""What the kernel says about interfaces. Blocking: not for an event loop."""
+
+import errno
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from socket import AF_INET
+from typing import Any, Final
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from vrrp.addresses import MARK
+from vrrp.config import Instance
+from vrrp.errors import HostError
+from vrrp.machine import OWNER_PRIORITY
+
+_IFF_UP: Final = 0x1  # linux/if.h
+_IFF_LOOPBACK: Final = 0x8
+_IFF_RUNNING: Final = 0x40
+_IFF_NOARP: Final = 0x80
+_ARPHRD_ETHER: Final = 1  # linux/if_arp.h
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface at one moment."""
+
+    index: int
+    mac: bytes
+    up: bool  # by the administrator and by the carrier
+    speaks_arp: bool  # over Ethernet
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What an instance stands on: it starts anew when this changes."""
+
+    index: int  # of its interface
+    address: IPv4Address  # the interface's primary address, source of advertisements
+    down: tuple[str, ...]  # which of its interfaces are down; with any of them it rests
+
+
+def read_link(ip: Any, name: str) -> Link | None:
+    """Return the interface ``name`` as ``ip`` (an IPRoute) sees it; None: there is none."""
+    try:
+        found = ip.link("get", ifname=name)[0]
+    except NetlinkError as error:
+        if error.code == errno.ENODEV:
+            return None
+        raise
+    flags, mac = found["flags"], found.get("address") or ""
+    return Link(
+        index=found["index"],
+        mac=bytes.fromhex(mac.replace(":", "")),
+        up=flags & _IFF_UP != 0 and flags & _IFF_RUNNING != 0,
+        speaks_arp=found["ifi_type"] == _ARPHRD_ETHER
+        and flags & (_IFF_LOOPBACK | _IFF_NOARP) == 0,
+    )
+
+
+def read_footing(ip: Any, instance: Instance) -> Footing:
+    """Return what ``instance`` stands on, or raise HostError that says what it lacks."""
+    links = {name: read_link(ip, name) for name in sorted(instance.interfaces)}
+    for name, link in links.items():
+        if link is None:
+            raise HostError(
+                f"there is no interface {name}, which instance {instance.name} needs"
+            )
+    down = tuple(name for name, link in links.items() if link and not link.up)
+    own = links[instance.interface]
+    address = _primary_address(ip, own.index, instance) if own else None
+    if own is None or address is None:
+        raise HostError(
+            f"interface {instance.interface} has no IPv4 address of its own, "
+            f"from which instance {instance.name} could advertise: give it one"
+        )
+    return Footing(own.index, address, down)
+
+
+def _primary_address(ip: Any, index: int, instance: Instance) -> IPv4Address | None:
+    """Return the first address that does not move between routers.
+
+    The owner is the exception: its own address is the one that the others take over.
+    """
+    owner = instance.router.priority == OWNER_PRIORITY
+    for found in ip.addr("dump", index=index, family=AF_INET):
+        address = IPv4Address(found.get("IFA_LOCAL"))
+        virtual = found.get("IFA_PROTO") == MARK or address in instance.router.addresses
+        if owner or not virtual:
+            return address
+    return None

@@ -1,0 +1,201 @@
+"""One instance at work: socket and timer into the state machine, its effects out again."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
+from ipaddress import IPv4Address
+from typing import Final, TypeVar
+
+from structlog import get_logger
+from structlog.typing import FilteringBoundLogger
+
+from vrrp import packet
+from vrrp.config import Instance
+from vrrp.errors import MalformedError
+from vrrp.keeper import Keeper
+from vrrp.links import Footing
+from vrrp.machine import (
+    Announce,
+    Effect,
+    Release,
+    Send,
+    State,
+    Take,
+    VirtualRouter,
+)
+from vrrp.status import Status
+from vrrp.transport import SURVIVABLE, Datagram, Transport
+
+_log: Final[FilteringBoundLogger] = get_logger()
+T = TypeVar("T")
+
+_COMPLAIN_EVERY: Final = 60.0  # seconds; a neighbour's mistake comes with every packet
+_OPEN_AGAIN: Final = 1.0  # seconds
+
+
+class Runner:
+    """Takes part in one virtual router for as long as its interfaces are up.
+
+    :meth:`run` speaks and listens, and the keeper's ``run`` looks after addresses: both
+    have to run, as tasks of their own, so that an advertisement never waits for an address.
+    """
+
+    def __init__(
+        self, instance: Instance, kernel: Executor, changed: Callable[[], None]
+    ) -> None:
+        self.instance = instance
+        self.keeper = Keeper(instance, kernel, self._find)
+        self.status = Status(State.INITIALIZE, time.time(), instance.router.priority)
+        self._kernel = kernel
+        self._changed = changed
+        self._router = VirtualRouter(instance.router)
+        self._transport: Transport | None = None
+        self._footing: Footing | None = None
+        self._problem = ""
+        self._wake = asyncio.Event()
+        self._complained = float("-inf")
+        self._unsent = ""
+        self._log = _log.bind(instance=instance.name)
+
+    async def run(self) -> None:
+        """Take part until cancelled; an Active resigns then."""
+        while True:
+            footing = await self._wait_for_footing()
+            try:
+                transport = await self._open(footing)
+            except OSError as error:
+                if error.errno not in SURVIVABLE:
+                    raise
+                # The interface went while we looked at it.
+                await asyncio.sleep(_OPEN_AGAIN)
+                continue
+            try:
+                await self._take_part(footing, transport)
+            finally:
+                await self._in_kernel_thread(transport.close)
+
+    async def _take_part(self, footing: Footing, transport: Transport) -> None:
+        """Run the state machine until the footing changes or we are cancelled."""
+        loop = asyncio.get_running_loop()
+        self._transport = transport
+        loop.add_reader(transport, self._wake.set)
+        try:
+            self._carry_out(self._router.start(footing.address, loop.time()))
+            while self._footing == footing:
+                # First what has arrived: when we are late, an Active's advertisement may
+                # have been waiting here while our timer for it ran out.
+                for datagram in transport.drain():
+                    self._hear(datagram, loop.time())
+                self._carry_out(self._router.tick(loop.time()))
+                await self._wait(self._router.deadline)
+        finally:
+            self._carry_out(self._router.stop())
+            loop.remove_reader(transport)
+            self._transport = None
+
+    async def _wait(self, deadline: float | None) -> None:
+        """Wait until something arrives, the footing changes, or ``deadline``."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _wait_for_footing(self) -> Footing:
+        while self._footing is None:
+            await self._wait(None)
+        return self._footing
+
+    async def _open(self, footing: Footing) -> Transport:
+        instance = self.instance
+        opened = partial(
+            Transport,
+            instance.interface,
+            footing.index,
+            footing.address,
+            instance.router.vrid,
+        )
+        return await self._in_kernel_thread(opened)
+
+    async def _in_kernel_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._kernel, work)
+
+    def _find(self, footing: Footing | None, problem: str) -> None:
+        """Note what the keeper found out about links."""
+        if footing and footing.down:
+            problem, footing = f"down: {', '.join(footing.down)}", None
+        if problem != self._problem:
+            if problem:
+                self._log.warning("instance at rest", problem=problem)
+            self._problem = problem
+        if footing != self._footing:
+            self._footing = footing
+            self._wake.set()
+
+    def _hear(self, datagram: Datagram, now: float) -> None:
+        source = datagram.source
+        try:
+            heard = packet.parse(
+                datagram.payload, source, datagram.destination, datagram.ttl
+            )
+        except MalformedError as error:
+            self._complain(now, "advertisement discarded", source, str(error))
+            return
+        if self._footing and source == self._footing.address:
+            self._complain(
+                now, "advertisement discarded", source, "it bears our own address"
+            )
+            return
+        self._carry_out(self._router.receive(heard, source, now))
+
+    def _complain(self, now: float, event: str, source: IPv4Address, reason: str) -> None:
+        if now >= self._complained + _COMPLAIN_EVERY:
+            self._complained = now
+            self._log.warning(event, source=str(source), reason=reason)
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(advertisement):
+                    self._send(advertisement)
+                case Take():
+                    self.keeper.take()
+                case Announce():
+                    self.keeper.announce()
+                case Release():
+                    self.keeper.release()
+        self._note()
+
+    def _send(self, advertisement: packet.Advertisement) -> None:
+        if self._transport is None:
+            return
+        unsent = ""
+        try:
+            self._transport.send(advertisement)
+        except OSError as error:
+            if error.errno not in SURVIVABLE:
+                raise
+            unsent = error.strerror or str(error)
+        if unsent != self._unsent:
+            if unsent:
+                self._log.warning("advertisement not sent", problem=unsent)
+            self._unsent = unsent
+
+    def _note(self) -> None:
+        """Publish the state if it is a new one."""
+        router, old = self._router, self.status
+        new = old.moved(router.state, router.active, time.time())
+        if new == old:
+            return
+        self.status = new
+        if new.state is not old.state:
+            self._log.info(
+                "state changed",
+                state=new.state,
+                was=old.state,
+                priority=new.priority,
+                active=str(new.active) if new.active else None,
+            )
+        self._changed()

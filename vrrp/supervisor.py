@@ -1,0 +1,141 @@
+"""The instances of one daemon: starting, stopping, reloading, and telling how they are."""
+
+import asyncio
+import signal
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from structlog import get_logger
+from structlog.typing import FilteringBoundLogger
+
+from vrrp.config import DaemonConfig, Instance, load
+from vrrp.errors import ConfigError, VrrpError
+from vrrp.host import check_host
+from vrrp.runner import Runner
+from vrrp.status import StatusFile
+from vrrp.watch import watch
+
+_log: Final[FilteringBoundLogger] = get_logger()
+_STOP: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    runner: Runner
+    speaking: asyncio.Task[None]
+    keeping: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """Resign first, then let go of the addresses: so somebody is ready to take them."""
+        for task in (self.speaking, self.keeping):
+            task.cancel()
+            await asyncio.wait([task])
+
+
+class Supervisor:
+    """Owns the instances; every task of theirs belongs to ``tasks``."""
+
+    def __init__(
+        self, path: Path, tasks: asyncio.TaskGroup, kernel: Executor, status: StatusFile
+    ) -> None:
+        self._path = path
+        self._tasks = tasks
+        self._kernel = kernel
+        self._status = status
+        self._running: dict[str, _Running] = {}
+        self._dirty = asyncio.Event()
+
+    async def run(self, config: DaemonConfig) -> None:
+        """Run ``config``'s instances, and obey signals until one says stop."""
+        signals = _hear_signals()
+        helpers = [
+            self._tasks.create_task(watch(self._look), name="watch"),
+            self._tasks.create_task(self._tell(), name="status"),
+        ]
+        self._start(config.instances)
+        while await signals.get() not in _STOP:
+            await self._reload(config.status_file)
+        _log.info("stopping")
+        await self._stop(list(self._running))
+        for helper in helpers:
+            helper.cancel()
+
+    def _start(self, instances: Iterable[Instance]) -> None:
+        for instance in instances:
+            runner = Runner(instance, self._kernel, self._dirty.set)
+            task = self._tasks.create_task
+            self._running[instance.name] = _Running(
+                runner,
+                task(runner.run(), name=f"vrrp {instance.name}"),
+                task(runner.keeper.run(), name=f"addresses {instance.name}"),
+            )
+        self._dirty.set()
+
+    async def _stop(self, names: Iterable[str]) -> None:
+        stopping = [self._running.pop(name).stop() for name in names]
+        await asyncio.gather(*stopping)
+        self._dirty.set()
+
+    async def _reload(self, status_file: Path) -> None:
+        """Read the file again; what it does not change runs on as if nothing happened."""
+        try:
+            config = await asyncio.to_thread(load, self._path)
+            if config.status_file != status_file:
+                raise ConfigError(
+                    str(self._path),
+                    "`status_file` cannot change while guideway-vrrpd runs: restart it "
+                    "- at `$.status_file`",
+                )
+            running = {name: each.runner.instance for name, each in self._running.items()}
+            new = [each for each in config.instances if running.get(each.name) != each]
+            check = partial(check_host, new)
+            await asyncio.get_running_loop().run_in_executor(self._kernel, check)
+        except VrrpError as error:
+            _log.error("configuration not reloaded", problem=str(error))
+            return
+        kept = {each.name for each in config.instances} - {each.name for each in new}
+        old = [name for name in self._running if name not in kept]
+        await self._stop(old)
+        self._start(new)
+        _log.info(
+            "configuration reloaded", stopped=old, started=[each.name for each in new]
+        )
+
+    def _look(self) -> None:
+        for each in self._running.values():
+            each.runner.keeper.look()
+
+    async def _tell(self) -> None:
+        """Keep the status file true."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            status = {name: each.runner.status for name, each in self._running.items()}
+            try:
+                await asyncio.to_thread(self._status.write, status)
+            except OSError as error:  # a full disk is no reason to let the addresses go
+                _log.warning("status not written", problem=str(error))
+
+
+def _hear_signals() -> asyncio.Queue[int]:
+    """Return a queue of the signals that we obey, from now until the process ends.
+
+    The event loop's own handlers go with the loop, and then a second, impatient SIGTERM
+    would kill us where there is still something to tidy up.
+    """
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[int] = asyncio.Queue()
+
+    def hear(number: int, _: FrameType | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and we are about to end
+            loop.call_soon_threadsafe(heard.put_nowait, number)
+
+    for number in (*_STOP, signal.SIGHUP):
+        signal.signal(number, hear)
+    return heard
