@@ -171,7 +171,7 @@ def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
 
 @pytest.fixture
 def pair(lan: Lan) -> Lan:
-    """The same, both running: one, of priority 150, is Active; two, of 100, always Backup."""
+    """The same, both running: one, of priority 150, is Active, two, of 100, Backup."""
     lan.one.start(instance(150))
     lan.one.wait_until("active")
     lan.one.wait_for(VIP, GATEWAY)
