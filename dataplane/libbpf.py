@@ -6,6 +6,7 @@ belong to the caller.
 """
 
 import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ _ffi: Final = FFI()
 _ffi.cdef("""
 int bpf_obj_pin(int fd, const char *path);
 int bpf_obj_get(const char *path);
+int bpf_prog_get_fd_by_id(uint32_t id);
 int bpf_obj_get_info_by_fd(int fd, void *info, uint32_t *size);
 int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags);
 int bpf_map_delete_elem(int fd, const void *key);
@@ -53,6 +55,7 @@ int bpf_prog_test_run_opts(int program, struct test_run_opts *opts);
 
 /* The beginnings of the kernel's info structures; it fills in as much as there is room. */
 struct link_info { uint32_t type, id, program_id, pad, ifindex; };
+struct program_info { uint32_t type, id; };
 struct map_info { uint32_t type, id, key_size, value_size, max_entries, flags; };
 """)
 
@@ -119,6 +122,24 @@ def link_update(link: int, program: int) -> None:
 def link_ifindex(link: int) -> int:
     """Return the interface of an XDP link; 0 if the interface is gone."""
     return int(_info(link, "struct link_info").ifindex)
+
+
+def pinned_program_id(path: Path) -> int:
+    """Return the number by which ``bpftool prog list`` names the program at ``path``."""
+    program = get(path)
+    try:
+        return int(_info(program, "struct program_info").id)
+    finally:
+        os.close(program)
+
+
+def program_exists(number: int) -> bool:
+    """Tell whether the kernel has a program of that number."""
+    code = _lib.bpf_prog_get_fd_by_id(number)
+    if code == -errno.ENOENT:
+        return False
+    os.close(_checked("bpf_prog_get_fd_by_id", code))
+    return True
 
 
 def map_shape(fd: int) -> MapShape:

@@ -18,6 +18,7 @@ from vagrant.lab import xdp_pass
 from vagrant.lab.errors import CommandError
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
+from vagrant.lab.programs import attached
 from vagrant.lab.topology import VIP, DrTopology, NatTopology
 
 
@@ -53,11 +54,7 @@ def edit(node: Node, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def programs(node: Node) -> list[int]:
-    """Return the ids of the XDP programs on the node's interfaces."""
-    with node.host.netlink() as ip:
-        links = [link.get("xdp") for link in ip.get_links()]
-    found = [xdp.get_attr("IFLA_XDP_PROG_ID") for xdp in links if xdp is not None]
-    return [number for number in found if number]
+    return attached(node.host.namespace)
 
 
 def forwarded(node: Node) -> int:

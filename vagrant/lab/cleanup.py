@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from vagrant.lab import namespaces
+from vagrant.lab import namespaces, programs
 from vagrant.lab.errors import BusyError, LabError
 
 RUN_DIRECTORY: Final = Path("/run/guideway-lab")
@@ -52,10 +52,11 @@ def make_directory(name: str) -> Path:
 
 def remove(name: str) -> None:
     """Remove everything of the lab ``name``; harmless if there is nothing."""
-    for namespace in namespaces.named(prefix(name)):
-        namespaces.remove(namespace)
-    for mount in reversed(_mounts_below(directory(name))):
-        _run("umount", str(mount))
+    with programs.gone_after(prefix(name), bpffs(name)):
+        for namespace in namespaces.named(prefix(name)):
+            namespaces.remove(namespace)
+        for mount in reversed(_mounts_below(directory(name))):
+            _run("umount", str(mount))
     shutil.rmtree(directory(name), ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from control.model import Protocol, Service
-from vagrant.lab import cleanup
+from vagrant.lab import cleanup, programs
 from vagrant.lab.hosts import Host
 from vagrant.lab.node import Node, node_paths
 from vagrant.lab.program import Program
@@ -82,7 +82,9 @@ class Lab:
         traceback: TracebackType | None,
     ) -> None:
         """Remove everything."""
-        with uninterrupted(), self._lock:  # let go of the name when nothing is left
+        prefix, bpffs = cleanup.prefix(self.name), cleanup.bpffs(self.name)
+        # The lock comes first: the name is let go of when nothing is left.
+        with uninterrupted(), self._lock, programs.gone_after(prefix, bpffs):
             self._cleanup.close()
 
     @property
