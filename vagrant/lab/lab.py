@@ -47,6 +47,7 @@ class Lab:
         self._large_file_bytes = large_file_bytes
         self._cleanup = ExitStack()
         self._lock = ExitStack()
+        self._left_running = False
 
     def __enter__(self) -> Self:
         """Remove what an earlier lab of this name left, and make the network."""
@@ -83,9 +84,10 @@ class Lab:
     ) -> None:
         """Remove everything."""
         prefix, bpffs = cleanup.prefix(self.name), cleanup.bpffs(self.name)
-        # The lock comes first: the name is let go of when nothing is left.
-        with uninterrupted(), self._lock, programs.gone_after(prefix, bpffs):
-            self._cleanup.close()
+        with uninterrupted(), self._lock:  # let go of the name when nothing is left
+            if not self._left_running:
+                with programs.gone_after(prefix, bpffs):
+                    self._cleanup.close()
 
     @property
     def client(self) -> Host:
@@ -137,6 +139,7 @@ class Lab:
 
     def leave_running(self) -> None:
         """Keep everything after this process; ``cleanup.remove`` will find it by name."""
+        self._left_running = True
         self._cleanup.pop_all()
         self._lock.close()
 
