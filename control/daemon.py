@@ -30,6 +30,7 @@ from control.health.monitor import Monitor
 from control.model import DesiredState
 from control.network import survey
 from control.observer import NodeObserver
+from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.store import Store
 from dataplane.errors import DataplaneError
@@ -72,15 +73,16 @@ def main(path: Path, *, check: bool, detach: bool) -> None:
     """
     logs.set_up()
     try:
+        os.umask(0o077)  # what we create is for us alone
         config, desired = load(path)
         check_capacity(desired, config.limits)
         if check:
             click.echo(f"{path} is right: {len(desired.services)} services")
         elif detach:
-            _require_root()
+            require_privileges()
             _detach(config)
         else:
-            _require_root()
+            require_privileges()
             asyncio.run(_serve(path, config, desired))
     except (GuidewayError, DataplaneError) as error:
         click.echo(f"guidewayd: {error}", err=True)
@@ -272,12 +274,6 @@ def _root(config: NodeConfig) -> Path:
 
 def _capacity(config: NodeConfig) -> Callable[[DesiredState], None]:
     return partial(check_capacity, limits=config.limits)
-
-
-def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("only root may load XDP programs: run it by sudo")
-    os.umask(0o077)  # what we create is root's alone
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from dataplane.maps import Maps
 from dataplane.records import port_index
 from dataplane.source import Limits, digest, source
 
-_BPFFS_MAGIC: Final = "bpf"
+_BPFFS: Final = "bpf"  # how the kernel calls that file system
 
 
 class Instance:
@@ -134,9 +134,9 @@ def check_bpffs(root: Path) -> None:
     """Raise PinError unless ``root`` is to be found, or made, on a bpffs."""
     place = next(path for path in (root, *root.parents) if path.exists()).resolve()
     kinds = _mounted_kinds()
-    while str(place) not in kinds:
-        place = place.parent
-    if kinds[str(place)] != _BPFFS_MAGIC:
+    # In a chroot, the root need not be a mount point.
+    mount = next((path for path in (place, *place.parents) if str(path) in kinds), place)
+    if kinds.get(str(mount)) != _BPFFS:
         wanted = root.parent.parent
         raise PinError(
             str(wanted),

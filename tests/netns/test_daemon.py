@@ -278,8 +278,9 @@ def test_what_cannot_work_is_refused_in_one_sentence(
 
 
 def test_only_root_may_start_it(node: Node) -> None:
-    # In a user namespace without a mapping we are nobody, and still may read the files.
-    assert "only root may load XDP programs" in refusal(node, before=("unshare", "--user"))
+    said = refusal(node, before=("setpriv", "--bounding-set", "-net_admin"))
+
+    assert "loading XDP programs needs CAP_NET_ADMIN: run it as root" in said
 
 
 def test_without_bcc_it_says_which_package_is_missing(node: Node, tmp_path: Path) -> None:

@@ -563,7 +563,7 @@ def test_we_obey_a_keepalived_of_higher_priority_and_follow_it(lan: Lan) -> None
         lambda: lan.one.status()["active"] == "10.0.0.2", within=2, what="it is heard"
     )
     assert not lan.one.has(VIP)
-    lan.two.host.run("kill", f"-{signal.SIGTERM}", str(pid))
+    os.kill(pid, signal.SIGTERM)
     lan.one.wait_for(VIP, GATEWAY)
     lan.two.wait_without(VIP, GATEWAY)
 
