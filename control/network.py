@@ -5,6 +5,7 @@ thread. What nobody uses the kernel forgets, and XDP's packets do not count as u
 survey asks the kernel to resolve what is missing and to confirm what is stale.
 """
 
+import errno
 import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 from pyroute2.netlink.rtnl import ndmsg
 
 from control.facts import Interface, Network, NextHop
@@ -26,6 +27,9 @@ _USABLE: Final = (
     | ndmsg.NUD_PERMANENT
 )
 _IN_QUESTION: Final = ndmsg.NUD_STALE | ndmsg.NUD_FAILED
+# How the kernel says that a route leads nowhere: unreachable, blackhole, prohibit.
+_NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}
+_ATTEMPTS: Final = 5
 _IPV4_SYSCTL: Final = Path("/proc/sys/net/ipv4")
 
 
@@ -37,8 +41,19 @@ def survey(
     A destination without a route has no next hop; one whose next hop does not answer ARP
     has one without a MAC. Where the kernel has just forgotten a neighbour, the MAC that it
     had in ``before`` counts until the kernel has asked again. Some 0.5 ms for each
-    destination.
+    destination. If the network changes too fast to be read, ``before`` is returned.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _look(interfaces, destinations, before)
+        except NetlinkDumpInterrupted:  # what was read may be half old and half new
+            continue
+    return before
+
+
+def _look(
+    interfaces: Iterable[str], destinations: Iterable[IPv4Address], before: Network
+) -> Network:
     with IPRoute() as netlink:
         links = {link["index"]: _interface(link) for link in netlink.get_links()}
         neighbours = {
@@ -102,7 +117,9 @@ def _next_hop(
 ) -> NextHop | None:
     try:
         route = netlink.route("get", dst=str(destination))[0]
-    except NetlinkError:  # unreachable, prohibited, no default route
+    except NetlinkError as error:
+        if error.code not in _NO_ROUTE:
+            raise
         return None
     link = links.get(route.get("oif"))
     if link is None:

@@ -13,16 +13,13 @@ _IP_PKTINFO: Final = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _LARGEST_DATAGRAM: Final = 65535
 
 
-def echo_datagrams(name: str, port: int) -> None:
+def echo_datagrams(name: str, server: socket.socket) -> None:
     """Answer datagrams for ever."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-        server.bind(("", port))
-        while True:
-            # The answer has to come from the address that was asked, which in direct return
-            # is the VIP: so what came beside the data (the address) goes back with it.
-            data, beside, _, client = server.recvmsg(_LARGEST_DATAGRAM, 64)
-            server.sendmsg([name.encode(), b" ", data], beside, 0, client)
+    while True:
+        # The answer has to come from the address that was asked, which in direct return is
+        # the VIP: so what came beside the data (the address) goes back with it.
+        data, beside, _, client = server.recvmsg(_LARGEST_DATAGRAM, 64)
+        server.sendmsg([name.encode(), b" ", data], beside, 0, client)
 
 
 def name_on_connect(name: str, port: int) -> None:
@@ -45,8 +42,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     both = (arguments.name, arguments.port)
-    threading.Thread(target=name_on_connect, args=both, daemon=True).start()
-    echo_datagrams(*both)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        server.bind(("", arguments.port))
+        # Who can connect may take it that datagrams are answered, too.
+        threading.Thread(target=name_on_connect, args=both, daemon=True).start()
+        echo_datagrams(arguments.name, server)
 
 
 if __name__ == "__main__":

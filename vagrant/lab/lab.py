@@ -104,11 +104,11 @@ class Lab:
         for host in self.servers:
             self.start_servers(host)
         for node in self.nodes.values():
-            node.start()
+            node.guidewayd.start()  # all at once, for they take their time
         for host in self.servers:
             self.wait_for_servers(host)
         for node in self.nodes.values():
-            node.wait_until_ready()
+            node.start()
         for node in self.nodes.values():
             for service in self.services:
                 node.wait_until_serving(service.name)

@@ -66,8 +66,13 @@ class Node:
         daemon_files.write(self.paths.vrrpd_file, vrrpd)
 
     def start(self) -> None:
-        """Start both daemons, without waiting for them."""
+        """Start guidewayd, and guideway-vrrpd once the node can serve.
+
+        A node that took the addresses without a data plane would answer living connections
+        with resets: its own stack knows nothing of them.
+        """
         self.guidewayd.start()
+        self.wait_until_ready()
         self.vrrpd.start()
 
     def stop(self) -> None:
@@ -122,7 +127,7 @@ class Node:
         self.vrrpd.kill()
 
     def power_on(self) -> None:
-        """Bring the node back as after a boot, and start its daemons."""
+        """Bring the node back as after a boot, and start its daemons in order."""
         if self.guidewayd.running or self.vrrpd.running:
             raise LabError(f"{self.name} is running: switch it off first")
         # What a reboot forgets: programs and maps, virtual addresses, the API's socket.
