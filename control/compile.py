@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
@@ -12,16 +11,17 @@ from control.facts import Facts, Network, NextHop
 from control.ids import BackendPlace, Ids, assign, place_ring
 from control.model import Backend, BackendState, DesiredState, Mode, Service
 from control.status import Health
+from control.tables import Table, Tables
 from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
 from dataplane.records import Address, Endpoint, Index, Port, Prefix, Return, port_index
 from dataplane.source import Limits
-from maglev import build, default_size, overlay
+from maglev import default_size
 
+UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 _PRESENT: Final = Index(1)
 _MODES: Final = {Mode.DR: records.MODE_DR, Mode.NAT: records.MODE_NAT}
-_TABLES_KEPT: Final = 256  # of the last services computed; a round computes what changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Served:
 
     service: Service
     id: int
-    ring_size: int  # slots; 0: nobody can serve
+    ring: Ring  # ids by slot; empty: nobody can serve
     slots: Mapping[str, int]  # by backend name
     backend_ids: Mapping[str, int]  # by backend name; only who is in the maps
     problems: Mapping[str, str]  # by backend name: why it gets no traffic
@@ -71,13 +71,18 @@ def check_capacity(desired: DesiredState, limits: Limits) -> None:
 
 
 def compile_image(
-    desired: DesiredState, facts: Facts, settings: Settings, known: Image
+    desired: DesiredState,
+    facts: Facts,
+    settings: Settings,
+    known: Image,
+    tables: Tables,
 ) -> Compiled:
     """Return the maps' contents for ``desired`` under ``facts``.
 
-    ``known`` is what the maps hold: numbers and rings that still fit are kept. Raises
-    HostError if the maps are too small.
+    ``known`` is what the maps hold: numbers and rings that still fit are kept. ``tables``
+    remembers what was computed before. Raises HostError if the maps are too small.
     """
+    tables.begin_round()
     ids = Ids.of(known)
     service_ids = assign(
         (_endpoint(service) for service in desired),
@@ -93,10 +98,10 @@ def compile_image(
     }
     serving = _serving(known)
     served = tuple(
-        _serve(service, service_ids[_endpoint(service)], numbers, facts, serving)
+        _serve(service, service_ids[_endpoint(service)], numbers, facts, serving, tables)
         for service in desired
     )
-    rings = [_ring(one) for one in served]
+    rings = [one.ring for one in served]
     offsets = _place(rings, known, settings.limits.slots)
     interfaces = facts.network.interfaces
     image = Image(
@@ -184,6 +189,7 @@ def _serve(
     numbers: Mapping[BackendPlace, int],
     facts: Facts,
     serving: frozenset[int],
+    tables: Tables,
 ) -> Served:
     backend_ids = {
         backend.name: numbers[place]
@@ -199,12 +205,14 @@ def _serve(
             )
         )
     }
-    table = _table(service, frozenset(problems))
+    table = _table(service, frozenset(problems), tables)
     names = [backend.name for backend in service.backends if backend.in_table]
     owners = Counter(table)
     slots = {name: owners[index] for index, name in enumerate(names)}
     size = len(table) if any(slots.values()) else 0
-    return Served(service, service_id, size, slots, backend_ids, problems)
+    ids = [backend_ids.get(name, NO_BACKEND_ID) for name in names]
+    ring = tuple(ids[index] for index in table) if size else ()
+    return Served(service, service_id, ring, slots, backend_ids, problems)
 
 
 def _problem(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
@@ -227,7 +235,7 @@ def _withheld(backend: Backend) -> str:
 
 def _unhealthy(health: Health) -> str:
     if health is Health.DOWN:
-        return "its health check fails"
+        return UNHEALTHY
     return "its first health check has not ended" if health is Health.UNKNOWN else ""
 
 
@@ -240,37 +248,16 @@ def _unreachable(backend: Backend, network: Network) -> str:
     return "" if hop.mac else "nobody answers ARP for it"
 
 
-def _table(service: Service, unable: frozenset[str]) -> tuple[int, ...]:
+def _table(service: Service, unable: frozenset[str], tables: Tables) -> Table:
     """Return indices into the backends of the base table, by slot."""
     members = [backend for backend in service.backends if backend.in_table]
     pairs = tuple((backend.identity.encode(), backend.weight) for backend in members)
     down = frozenset(index for index, b in enumerate(members) if b.name in unable)
-    return _effective_table(pairs, _ring_size(service), down)
-
-
-@lru_cache(maxsize=_TABLES_KEPT)
-def _base_table(backends: tuple[tuple[bytes, int], ...], size: int) -> tuple[int, ...]:
-    return tuple(build(backends, size))
-
-
-@lru_cache(maxsize=_TABLES_KEPT)
-def _effective_table(
-    backends: tuple[tuple[bytes, int], ...], size: int, down: frozenset[int]
-) -> tuple[int, ...]:
-    return tuple(overlay(_base_table(backends, size), backends, down))
+    return tables.effective(pairs, _ring_size(service), down)
 
 
 def _ring_size(service: Service) -> int:
     return service.ring_size or default_size(len(service.backends))
-
-
-def _ring(served: Served) -> Ring:
-    """Return a service's slots with backend ids; empty if nobody can serve."""
-    if not served.ring_size:
-        return ()
-    members = [backend.name for backend in served.service.backends if backend.in_table]
-    ids = [served.backend_ids.get(name, NO_BACKEND_ID) for name in members]
-    return tuple(ids[index] for index in _table(served.service, frozenset(served.problems)))
 
 
 def _place(rings: Sequence[Ring], known: Image, slots: int) -> list[int]:

@@ -15,6 +15,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from control.errors import ConfigError
+from control.mistakes import explain
 from control.model import (
     Backend,
     BackendState,
@@ -30,8 +31,21 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Weight = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
-InterfaceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[^/\s]+$")]
-InstanceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+InterfaceName = Annotated[
+    str,
+    Meta(
+        max_length=15,
+        pattern=r"^[^/\s]+\Z",
+        description="the name of an interface, as `ip link` shows it",
+    ),
+]
+InstanceName = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z", description="1…32 letters, digits, - and _"),
+]
+AbsolutePath = Annotated[
+    str, Meta(pattern=r"^/[^\0]*\Z", description="an absolute path, from / on")
+]
 _CHECK: Final = TcpCheck()  # the defaults
 _LIMITS: Final = Limits()
 
@@ -57,7 +71,7 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
     state: BackendState = BackendState.ACTIVE
 
     def __post_init__(self) -> None:
-        _address(self.address)
+        _address("address", self.address)
 
 
 class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,13 +87,13 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ring_size: Annotated[int, Meta(ge=2, le=8_388_593)] | None = None
 
     def __post_init__(self) -> None:
-        _address(self.vip)
+        _address("vip", self.vip)
 
 
 class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``api``."""
 
-    socket: str = "/run/guideway/guidewayd.sock"
+    socket: AbsolutePath = "/run/guideway/guidewayd.sock"
 
 
 class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,15 +108,15 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     interfaces: Annotated[tuple[InterfaceName, ...], Meta(min_length=1, max_length=64)]
+    services: tuple[ServiceConfig, ...]
     instance: InstanceName = "default"
     xdp_mode: Literal["native", "generic"] = "native"
-    bpffs: str = "/sys/fs/bpf"
-    state_directory: str = "/var/lib/guideway"
+    bpffs: AbsolutePath = "/sys/fs/bpf"
+    state_directory: AbsolutePath = "/var/lib/guideway"
     hash_seed: Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)] = 0
     direct: tuple[str, ...] = ()
     api: ApiConfig = ApiConfig()
     limits: LimitsConfig = LimitsConfig()
-    services: tuple[ServiceConfig, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.interfaces)) != len(self.interfaces):
@@ -159,14 +173,21 @@ def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
         plain = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}") from error
+        remedy = "; indent by spaces" if "'\\t'" in str(error.problem) else ""
+        raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}{remedy}") from error
     except yaml.YAMLError as error:
         sentence = " ".join(str(error).split())  # PyYAML writes two lines
         raise ConfigError(name, f"not YAML: {sentence}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # PyYAML's way of saying that a value is not of the kind that it looks like.
+        sentence = " ".join(str(error).split())
+        raise ConfigError(name, f"not YAML that can be read: {sentence}") from error
+    if plain is None:
+        raise ConfigError(name, "is empty; `interfaces` and `services` are required")
     try:
         file = msgspec.convert(plain, FileConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(name, str(error)) from error
+        raise ConfigError(name, explain(error, FileConfig)) from error
     try:
         return _node(file), _state(file)
     except ConfigError as error:
@@ -194,7 +215,7 @@ def _state(file: FileConfig) -> DesiredState:
 def _service(service: ServiceConfig) -> Service:
     return Service(
         name=service.name,
-        vip=_address(service.vip),
+        vip=IPv4Address(service.vip),
         protocol=service.protocol,
         port=service.port,
         mode=service.mode,
@@ -207,7 +228,7 @@ def _service(service: ServiceConfig) -> Service:
 def _backend(backend: BackendConfig, port: int) -> Backend:
     return Backend(
         name=backend.name or backend.address,
-        address=_address(backend.address),
+        address=IPv4Address(backend.address),
         port=port if backend.port is None else backend.port,
         weight=backend.weight,
         state=backend.state,
@@ -220,18 +241,26 @@ def _check(check: CheckConfig | Literal["none"]) -> TcpCheck | None:
     return TcpCheck(check.interval, check.timeout, check.rise, check.fall, check.port)
 
 
-def _address(text: str) -> IPv4Address:
+def _address(key: str, text: str) -> IPv4Address:
     try:
         return IPv4Address(text)
     except AddressValueError as error:  # msgspec adds where in the file
-        raise ValueError(f"{text!r} is not an IPv4 address") from error
+        raise ValueError(f"`{key}`: {text!r} is not an IPv4 address") from error
 
 
 def _network(text: str) -> IPv4Network:
     try:
         return IPv4Network(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is not an IPv4 prefix such as 10.0.0.0/8") from error
+        raise ValueError(f"`direct`: {_prefix_problem(text)}") from error
+
+
+def _prefix_problem(text: str) -> str:
+    try:
+        meant = IPv4Network(text, strict=False)
+    except ValueError:
+        return f"{text!r} is not an IPv4 prefix such as 10.0.0.0/8"
+    return f"{text!r} has host bits set; did you mean {meant}?"
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

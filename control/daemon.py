@@ -8,12 +8,13 @@ of the process is not the end of forwarding: program and maps are the kernel's.
 import asyncio
 import hashlib
 import os
+import resource
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import click
@@ -34,6 +35,7 @@ from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.store import Store
 from dataplane.errors import DataplaneError
+from dataplane.image import Image
 from dataplane.instance import (
     Instance,
     check_interfaces,
@@ -71,13 +73,16 @@ def main(path: Path, *, check: bool, detach: bool) -> None:
     a mistake changes nothing. SIGTERM ends the daemon; packets keep flowing by the tables
     as they are.
     """
+    if check and detach:
+        raise click.UsageError("--check and --detach do not go together")
     logs.set_up()
+    _raise_descriptor_limit()
     try:
         os.umask(0o077)  # what we create is for us alone
         config, desired = load(path)
         check_capacity(desired, config.limits)
         if check:
-            click.echo(f"{path} is right: {len(desired.services)} services")
+            click.echo(f"{path} is right; services: {len(desired.services)}")
         elif detach:
             require_privileges()
             _detach(config)
@@ -95,35 +100,41 @@ def main(path: Path, *, check: bool, detach: bool) -> None:
 
 async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     """Run the daemon until SIGTERM; what cannot work is found before anything changes."""
+    signals = _hear_signals()
     check_interfaces(config.interfaces)
     check_socket(config.socket)
-    with (
-        closing(
-            Store.open(config.state_directory / "desired.db", _capacity(config))
-        ) as store,
-        closing(open_instance(_root(config), config.limits)) as instance,
-    ):
+    opened = await asyncio.to_thread(open_instance, _root(config), config.limits)
+    with closing(opened) as instance:
         try:
-            _apply_file(store, desired)
-            _refuse_emptiness(store, instance)
-            await Daemon(path, config, store, instance).run()
-        except BaseException:
+            instance.claim(config.interfaces, native=config.native)
+            with closing(_open_store(config)) as store:
+                seed = seed_of(_root(config), instance)
+                _refuse_emptiness(store, desired, instance, seed)
+                _apply_file(store, desired)
+                await Daemon(path, config, store, instance, seed).run(signals)
+        finally:
             instance.discard()
-            raise
 
 
 class Daemon:
     """The parts, joined; each does one thing and knows the others by functions only."""
 
     def __init__(
-        self, path: Path, config: NodeConfig, store: Store, instance: Instance
+        self,
+        path: Path,
+        config: NodeConfig,
+        store: Store,
+        instance: Instance,
+        seed: Image | None,
     ) -> None:
+        """Join the parts; ``seed`` is what the program served by before this one."""
         self._path = path
         self._config = config
         self._store = store
         self._instance = instance
         self._network = Network()
-        self._stop = asyncio.Event()
+        self._surveying = asyncio.Lock()
+        self._unattached = ""  # why packets of an interface do not come through us
         self._tasks = asyncio.TaskGroup()
         self._monitor = Monitor(self._tasks, changed=self._wake)
         self._reconciler = Reconciler(
@@ -131,26 +142,25 @@ class Daemon:
             Settings(config.limits, config.hash_seed, config.direct),
             wanted=self._wanted,
             facts=lambda: Facts(self._network, self._monitor.health()),
-            seed=seed_of(_root(config), instance),
+            seed=seed,
         )
         self._observer = NodeObserver(
             config,
             instance,
             self._wanted,
             lambda: self._network,
+            lambda: self._unattached,
             self._monitor,
             self._reconciler,
         )
 
-    async def run(self) -> None:
-        """Serve until told to stop. Raises GuidewayError or DataplaneError."""
-        self._handle_signals()
+    async def run(self, signals: asyncio.Queue[int]) -> None:
+        """Serve until a signal says stop. Raises GuidewayError or DataplaneError."""
         try:
             async with self._tasks:
-                await self._start()
-                async with serving(self._config.socket, self._store, self._observer):
-                    _log.info("serving", socket=str(self._config.socket))
-                    await self._stop.wait()
+                self._tasks.create_task(self._start_and_serve())
+                while await signals.get() == signal.SIGHUP:
+                    await self._reload()
                 raise _Stopped
         except ExceptionGroup as group:
             first = group.exceptions[0]
@@ -160,14 +170,17 @@ class Daemon:
                 raise
         _log.info("stopped; packets keep flowing")
 
-    async def _start(self) -> None:
-        """Fill the maps with what is known to be true, then let packets in."""
+    async def _start_and_serve(self) -> None:
+        """Fill the maps with what is known to be true, let packets in, then requests."""
         self._monitor.watch(self._store.state)
         await self._learn()
         await self._reconciler.round()
         await self._attach()
         for task in (self._reconciler.run(), self._follow_network(), self._follow_store()):
             self._tasks.create_task(task)
+        async with serving(self._config.socket, self._store, self._observer):
+            _log.info("serving", socket=str(self._config.socket))
+            await asyncio.Event().wait()  # until cancelled
 
     async def _learn(self) -> None:
         """Wait until each backend has answered a probe and ARP, or has had the time to."""
@@ -181,12 +194,16 @@ class Daemon:
 
     async def _survey(self) -> bool:
         """Look at the network; tell whether anything is different."""
-        before = self._network
-        addresses = [b.address for service in self._store.state for b in service.backends]
-        self._network = await asyncio.to_thread(
-            survey, self._config.interfaces, addresses, before
-        )
-        return self._network != before
+        async with self._surveying:  # an older look must not overwrite a newer one
+            before = self._network
+            self._network = await asyncio.to_thread(
+                survey,
+                self._config.interfaces,
+                [b.address for service in self._store.state for b in service.backends],
+                self._monitor.suspects(),
+                before,
+            )
+            return self._network != before
 
     async def _attach(self) -> None:
         present = [interface.name for interface in self._network.interfaces]
@@ -196,19 +213,22 @@ class Daemon:
     async def _follow_network(self) -> None:
         while True:
             await asyncio.sleep(_SURVEY_INTERVAL)
-            interfaces = self._network.interfaces
-            if not await self._survey():
-                continue
-            self._wake()
-            if self._network.interfaces != interfaces:
-                await self._attach_again()
+            if await self._survey():
+                self._wake()
+            await self._mend_attachment()
 
-    async def _attach_again(self) -> None:
-        """Attach to an interface that came (back): it has a new index and no program."""
-        try:
-            await self._attach()
-        except DataplaneError as error:
-            _log.error("not attached", problem=str(error))
+    async def _mend_attachment(self) -> None:
+        """Attach again where an interface came back, or somebody took our program away."""
+        present = [interface.name for interface in self._network.interfaces]
+        problem = ""
+        if await asyncio.to_thread(self._instance.unattached, present):
+            try:
+                await self._attach()
+            except DataplaneError as error:
+                problem = str(error)
+        if problem and problem != self._unattached:
+            _log.error("not attached", problem=problem)
+        self._unattached = problem
 
     async def _follow_store(self) -> None:
         version = self._store.version
@@ -218,22 +238,10 @@ class Daemon:
             await self._survey()  # where the new backends are
             self._wake()
 
-    def _wanted(self) -> tuple[int, DesiredState]:
-        return self._store.version, self._store.state
-
-    def _wake(self) -> None:
-        self._reconciler.wake()
-
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-
-    def _reload(self) -> None:
+    async def _reload(self) -> None:
         """Take over the file's services; with a mistake in it, nothing of it."""
         try:
-            config, desired = load(self._path)
+            config, desired = await asyncio.to_thread(load, self._path)
             _apply_file(self._store, desired)
         except GuidewayError as error:
             _log.error("not reloaded", problem=str(error))
@@ -243,23 +251,67 @@ class Daemon:
         else:
             _log.info("reloaded")
 
+    def _wanted(self) -> tuple[int, DesiredState]:
+        return self._store.version, self._store.state
+
+    def _wake(self) -> None:
+        self._reconciler.wake()
+
+
+def _hear_signals() -> asyncio.Queue[int]:
+    """Return a queue of the signals that we obey, from now until the process ends.
+
+    The event loop's own handlers would go with the loop, and a second, impatient SIGTERM
+    would kill us while we tidy up.
+    """
+    loop = asyncio.get_running_loop()
+    heard: asyncio.Queue[int] = asyncio.Queue()
+
+    def hear(number: int, _: FrameType | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: we are about to end anyway
+            loop.call_soon_threadsafe(heard.put_nowait, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, hear)
+    return heard
+
 
 class _Stopped(Exception):  # noqa: N818 - a way out of the task group, not an error
     """The daemon was told to stop."""
 
 
+def _open_store(config: NodeConfig) -> Store:
+    accept = partial(check_capacity, limits=config.limits)
+    return Store.open(config.state_directory / "desired.db", accept)
+
+
 def _apply_file(store: Store, desired: DesiredState) -> None:
-    store.apply_file(desired, hashlib.blake2b(encode(desired), digest_size=16).hexdigest())
+    store.apply_file(desired, _digest(desired))
 
 
-def _refuse_emptiness(store: Store, instance: Instance) -> None:
+def _digest(desired: DesiredState) -> str:
+    return hashlib.blake2b(encode(desired), digest_size=16).hexdigest()
+
+
+def _refuse_emptiness(
+    store: Store, desired: DesiredState, instance: Instance, seed: Image | None
+) -> None:
     """Refuse to drop all traffic: an empty file is a mistake more often than a wish."""
-    if not store.state.services and instance.adopted and instance.maps.read().services:
+    state = store.state if store.has_applied(_digest(desired)) else desired
+    if state.services:
+        return
+    if instance.maps.read().services or (seed and seed.services):
         raise HostError(
             "the configuration has no service, and packets are being balanced by the "
             "tables of an earlier start: add the services, or take the data plane away "
             "by `guidewayd --detach`"
         )
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many sockets as we may: each probe under way has one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _detach(config: NodeConfig) -> None:
@@ -270,10 +322,6 @@ def _detach(config: NodeConfig) -> None:
 
 def _root(config: NodeConfig) -> Path:
     return config.bpffs / "guideway" / config.instance
-
-
-def _capacity(config: NodeConfig) -> Callable[[DesiredState], None]:
-    return partial(check_capacity, limits=config.limits)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ class Interface:
     name: str
     ifindex: int
     mac: bytes
+    xdp: str = "none"  # how a program is attached: native, generic, none
 
 
 @dataclass(frozen=True, slots=True)

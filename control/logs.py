@@ -2,6 +2,9 @@
 
 import logging
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TextIO, cast
 
 import structlog
 
@@ -19,8 +22,24 @@ def set_up() -> None:
             else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
     )
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # structlog refers to it so
+class _Unfailing:
+    """Drops what cannot be written: a full disk or a closed pipe is no reason to end."""
+
+    stream: TextIO
+
+    def write(self, text: str) -> None:
+        """Write ``text`` at once, if that is possible."""
+        with suppress(OSError):
+            self.stream.write(text)
+            self.stream.flush()
+
+    def flush(self) -> None:
+        """Do nothing: every line is flushed."""
 
 
 def _as_is(

@@ -8,16 +8,19 @@ needs more than one field is checked here, whichever way a value came (file, API
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 from typing import Final, Self
 
 from control.errors import ConfigError, ConflictError, NotFoundError
 
 MAX_WEIGHT: Final = 65535
+MIN_SECONDS: Final = 0.01
 MAX_NAME: Final = 63  # characters
 MAX_RING_SIZE: Final = 8_388_593  # slots; the largest prime below 2²³
 MAX_SECONDS: Final = 3600.0  # of a check's interval and timeout
 MAX_COUNT: Final = 1000  # of a check's rise and fall
+_THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")  # RFC 1122, 3.2.1.3
 _NAME_CHARACTERS: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:"
 )
@@ -203,8 +206,9 @@ def _check_service(service: Service) -> None:
     where = f"service {service.name!r}"
     _check_name("service name", service.name)
     _check_port(where, service.port, lowest=0)
-    if service.vip.is_multicast or service.vip.is_unspecified or service.vip.is_loopback:
-        raise ConfigError(where, f"VIP {service.vip} is not a unicast address of a network")
+    _check_address(where, service.vip)
+    if service.mode is Mode.NAT and service.port == 0:
+        raise ConfigError(where, "NAT needs a port: every port (0) goes with mode dr only")
     if service.ring_size is not None:
         _check_ring_size(where, service.ring_size)
     if service.check is not None:
@@ -216,7 +220,11 @@ def _check_service(service: Service) -> None:
         if backend.name in names:
             raise ConfigError(where, f"two backends are called {backend.name!r}")
         if (backend.address, backend.port) in places:
-            raise ConfigError(where, f"two backends have the address {backend.identity}")
+            raise ConfigError(
+                where,
+                f"backend {backend.name!r} has the address {backend.identity}, which "
+                "another backend has already",
+            )
         names.add(backend.name)
         places.add((backend.address, backend.port))
 
@@ -225,12 +233,10 @@ def _check_backend(where: str, service: Service, backend: Backend) -> None:
     here = f"{where}, backend {backend.name!r}"
     _check_name("backend name", backend.name)
     _check_port(here, backend.port, lowest=0)
-    address = backend.address
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        raise ConfigError(here, f"{address} is not a unicast address of a network")
-    if address == service.vip:
+    _check_address(here, backend.address)
+    if backend.address == service.vip:
         raise ConfigError(
-            here, f"{address} is the VIP itself; give the server's own address"
+            here, f"{backend.address} is the VIP itself; give the server's own address"
         )
     if not 0 <= backend.weight <= MAX_WEIGHT:
         raise ConfigError(here, f"weight {backend.weight} is not in 0…{MAX_WEIGHT}")
@@ -255,19 +261,22 @@ def _check_check(where: str, service: Service) -> None:
     if check.port is not None:
         _check_port(f"{where}, check", check.port, lowest=1)
     for name, seconds in (("interval", check.interval), ("timeout", check.timeout)):
-        if not 0 < seconds <= MAX_SECONDS:  # written so that it refuses NaN too
-            problem = f"{name} {seconds:g} s is not above 0 and up to {MAX_SECONDS:g} s"
+        if not MIN_SECONDS <= seconds <= MAX_SECONDS:  # so written, it refuses NaN too
+            problem = f"{name} {seconds:g} s is not in {MIN_SECONDS:g}…{MAX_SECONDS:g} s"
             raise ConfigError(f"{where}, check", problem)
-    for name, count in (("rise", check.rise), ("fall", check.fall)):
-        if not 1 <= count <= MAX_COUNT:
-            raise ConfigError(f"{where}, check", f"{name} {count} is not in 1…{MAX_COUNT}")
+    for name, number in (("rise", check.rise), ("fall", check.fall)):
+        if not 1 <= number <= MAX_COUNT:
+            raise ConfigError(f"{where}, check", f"{name} {number} is not in 1…{MAX_COUNT}")
 
 
 def _check_ring_size(where: str, ring_size: int) -> None:
     if ring_size > MAX_RING_SIZE:
         raise ConfigError(where, f"ring size {ring_size} is above {MAX_RING_SIZE}")
     if not is_prime(ring_size):
-        raise ConfigError(where, f"ring size {ring_size} is not a prime number")
+        above = next(size for size in count(max(ring_size, 1) + 1) if is_prime(size))
+        raise ConfigError(
+            where, f"ring size {ring_size} is not a prime number; {above} is the next one"
+        )
 
 
 def _check_state(state: DesiredState) -> None:
@@ -304,6 +313,17 @@ def _check_return(
             f"{backend.identity}/{service.protocol} is a NAT backend of service {other!r} "
             "already; let the server listen on another port or address for this service",
         )
+
+
+def _check_address(where: str, address: IPv4Address) -> None:
+    """Refuse what no host can have: 0/8, 127/8, multicast, 240/4 with the broadcast."""
+    if (
+        address in _THIS_NETWORK
+        or address.is_multicast
+        or address.is_loopback
+        or address.is_reserved
+    ):
+        raise ConfigError(where, f"{address} is not an address that a host can have")
 
 
 def _check_name(what: str, name: str) -> None:

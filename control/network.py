@@ -7,7 +7,8 @@ survey asks the kernel to resolve what is missing and to confirm what is stale.
 
 import errno
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
@@ -26,40 +27,61 @@ _USABLE: Final = (
     | ndmsg.NUD_NOARP
     | ndmsg.NUD_PERMANENT
 )
+_LEARNT: Final = ndmsg.NUD_REACHABLE | ndmsg.NUD_STALE | ndmsg.NUD_DELAY
 _IN_QUESTION: Final = ndmsg.NUD_STALE | ndmsg.NUD_FAILED
 # How the kernel says that a route leads nowhere: unreachable, blackhole, prohibit.
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}
+# As pyroute2 names the values of IFLA_XDP_ATTACHED.
+_XDP_MODES: Final = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload"}
 _ATTEMPTS: Final = 5
 _IPV4_SYSCTL: Final = Path("/proc/sys/net/ipv4")
 
 
 def survey(
-    interfaces: Iterable[str], destinations: Iterable[IPv4Address], before: Network
+    interfaces: Iterable[str],
+    destinations: Iterable[IPv4Address],
+    suspects: Collection[IPv4Address],
+    before: Network,
 ) -> Network:
     """Return the network as it is now; interfaces that are gone are left out.
 
     A destination without a route has no next hop; one whose next hop does not answer ARP
     has one without a MAC. Where the kernel has just forgotten a neighbour, the MAC that it
     had in ``before`` counts until the kernel has asked again. Some 0.5 ms for each
-    destination. If the network changes too fast to be read, ``before`` is returned.
+    destination. Of ``suspects``, which do not answer, the kernel has to ask again who they
+    are: they may have another MAC by now. If the network changes too fast to be read,
+    ``before`` is returned.
     """
     for _ in range(_ATTEMPTS):
         try:
-            return _look(interfaces, destinations, before)
+            return _look(interfaces, destinations, suspects, before)
         except NetlinkDumpInterrupted:  # what was read may be half old and half new
             continue
     return before
 
 
 def _look(
-    interfaces: Iterable[str], destinations: Iterable[IPv4Address], before: Network
+    interfaces: Iterable[str],
+    destinations: Iterable[IPv4Address],
+    suspects: Collection[IPv4Address],
+    before: Network,
 ) -> Network:
     with IPRoute() as netlink:
+        doubted = {
+            (hop.ifindex, str(address)): hop.mac
+            for address, hop in before.next_hops.items()
+            if address in suspects
+        }
         links = {link["index"]: _interface(link) for link in netlink.get_links()}
         neighbours = {
             (entry["ifindex"], entry.get("dst")): entry
             for entry in netlink.get_neighbours(family=socket.AF_INET)
         }
+        for (index, address), entry in list(neighbours.items()):
+            known = _mac(entry.get("lladdr"))
+            if entry["state"] & _LEARNT and doubted.get((index, address)) == known:
+                _forget(netlink, index, address)
+                del neighbours[index, address]
         wanted = set(interfaces)
         return Network(
             interfaces=tuple(link for link in links.values() if link.name in wanted),
@@ -100,7 +122,9 @@ def nat_warnings(interfaces: Iterable[str]) -> tuple[str, ...]:
 
 
 def _interface(link: Any) -> Interface:
-    return Interface(link.get("ifname"), link["index"], _mac(link.get("address")))
+    xdp = link.get("xdp")
+    mode = _XDP_MODES.get(str(xdp.get_attr("IFLA_XDP_ATTACHED")) if xdp else "", "none")
+    return Interface(link.get("ifname"), link["index"], _mac(link.get("address")), mode)
 
 
 def _mac(text: str | None) -> bytes:
@@ -144,8 +168,15 @@ def _resolve(netlink: IPRoute, link: Interface, neighbour: str) -> None:
         netlink.neigh(
             "set", dst=neighbour, ifindex=link.ifindex, flags=ndmsg.NTF_USE, state=0
         )
-    except NetlinkError:  # the interface went down a moment ago: the next survey will tell
+    except (NetlinkError, OSError):
+        # The interface went down a moment ago, or the neighbour table is full. The next
+        # survey tries again, and who has no MAC says so.
         return
+
+
+def _forget(netlink: IPRoute, index: int, address: str) -> None:
+    with suppress(NetlinkError):  # it went by itself
+        netlink.neigh("del", dst=address, ifindex=index)
 
 
 def _sysctl(key: str) -> str:

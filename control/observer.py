@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.compile import Served
+from control.compile import UNHEALTHY, Served
 from control.config import NodeConfig
-from control.facts import Network
+from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings
@@ -39,6 +39,7 @@ class NodeObserver:
     instance: Instance
     wanted: Callable[[], tuple[int, DesiredState]]
     network: Callable[[], Network]
+    unattached: Callable[[], str]  # why, if packets of an interface do not come through us
     monitor: Monitor
     reconciler: Reconciler
     started: float = field(default_factory=time.time)
@@ -46,14 +47,13 @@ class NodeObserver:
     def node(self) -> NodeStatus:
         """Return the node's status."""
         desired_version, desired = self.wanted()
-        mode = "native" if self.config.native else "generic"
         return NodeStatus(
             release=version("guideway"),
             instance=self.config.instance,
             abi=VERSION,
             digest=self.instance.digest,
             interfaces=tuple(
-                InterfaceStatus(name, mode) for name in self.config.interfaces
+                InterfaceStatus(one.name, one.xdp) for one in self.network().interfaces
             ),
             adopted=self.instance.adopted,
             desired_version=desired_version,
@@ -67,8 +67,9 @@ class NodeObserver:
         compiled = self.reconciler.compiled
         served = {one.service.name: one for one in compiled.services} if compiled else {}
         _, desired = self.wanted()
+        health = self.monitor.health()
         return tuple(
-            self._service(service, served.get(service.name)) for service in desired
+            self._service(service, served.get(service.name), health) for service in desired
         )
 
     async def statistics(self) -> Statistics:
@@ -97,6 +98,15 @@ class NodeObserver:
         network = self.network()
         missing = set(self.config.interfaces) - {i.name for i in network.interfaces}
         warnings = [f"interface {name} is gone" for name in sorted(missing)]
+        wanted = "native" if self.config.native else "generic"
+        warnings.extend(
+            f"{one.name} runs in {one.xdp} mode, and the file wants {wanted}: stop "
+            "guidewayd, run `guidewayd --detach`, and start it again"
+            for one in network.interfaces
+            if one.xdp not in (wanted, "none")
+        )
+        if problem := self.unattached():
+            warnings.append(f"packets of an interface are not balanced: {problem}")
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         hops = (
@@ -108,28 +118,42 @@ class NodeObserver:
         warnings.extend(nat_warnings({hop.interface for hop in hops if hop}))
         return tuple(warnings)
 
-    def _service(self, service: Service, served: Served | None) -> ServiceStatus:
-        backends = (self._backend(service, backend, served) for backend in service.backends)
-        return ServiceStatus(service, served.ring_size if served else 0, tuple(backends))
+    def _service(
+        self, service: Service, served: Served | None, health: Mapping[BackendKey, Health]
+    ) -> ServiceStatus:
+        backends = (
+            self._backend(
+                service, backend, served, health.get((service.name, backend.name))
+            )
+            for backend in service.backends
+        )
+        return ServiceStatus(service, len(served.ring) if served else 0, tuple(backends))
 
     def _backend(
-        self, service: Service, backend: Backend, served: Served | None
+        self,
+        service: Service,
+        backend: Backend,
+        served: Served | None,
+        health: Health | None,
     ) -> BackendStatus:
         key = (service.name, backend.name)
-        health = self.monitor.health().get(key, Health.UNKNOWN)
         hop = self.network().next_hops.get(backend.address)
         slots = served.slots.get(backend.name, 0) if served else 0
         current = served is not None and backend in served.service.backends
         return BackendStatus(
             backend=backend,
-            health=health if service.check else Health.UNCHECKED,
-            reason=served.problems.get(backend.name, "")
-            if served and current
-            else _NOT_YET,
+            health=(health or Health.UNKNOWN) if service.check else Health.UNCHECKED,
+            reason=self._reason(key, served) if served and current else _NOT_YET,
             since=self.monitor.since(key),
-            share=slots / served.ring_size if served and served.ring_size else 0.0,
+            share=slots / len(served.ring) if served and served.ring else 0.0,
             mac=hop.mac.hex(":") if hop and hop.mac else None,
         )
+
+    def _reason(self, key: BackendKey, served: Served) -> str:
+        """Say why a backend gets no traffic, with what its last probe met."""
+        problem = served.problems.get(key[1], "")
+        probed = self.monitor.problem(key) if problem == UNHEALTHY else ""
+        return f"{problem}: {probed}" if probed else problem
 
 
 def _traffic(counter: Counter | None) -> Traffic:

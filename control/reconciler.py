@@ -17,6 +17,7 @@ from control.compile import Compiled, Settings, compile_image
 from control.errors import HostError
 from control.facts import Facts
 from control.model import DesiredState
+from control.tables import Tables
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
 from dataplane.maps import Maps
@@ -48,6 +49,7 @@ class Reconciler:
         self._actual: Image | None = None  # None: has to be read back
         self._read_at = 0.0
         self._wake = asyncio.Event()
+        self._tables = Tables()
         self.compiled: Compiled | None = None
         self.applied_version = 0
         self.problem = ""  # why the last round failed; "" if it did not
@@ -81,7 +83,12 @@ class Reconciler:
         self._wake.clear()
         version, desired = self._wanted()
         facts = self._facts()
-        compiled, writes = await asyncio.to_thread(self._reconcile, desired, facts)
+        work = asyncio.ensure_future(asyncio.to_thread(self._reconcile, desired, facts))
+        try:
+            compiled, writes = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])  # a thread cannot be stopped, and has the maps open
+            raise
         self.compiled, self.applied_version, self.problem = compiled, version, ""
         if writes:
             _log.info("kernel updated", version=version, writes=writes)
@@ -97,9 +104,9 @@ class Reconciler:
         else:
             actual = remembered
         known = actual if self._seed is None or actual.services else self._seed
-        compiled = compile_image(desired, facts, self._settings, known)
+        compiled = compile_image(desired, facts, self._settings, known, self._tables)
         writes: list[Write] = list(plan(actual, compiled.image))
         self._actual = None  # unknown until all is written
         self._maps.apply(writes)
-        self._actual = compiled.image
+        self._actual, self._seed = compiled.image, None
         return compiled, len(writes)

@@ -148,12 +148,16 @@ class Store:
         and what the API has changed since outlives a restart with the same file. Return the
         version that counts now; raise HostError as :meth:`update` does.
         """
-        if digest != self._digest:
+        if not self.has_applied(digest):
             comment = f"file {digest[:12]}"
             self._put(
                 state, source="file", author="guidewayd", comment=comment, digest=digest
             )
         return self._version
+
+    def has_applied(self, digest: str) -> bool:
+        """Tell whether :meth:`apply_file` would change nothing."""
+        return digest == self._digest
 
     async def wait_for_change(self, since: int) -> int:
         """Wait until there is a version later than ``since``; return the version then."""

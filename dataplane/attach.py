@@ -15,9 +15,10 @@ from dataplane import libbpf
 from dataplane.errors import AttachError, KernelError
 
 _WHY: Final = {
-    errno.EBUSY: "carries another XDP program already: detach that one first "
-    "(`ip link set dev {0} xdp off`), or leave the interface out",
-    errno.EEXIST: "carries another XDP program in the other mode: detach that one first",
+    errno.EBUSY: "carries another XDP program already: take that one away first "
+    "(`bpftool net` shows it), or leave the interface out",
+    errno.EEXIST: "carries another XDP program in the other mode: take that one away first "
+    "(`bpftool net` shows it), or leave the interface out",
     errno.EOPNOTSUPP: "its driver has no native XDP: set `xdp_mode: generic`",
     errno.ERANGE: "its MTU, or its peer's, is too large for native XDP: at most 3506 bytes",
     errno.ENODEV: "is gone",
@@ -39,46 +40,54 @@ class Links:
         """Take over what is pinned in ``directory``; it may not exist yet."""
         self._directory = directory
 
-    def attached(self) -> frozenset[int]:
-        """Return the indices of the interfaces with a living link of ours."""
-        return frozenset(index for index in self._pinned() if self._alive(index))
+    def claim(
+        self, program: int, interfaces: Iterable[str], *, native: bool
+    ) -> frozenset[int]:
+        """Attach ``program`` to those of these interfaces that have no link of ours.
 
-    def attach(self, program: int, interfaces: Iterable[str], *, native: bool) -> None:
-        """Attach ``program`` to these interfaces, and to no others.
-
-        An interface that has a link gets the program swapped in; a link to an interface
-        that is not wanted any more is taken away last. If one interface refuses, those
-        attached by this call are detached again and AttachError is raised.
+        Return the indices of these. If one interface refuses, those attached by this call
+        are detached again and AttachError is raised.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        wanted = {ifindex(name): name for name in interfaces}
-        new: list[int] = []
+        new: set[int] = set()
         try:
-            for index, name in wanted.items():
-                if self._alive(index):
-                    self._swap(index, program)
-                else:
+            for name in interfaces:
+                index = ifindex(name)
+                if not self._alive(index):
                     self._create(index, name, program, native=native)
-                    new.append(index)
+                    new.add(index)
         except AttachError:
-            for index in new:
-                self._path(index).unlink()
+            self.detach(new)
             raise
-        for index in self._pinned() - wanted.keys():
-            self._path(index).unlink()
+        return frozenset(new)
 
-    def detach(self) -> None:
-        """Take all links away."""
-        for index in self._pinned():
-            self._path(index).unlink()
+    def swap(self, program: int, interfaces: Iterable[str]) -> None:
+        """Let the links of these interfaces run ``program``, and take all others away."""
+        wanted = {ifindex(name) for name in interfaces}
+        for index in wanted:
+            self._swap(index, program)
+        self.detach(self.pinned() - wanted)
+
+    def detach(self, indices: Iterable[int]) -> None:
+        """Take the links of these interfaces away."""
+        for index in indices:
+            self._path(index).unlink(missing_ok=True)
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a living link of ours is on the interface ``name``."""
+        try:
+            return self._alive(ifindex(name))
+        except AttachError:
+            return False
+
+    def pinned(self) -> frozenset[int]:
+        """Return the indices of the interfaces with a link of ours, living or not."""
+        paths = self._directory.glob("ifindex-*") if self._directory.exists() else ()
+        return frozenset(int(path.name.removeprefix("ifindex-")) for path in paths)
 
     def _path(self, index: int) -> Path:
         # Not by name: bpffs allows no dot, and VLAN interfaces have one.
         return self._directory / f"ifindex-{index}"
-
-    def _pinned(self) -> frozenset[int]:
-        paths = self._directory.glob("ifindex-*") if self._directory.exists() else ()
-        return frozenset(int(path.name.removeprefix("ifindex-")) for path in paths)
 
     def _alive(self, index: int) -> bool:
         """Whether our link still holds the interface; that may have gone and come again."""
@@ -103,7 +112,7 @@ class Links:
         try:
             link = libbpf.link_create(program, index, native=native)
         except KernelError as error:
-            why = _WHY.get(error.code, f"XDP cannot be attached: {error}").format(name)
+            why = _WHY.get(error.code, f"XDP cannot be attached: {error}")
             raise AttachError(name, why) from error
         try:
             libbpf.pin(link, self._path(index))

@@ -7,6 +7,7 @@ when we are gone; :func:`open_instance` adopts what it finds.
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,9 @@ from dataplane.maps import Maps
 from dataplane.records import port_index
 from dataplane.source import Limits, digest, source
 
+# The loader of a guidewayd that was killed holds the lock for as long as it takes to die.
+_LOCK_PATIENCE: Final = 1.0  # seconds
+_LOCK_PAUSE: Final = 0.02  # seconds
 _BPFFS: Final = "bpf"  # how the kernel calls that file system
 
 
@@ -38,6 +42,8 @@ class Instance:
         self._links = Links(root / "links")
         self.maps = Maps(directory)
         self.program = libbpf.get(directory / PROGRAM)
+        self._claimed: frozenset[int] = frozenset()
+        self._in_use = False
 
     def close(self) -> None:
         """Let go of it."""
@@ -45,21 +51,42 @@ class Instance:
         os.close(self.program)
         os.close(self._lock)
 
-    def discard(self) -> None:
-        """Unpin what opening it made, if it was made and never attached."""
-        if not self.adopted:
-            _remove(self._directory)
-            _prune(self._root)
+    def claim(self, interfaces: Iterable[str], *, native: bool) -> None:
+        """Attach to those of these interfaces that carry no program of ours.
+
+        With empty maps that changes nothing for their packets, so it is done first: what
+        an interface refuses is known before anything else happens. Raises AttachError, and
+        then nothing has changed.
+        """
+        self._claimed = self._links.claim(self.program, interfaces, native=native)
 
     def attach(self, interfaces: Iterable[str], *, native: bool) -> None:
-        """Let packets of these interfaces through the program, then drop older programs.
+        """Let packets of these interfaces, and of no others, through this program.
 
-        Call it when the maps are filled. Raises AttachError, and then changes nothing.
+        Call it when the maps are filled. Programs that ran before are gone then. Raises
+        AttachError.
         """
-        self._links.attach(self.program, interfaces, native=native)
+        present = list(interfaces)
+        check_interfaces(present)
+        self._links.claim(self.program, present, native=native)
+        self._links.swap(self.program, present)
+        self._in_use = True
         for directory in _generations(self._root):
             if directory != self._directory:
                 _remove(directory)
+
+    def unattached(self, interfaces: Iterable[str]) -> list[str]:
+        """Return those of these interfaces whose packets do not come through us."""
+        return [name for name in interfaces if not self._links.holds(name)]
+
+    def discard(self) -> None:
+        """Undo opening and claiming, unless packets depend on it since :meth:`attach`."""
+        if self._in_use:
+            return
+        self._links.detach(self._claimed)
+        if not self.adopted:
+            _remove(self._directory)
+        _prune(self._root)
 
 
 def open_instance(root: Path, limits: Limits) -> Instance:
@@ -72,12 +99,12 @@ def open_instance(root: Path, limits: Limits) -> Instance:
     check_bpffs(root)
     lock = _lock(root)
     directory = root / f"{VERSION}-{digest(source(limits))}"
-    adopted = (directory / PROGRAM).exists()
+    adopted = _is_complete(directory)
     try:
         if not adopted:
             _remove(directory)
             directory.mkdir()
-            load(directory, limits)
+            load(directory, limits, lock)
         return Instance(root, directory, lock, adopted=adopted)
     except BaseException:
         if not adopted:
@@ -90,8 +117,8 @@ def open_instance(root: Path, limits: Limits) -> Instance:
 def seed_of(root: Path, instance: Instance) -> Image | None:
     """Return what the maps hold that ``instance`` is about to replace, if readable."""
     for directory in _generations(root):
-        same_layout = directory.name.startswith(f"{VERSION}-")
-        if directory.name != f"{VERSION}-{instance.digest}" and same_layout:
+        readable = directory.name.startswith(f"{VERSION}-") and _is_complete(directory)
+        if readable and directory.name != f"{VERSION}-{instance.digest}":
             with closing(Maps(directory)) as maps:
                 return maps.read()
     return None
@@ -107,7 +134,8 @@ def remove_instance(root: Path) -> bool:
         return False
     lock = _lock(root)
     try:
-        Links(root / "links").detach()
+        links = Links(root / "links")
+        links.detach(links.pinned())
         for directory in _generations(root):
             _remove(directory)
     finally:
@@ -148,14 +176,19 @@ def _lock(root: Path) -> int:
     """Make ``root`` and return a descriptor that keeps others away until it is closed."""
     root.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise PinError(
-            str(root), "is in use by a running guidewayd: stop that one first"
-        ) from error
-    return descriptor
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() < deadline:
+                time.sleep(_LOCK_PAUSE)
+                continue
+            os.close(descriptor)
+            raise PinError(
+                str(root), "is in use by a running guidewayd: stop that one first"
+            ) from error
+        return descriptor
 
 
 def _mounted_kinds() -> dict[str, str]:
@@ -164,6 +197,11 @@ def _mounted_kinds() -> dict[str, str]:
     rows = [line.split() for line in mounts]
     # The kernel writes a space in a path as \\040.
     return {row[1].encode().decode("unicode_escape"): row[2] for row in rows}
+
+
+def _is_complete(directory: Path) -> bool:
+    """Tell whether a loader got to its end here: it pins the program last."""
+    return (directory / PROGRAM).exists()
 
 
 def _generations(root: Path) -> list[Path]:

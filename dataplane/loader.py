@@ -6,7 +6,9 @@ while. It ends when everything is pinned; the caller opens the pins. The only im
 ``bcc``.
 """
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,14 +24,16 @@ from dataplane.errors import DataplaneError, LoadError
 from dataplane.headers import make_tree
 from dataplane.source import Limits, source
 
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _TIMEOUT: Final = 60.0  # seconds; compiling takes 0.3 s natively and 5 s in an emulator
 _ATTACH_TYPE: Final = libbpf.BPF_XDP  # links can swap programs of one attach type only
 
 
-def load(directory: Path, limits: Limits) -> None:
+def load(directory: Path, limits: Limits, lock: int) -> None:
     """Compile, load and pin into the existing directory ``directory`` of a bpffs.
 
-    The program is pinned last: if it is there, everything is. Raises LoadError.
+    The program is pinned last: if it is there, everything is. The loader holds the file
+    descriptor ``lock`` open as long as it lives, and dies with us. Raises LoadError.
     """
     command = [sys.executable, "-m", "dataplane.loader", str(directory)]
     try:
@@ -39,6 +43,7 @@ def load(directory: Path, limits: Limits) -> None:
             capture_output=True,
             timeout=_TIMEOUT,
             check=False,
+            pass_fds=(lock,),
             cwd=Path(__file__).parent.parent,
         )
     except subprocess.TimeoutExpired as error:
@@ -76,7 +81,16 @@ def _load_and_pin(directory: Path, limits: Limits) -> None:
     libbpf.pin(program.fd, directory / PROGRAM)
 
 
+def _die_with_parent() -> None:
+    """Have the kernel kill us when guidewayd is gone: nobody would own what we pin."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went just before
+        sys.exit(1)
+
+
 def _main() -> int:
+    _die_with_parent()
     limits = msgspec.json.decode(sys.stdin.buffer.read(), type=Limits)
     try:
         _load_and_pin(Path(sys.argv[1]), limits)

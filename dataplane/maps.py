@@ -67,11 +67,11 @@ class Maps:
         return libbpf.array_read(self._fds[name], per_cpu=True)
 
     def read(self) -> Image:
-        """Read everything back from the kernel."""
-        tables: dict[str, Any] = {
-            name: {key(k): value(v) for k, v in libbpf.map_items(self._fds[name])}
-            for name, (key, value) in _HASHES.items()
-        }
+        """Read everything back from the kernel.
+
+        Entries that nobody could have written by our rules are removed on the way.
+        """
+        tables: dict[str, Any] = {name: self._read_hash(name) for name in _HASHES}
         for name in _ARRAYS:
             tables[name] = self._read_array(name)
         services: Iterable[Service] = tables["services"].values()
@@ -111,15 +111,30 @@ class Maps:
                     wait_for_packets()
         return count
 
+    def _read_hash(self, name: str) -> dict[Any, Any]:
+        unpack_key, unpack_value = _HASHES[name]
+        entries = {}
+        for key, value in libbpf.map_items(self._fds[name]):
+            try:
+                entries[unpack_key(key)] = unpack_value(value)
+            except ValueError:
+                libbpf.map_delete(self._fds[name], key)
+        return entries
+
     def _read_array(self, name: str) -> dict[Index, Any]:
         struct, unpack = _ARRAYS[name]
         size = abi.sizeof(struct)
         data, nobody = libbpf.array_read(self._fds[name]), bytes(size)
-        return {
-            Index(place // size): unpack(value)
-            for place in range(0, len(data), size)
-            if (value := data[place : place + size]) != nobody
-        }
+        entries = {}
+        for number in range(len(data) // size):
+            value = data[number * size : (number + 1) * size]
+            if value == nobody:
+                continue
+            try:
+                entries[Index(number)] = unpack(value)
+            except ValueError:
+                libbpf.map_update(self._fds[name], Index(number).pack(), nobody)
+        return {index: entry for index, entry in entries.items() if entry is not None}
 
     def _check_shapes(self, directory: Path) -> None:
         for name, (struct, _) in _ARRAYS.items():

@@ -61,7 +61,7 @@ def add(
     new = pb.Backend(name=name or address, address=address, port=port, weight=weight)
     request = pb.AddBackendRequest(service=service, backend=new)
     answer = session.client.call(lambda stub: stub.AddBackend, request)
-    session.done(f"{new.name} serves {service} now", answer.version)
+    session.done(f"{new.name} is added to {service}", answer.version)
 
 
 @backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")
@@ -103,7 +103,10 @@ def drain(session: Session, service: str, name: str) -> None:
         service=service, backend=name, state=pb.BACKEND_STATE_DRAINING
     )
     answer = session.client.call(lambda stub: stub.SetBackend, request)
-    session.done(f"{name} gets no new flows of {service} any more", answer.version)
+    session.done(
+        f"{name} gets nothing of {service} any more; flows that it had move to others",
+        answer.version,
+    )
 
 
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")

@@ -100,7 +100,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     answer = session.client.call(lambda stub: stub.AddService, request)
-    session.done(f"service {name} answers at {vip}:{port}/{protocol} now", answer.version)
+    session.done(f"service {name} is added at {vip}:{port}/{protocol}", answer.version)
 
 
 @service.command(

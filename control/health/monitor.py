@@ -11,14 +11,15 @@ from typing import Final
 import structlog
 
 from control.facts import BackendKey
-from control.health.tcp import connects
+from control.health.tcp import NoResultError
+from control.health.tcp import probe as probe_by_tcp
 from control.health.tracker import Tracker
 from control.model import DesiredState, TcpCheck
 from control.status import Health
 
 _log: Final = structlog.get_logger()
 
-Connects = Callable[[IPv4Address, int, float], Awaitable[bool]]  # address, port, timeout
+ProbeBy = Callable[[IPv4Address, int, float], Awaitable[str]]  # see tcp.probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class _Running:
     task: asyncio.Task[None]
     tracker: Tracker = field(default_factory=Tracker)
     since: float | None = None  # Unix time
+    problem: str = ""  # of the last probe that had a result
 
 
 class Monitor:
@@ -45,12 +47,12 @@ class Monitor:
         self,
         tasks: asyncio.TaskGroup,
         changed: Callable[[], None],
-        connects: Connects = connects,
+        probe_by: ProbeBy = probe_by_tcp,
     ) -> None:
         """Run probes in ``tasks``; call ``changed`` whenever a verdict changes."""
         self._tasks = tasks
         self._changed = changed
-        self._connects = connects
+        self._probe_by = probe_by
         self._running: dict[BackendKey, _Running] = {}
 
     def watch(self, desired: DesiredState) -> None:
@@ -74,6 +76,15 @@ class Monitor:
         running = self._running.get(key)
         return running.since if running else None
 
+    def problem(self, key: BackendKey) -> str:
+        """Return why the last probe of a backend failed; "" if it did not."""
+        running = self._running.get(key)
+        return running.problem if running else ""
+
+    def suspects(self) -> frozenset[IPv4Address]:
+        """Return the addresses whose last probe failed."""
+        return frozenset(r.probe.address for r in self._running.values() if r.problem)
+
     def known(self) -> bool:
         """Tell whether every probe has had its first result."""
         return Health.UNKNOWN not in self.health().values()
@@ -82,23 +93,34 @@ class Monitor:
         check = probe.check
         while True:
             started = time.monotonic()
-            success = await self._connects(probe.address, probe.port, check.timeout)
-            self._observe(key, check, success=success)
+            try:
+                problem = await self._probe_by(probe.address, probe.port, check.timeout)
+            except NoResultError as error:
+                _log.warning("no probe possible", backend=key[1], problem=str(error))
+            else:
+                self._observe(key, check, problem)
             pause = check.interval * random.uniform(0.9, 1.1)  # noqa: S311 - out of step
             await asyncio.sleep(max(0.0, started + pause - time.monotonic()))
 
-    def _observe(self, key: BackendKey, check: TcpCheck, *, success: bool) -> None:
+    def _observe(self, key: BackendKey, check: TcpCheck, problem: str) -> None:
         running = self._running[key]
+        running.problem = problem
         before = running.tracker.health
         running.tracker = running.tracker.observe(
-            success=success, rise=check.rise, fall=check.fall
+            success=not problem, rise=check.rise, fall=check.fall
         )
         health = running.tracker.health
         if health is before:
             return
         running.since = time.time()
         service, backend = key
-        _log.info("backend health changed", service=service, backend=backend, health=health)
+        _log.info(
+            "backend health changed",
+            service=service,
+            backend=backend,
+            health=health,
+            problem=problem,
+        )
         self._changed()
 
 

@@ -37,7 +37,7 @@ forward(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service
 {
 	u32 service_id = service->id, backend_id;
 
-	if (!is_for_us(ctx, pkt->eth))
+	if (!is_acceptable(ctx, pkt->eth))
 		return GW_OTHER_STATION;
 
 	struct gw_backend *backend = pick_backend(pkt, service, &backend_id);
@@ -63,8 +63,11 @@ static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet 
 {
 	enum gw_reason why;
 
-	if (!parse(ctx, pkt, &why))
-		return why != GW_NOT_OURS && is_vip(&pkt->dst.address) ? why : GW_NOT_OURS;
+	if (!parse(ctx, pkt, &why)) {
+		if (why == GW_NOT_OURS || !is_vip(&pkt->dst.address))
+			return GW_NOT_OURS;
+		return is_acceptable(ctx, pkt->eth) ? why : GW_OTHER_STATION;
+	}
 
 	struct gw_service *service = find_service(pkt);
 

@@ -3,13 +3,17 @@
  * The hash of a flow: from who talks to whom, keyed with the service's seed, so that a
  * stranger cannot aim at one backend. Equal on all nodes that share the seed.
  *
- * One multiplication and one shift per word mix, as in the finalisers of MurmurHash3.
+ * One shift and one multiplication mix each word in, as in the finalisers of MurmurHash3. The
+ * shift comes first: a multiplication carries upwards only, so that a difference in the
+ * highest bit alone would stay one in the highest bit alone, and could be cancelled by the
+ * next word.
  */
 
 static __always_inline u64 mix(u64 hash, u64 word)
 {
-	hash = (hash ^ word) * 0xff51afd7ed558ccdULL;
-	return hash ^ (hash >> 32);
+	hash ^= word;
+	hash ^= hash >> 32;
+	return hash * 0xff51afd7ed558ccdULL;
 }
 
 static __always_inline u32 hash_flow(const struct packet *pkt, u32 seed)
@@ -20,5 +24,5 @@ static __always_inline u32 hash_flow(const struct packet *pkt, u32 seed)
 	hash = mix(hash, (u64)src[0] << 32 | src[1]);
 	hash = mix(hash, (u64)src[2] << 32 | src[3]);
 	hash = mix(hash, pkt->dst.address.word[3]);
-	return hash;
+	return hash >> 32; /* where a multiplication mixes best */
 }

@@ -47,7 +47,7 @@ static __always_inline struct gw_port *find_port(u32 ifindex)
 	return port && port->ifindex == ifindex ? port : NULL;
 }
 
-/* Whether the frame is for this host: a bridge may flood what is for another. */
+/* Whether the frame has our MAC: a bridge may flood what is for another. */
 static __always_inline bool is_for_us(const struct xdp_md *ctx, const struct ethhdr *eth)
 {
 	struct gw_port *port = find_port(ctx->ingress_ifindex);
@@ -56,7 +56,18 @@ static __always_inline bool is_for_us(const struct xdp_md *ctx, const struct eth
 	if (!port)
 		return false;
 	we = (const __be16 *)port->mac;
-	if (to[0] == we[0] && to[1] == we[1] && to[2] == we[2])
-		return true;
-	return (to[0] & to[1] & to[2]) == 0xffff; /* broadcast */
+	return to[0] == we[0] && to[1] == we[1] && to[2] == we[2];
+}
+
+static __always_inline bool is_broadcast(const struct ethhdr *eth)
+{
+	const __be16 *to = (const __be16 *)eth->h_dest;
+
+	return (to[0] & to[1] & to[2]) == 0xffff;
+}
+
+/* Whether we may take a packet to a VIP from this frame. */
+static __always_inline bool is_acceptable(const struct xdp_md *ctx, const struct ethhdr *eth)
+{
+	return is_for_us(ctx, eth) || is_broadcast(eth);
 }

@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from signal import SIGHUP
+from signal import SIGHUP, SIGTERM
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import yaml
 from control.api.v1 import guideway_pb2 as pb
 from tests.support.wait import eventually
 from vagrant.lab import xdp_pass
-from vagrant.lab.errors import CommandError
+from vagrant.lab.errors import CommandError, LabError
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.programs import attached
@@ -204,6 +205,128 @@ def test_an_empty_file_does_not_take_all_traffic_down(lab: Lab) -> None:
     assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
 
 
+def test_emptiness_is_refused_with_another_program_too(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    node.guidewayd.stop()
+    edit(node, lambda file: file.update(services=[]))
+    edit(node, lambda file: file["limits"].update(slots=131_072))
+
+    assert "the configuration has no service, and packets are being balanced" in refusal(
+        node
+    )
+    assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
+
+
+def test_a_refused_start_leaves_tables_and_changes_of_the_api_as_they_were(
+    lab: Lab,
+) -> None:
+    node = lab.nodes["lb1"]
+    guideway(node, "backend", "set", "web", "b1", "--weight", "0")
+    eventually(node.api.answers, within=5, what="the kernel has it")
+    node.guidewayd.stop()
+    good = node.paths.guidewayd_file.read_text()
+    edit(node, lambda file: file.update(interfaces=["eth0", "lo"]))
+    edit(node, lambda file: file["services"][0].update(port=8080, backends=[]))
+
+    assert "interface lo: " in refusal(node)
+
+    assert {who_answers(lab) for _ in range(60)} == {"b2", "b3"}
+    node.paths.guidewayd_file.write_text(good)
+    restart(node)
+    assert node.api.shares("web")["b1"] == 0
+
+
+def test_a_socket_that_cannot_be_made_is_refused_and_detaches_nothing(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    node.guidewayd.stop()
+    loaded = programs(node)
+    edit(node, lambda file: file["api"].update(socket="/proc/nowhere/x.sock"))
+
+    assert "/proc/nowhere" in refusal(node)
+
+    assert programs(node) == loaded
+    node.write_files()
+    restart(node)
+    assert node.api.status().adopted
+
+
+def test_an_attachment_that_somebody_takes_away_is_put_back(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    (link,) = (node.paths.pins("lb1") / "links").iterdir()
+    link.unlink()
+    eventually(lambda: programs(node) == [], within=5, what="the program is off")
+
+    eventually(lambda: len(programs(node)) == 1, within=5, what="it is on again")
+    assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
+
+
+def test_a_backend_with_another_mac_is_served_again_soon(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    backend = lab.topology.backends["b1"]
+    backend.run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:77")
+    eventually(lambda: node.api.shares("web")["b1"] == 0, within=5, what="it is out")
+
+    eventually(lambda: node.api.shares("web")["b1"] > 0, within=8, what="it is back")
+    eventually(lambda: who_answers(lab) == "b1", within=5, what="it answers")
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(lab: Lab) -> None:
+    node = lab.nodes["lb2"]
+    node.guidewayd.stop()
+    config = ("--config", str(node.paths.guidewayd_file))
+    command = (sys.executable, "-m", "control.daemon", *config)
+    daemon = node.host.popen("sh", "-c", 'exec "$@" 2>/dev/full', "sh", *command)
+    eventually(node.api.answers, within=10, what="it serves")
+
+    guideway(node, "backend", "drain", "web", "b1")
+
+    assert daemon.poll() is None
+
+
+def test_two_impatient_signals_end_it_in_order(lab: Lab) -> None:
+    for pause in (0.0, 0.02, 0.2):
+        node = lab.nodes["lb2"]
+        node.guidewayd.start()
+        node.wait_until_ready()
+        pid = node.guidewayd.pid
+        assert pid is not None
+        os.kill(pid, SIGTERM)
+        with suppress(ProcessLookupError), suppress(LabError):
+            node.guidewayd.wait(pause)
+        if node.guidewayd.running:
+            os.kill(pid, SIGTERM)
+        assert node.guidewayd.wait(10) == 0
+
+
+def test_a_daemon_killed_while_it_starts_hinders_no_start_after_it(bare_lab: Lab) -> None:
+    node = bare_lab.nodes["lb1"]
+    for step in range(12):
+        node.guidewayd.start()
+        with suppress(LabError):  # it has not ended by then
+            node.guidewayd.wait(step * 0.1)
+        node.guidewayd.kill()
+
+    node.guidewayd.start()
+    node.wait_until_ready()
+    node.guidewayd.stop()
+    assert guidewayd(node, "--detach") == "detached instance lb1\n"
+    node.paths.state_directory.joinpath("desired.db").unlink()
+
+
+def test_generic_mode_is_there_for_drivers_without_xdp(bare_lab: Lab) -> None:
+    node = bare_lab.nodes["lb1"]
+    edit(node, lambda file: file.update(xdp_mode="generic"))
+    node.guidewayd.start()
+    node.wait_until_ready()
+
+    modes = {one.name: one.mode for one in node.api.status().interfaces}
+
+    node.guidewayd.stop()
+    guidewayd(node, "--detach")
+    node.write_files()
+    assert modes == {"eth0": "generic", "eth1": "generic"}
+
+
 def guidewayd(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
     """Run guidewayd on a node until it ends, and return what it printed."""
     config = ("--config", str(node.paths.guidewayd_file))
@@ -319,15 +442,18 @@ def test_a_second_daemon_with_the_same_socket_state_or_instance_is_refused(
     assert f"{node.paths.socket} is in use by another guidewayd" in refusal(node)
 
     edit(node, lambda file: file["api"].update(socket=str(directory / "other.sock")))
-    assert "desired.db is in use by another guidewayd" in refusal(node)
-
-    edit(node, lambda file: file.update(state_directory=str(directory / "other")))
     assert "is in use by a running guidewayd" in refusal(node)
+
+    other = lab.nodes["lb2"]
+    other.guidewayd.stop()
+    state = str(node.paths.state_directory)
+    edit(other, lambda file: file.update(state_directory=state))
+    assert "desired.db is in use by another guidewayd" in refusal(other)
     assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
 
 
 def test_the_check_option_judges_a_file_without_touching_anything(node: Node) -> None:
-    assert guidewayd(node, "--check").endswith("is right: 1 services\n")
+    assert guidewayd(node, "--check").endswith("is right; services: 1\n")
 
 
 def test_the_controller_is_ours_and_not_the_package_of_that_name() -> None:

@@ -30,9 +30,9 @@ def node() -> Iterator[Host]:
         yield host
 
 
-def look(node: Host, before: Network) -> Network:
+def look(node: Host, before: Network, suspects=()) -> Network:
     with node.inside():
-        return survey(INTERFACES, DESTINATIONS, before)
+        return survey(INTERFACES, DESTINATIONS, suspects, before)
 
 
 def learn(node: Host) -> Network:
@@ -95,6 +95,33 @@ def test_a_neighbour_that_has_failed_has_no_mac_any_more(node: Host) -> None:
         return network.next_hops[NOBODY].mac is None
 
     eventually(failed, within=10, what="the kernel gives up asking", every=0.2)
+
+
+def test_a_suspect_whose_mac_has_changed_is_known_by_the_new_one_soon(node: Host) -> None:
+    network = learn(node)
+    wrong = "02:00:00:00:00:99"
+    node.run(
+        "ip",
+        "neigh",
+        "replace",
+        str(BACKEND),
+        "lladdr",
+        wrong,
+        "dev",
+        "eth1",
+        "nud",
+        "reachable",
+    )
+    network = look(node, network)
+    assert network.next_hops[BACKEND].mac == bytes.fromhex(wrong.replace(":", ""))
+
+    def mended() -> bool:
+        nonlocal network
+        network = look(node, network, suspects={BACKEND})
+        return network.next_hops[BACKEND].mac != bytes.fromhex(wrong.replace(":", ""))
+
+    eventually(mended, within=3, what="ARP was asked again")
+    assert network.next_hops[BACKEND].mac == mac_of(node, BACKEND)
 
 
 def test_interfaces_and_addresses_are_those_of_the_namespace(node: Host) -> None:

@@ -142,6 +142,19 @@ def test_a_frame_for_another_station_is_left_alone(balancer: Balancer) -> None:
     assert set(balancer.reasons()) == {"other_station"}
 
 
+@pytest.mark.parametrize("spoiled", [{"flags": "MF"}, {"len": 1500}], ids=str)
+def test_a_spoiled_packet_in_a_frame_for_another_station_is_left_alone(
+    balancer: Balancer, spoiled: dict
+) -> None:
+    balancer.add_service()
+    flooded = Ether(dst="02:00:00:00:00:99") / IP(src=CLIENT, dst=VIP, **spoiled) / TCP()
+
+    verdict, sent = balancer.send_bytes(bytes(flooded))
+
+    assert (verdict, sent) == (Verdict.PASS, bytes(flooded))
+    assert set(balancer.reasons()) == {"other_station"}
+
+
 def test_a_broadcast_frame_to_a_service_is_forwarded(balancer: Balancer) -> None:
     balancer.add_service()
     broadcast = SYN.copy()

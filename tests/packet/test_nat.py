@@ -203,3 +203,16 @@ def test_other_traffic_of_a_backend_is_the_hosts(balancer: Balancer) -> None:
 
     assert (verdict, sent) == (Verdict.PASS, bytes(own))
     assert set(balancer.reasons()) == {"not_ours"}
+
+
+def test_a_broadcast_of_a_backend_is_not_taken_for_a_reply(balancer: Balancer) -> None:
+    balancer.add_service(mode=MODE_NAT, port=53, protocol=17)
+    shout = (
+        Ether(src=BACKEND_MACS[0], dst="ff:ff:ff:ff:ff:ff")
+        / IP(src=BACKENDS[0], dst="255.255.255.255")
+        / UDP(sport=53, dport=53)
+    )
+
+    verdict, sent = balancer.send_bytes(bytes(shout))
+
+    assert (verdict, sent) == (Verdict.PASS, bytes(shout))

@@ -10,6 +10,7 @@ from control.model import (
     MAX_NAME,
     MAX_SECONDS,
     MAX_WEIGHT,
+    MIN_SECONDS,
     Backend,
     BackendState,
     DesiredState,
@@ -20,7 +21,7 @@ from control.model import (
 )
 
 names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
-seconds = st.floats(min_value=0, max_value=MAX_SECONDS, exclude_min=True)
+seconds = st.floats(min_value=MIN_SECONDS, max_value=MAX_SECONDS)
 counts = st.integers(1, MAX_COUNT)
 ports = st.integers(1, 65535)
 vips = st.integers(0, 255).map(lambda host: IPv4Address("192.0.2.0") + host)

@@ -41,7 +41,10 @@ def web(**changed: object) -> pb.AddServiceRequest:
     [
         (web(name=None), "service name: '' is not a name: 1…63 letters, digits and any of"),
         (web(vip="nowhere"), "service.vip: 'nowhere' is not an IPv4 address"),
-        (web(vip="224.0.0.1"), "service 'web': VIP 224.0.0.1 is not a unicast address"),
+        (
+            web(vip="224.0.0.1"),
+            "service 'web': 224.0.0.1 is not an address that a host can have",
+        ),
         (web(protocol=None), "service.protocol: is required: tcp or udp"),
         (web(protocol=99), "service.protocol: is required: tcp or udp"),
         (web(port=None), "service.port: is required; 0 is every port"),
@@ -52,11 +55,11 @@ def web(**changed: object) -> pb.AddServiceRequest:
         (web(check=pb.HealthCheck()), "check.kind: is none that this guidewayd knows"),
         (
             web(check=pb.HealthCheck(tcp=pb.TcpCheck(interval=float("nan")))),
-            "service 'web', check: interval nan s is not above 0 and up to 3600 s",
+            "service 'web', check: interval nan s is not in 0.01…3600 s",
         ),
         (
             web(check=pb.HealthCheck(tcp=pb.TcpCheck(timeout=float("inf")))),
-            "service 'web', check: timeout inf s is not above 0 and up to 3600 s",
+            "service 'web', check: timeout inf s is not in 0.01…3600 s",
         ),
         (
             web(check=pb.HealthCheck(tcp=pb.TcpCheck(rise=0))),
@@ -101,7 +104,7 @@ def test_a_service_that_is_wrong_is_refused(
         ),
         (
             pb.Backend(name="b", address="10.0.0.1"),
-            "service 'web': two backends have the address 10.0.0.1:80",
+            "service 'web': backend 'b' has the address 10.0.0.1:80, which another",
         ),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",

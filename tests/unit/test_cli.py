@@ -18,7 +18,7 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
 
 
 def test_a_service_is_added_as_it_is_said(cli: CommandLine) -> None:
-    assert cli.said(ADD_WEB) == "service web answers at 192.0.2.10:80/tcp now\n"
+    assert cli.said(ADD_WEB) == "service web is added at 192.0.2.10:80/tcp\n"
 
     web = cli.node.store.state.service("web")
     assert (str(web.vip), web.port, web.protocol) == ("192.0.2.10", 80, Protocol.TCP)
@@ -94,7 +94,7 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
         found = cli.node.store.state.service("web").backend(name)
         return found.weight, found.state
 
-    assert cli.said("backend add web 10.0.0.3 --weight 2") == "10.0.0.3 serves web now\n"
+    assert cli.said("backend add web 10.0.0.3 --weight 2") == "10.0.0.3 is added to web\n"
     assert backend("10.0.0.3") == (2, BackendState.ACTIVE)
 
     answer = cli.said("backend set web 10.0.0.3 --weight 0 --state active")
@@ -102,7 +102,10 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
     assert backend("10.0.0.3") == (0, BackendState.ACTIVE)
 
     answer = cli.said("backend drain web 10.0.0.3")
-    assert answer == "10.0.0.3 gets no new flows of web any more\n"
+    assert (
+        answer
+        == "10.0.0.3 gets nothing of web any more; flows that it had move to others\n"
+    )
     assert backend("10.0.0.3") == (0, BackendState.DRAINING)
 
     assert cli.said("backend remove web 10.0.0.3") == "10.0.0.3 serves web no more\n"
@@ -112,7 +115,9 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
 def test_a_backend_has_a_port_and_a_name_of_its_own_in_nat(cli: CommandLine) -> None:
     cli.run("service add web --vip 192.0.2.10 --port 80 --mode nat")
 
-    assert cli.said("backend add web 10.0.0.3 --port 8080 --name c") == "c serves web now\n"
+    assert (
+        cli.said("backend add web 10.0.0.3 --port 8080 --name c") == "c is added to web\n"
+    )
     assert cli.node.store.state.service("web").backend("c").identity == "10.0.0.3:8080"
 
 

@@ -27,10 +27,13 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         ("service show mail", "no service 'mail'"),
         ("backend list mail", "no service 'mail'"),
         ("backend drain web c", "no backend 'c' in service 'web'"),
-        ("backend add web 10.0.0.1 --name c", "two backends have the address 10.0.0.1:80"),
+        (
+            "backend add web 10.0.0.1 --name c",
+            "the address 10.0.0.1:80, which another backend has already",
+        ),
         ("backend add web nowhere", "backend.address: 'nowhere' is not an IPv4 address"),
         ("service change web --ring-size 4096", "ring size 4096 is not a prime number"),
-        ("service change web --check-interval nan", "interval nan s is not above 0"),
+        ("service change web --check-interval nan", "interval nan s is not in 0.01…3600 s"),
         (ADD_WEB, "service 'web' exists already"),
     ],
 )

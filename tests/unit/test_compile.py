@@ -18,6 +18,7 @@ from control.model import (
     TcpCheck,
 )
 from control.status import Health
+from control.tables import Tables
 from dataplane import records
 from dataplane.image import Image
 from dataplane.records import MODE_DR, MODE_NAT, Address, Endpoint, Index, Prefix, Return
@@ -68,7 +69,11 @@ def compiled(
     *services: Service, known: Image | None = None, facts_=None, settings=SETTINGS
 ):
     return compile_image(
-        DesiredState(services), facts_ or facts(*services), settings, known or Image()
+        DesiredState(services),
+        facts_ or facts(*services),
+        settings,
+        known or Image(),
+        Tables(),
     )
 
 

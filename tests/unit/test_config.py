@@ -66,7 +66,7 @@ def test_a_whole_file_is_read() -> None:
 
 
 def test_what_may_be_left_out_has_a_default() -> None:
-    node, desired = parse("interfaces: [eth0]", "guideway.yaml")
+    node, desired = parse("interfaces: [eth0]\nservices: []", "guideway.yaml")
 
     assert (node.instance, node.native, node.direct) == ("default", True, ())
     assert node.socket == Path("/run/guideway/guidewayd.sock")
@@ -80,19 +80,22 @@ WEB = "name: web, vip: 192.0.2.1, port: 80, mode: dr"
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "c.yaml: Expected `object`, got `null`"),
+        ("", "c.yaml: is empty; `interfaces` and `services` are required"),
         ("services: []", "c.yaml: Object missing required field `interfaces`"),
         (
             "interfaces: []",
             "c.yaml: Expected `array` of length >= 1 - at `$.interfaces`",
         ),
-        ("interfaces: [eth0, eth0]", "c.yaml: an interface is named twice in `interfaces`"),
+        (
+            "interfaces: [eth0, eth0]\nservices: []",
+            "c.yaml: an interface is named twice in `interfaces`",
+        ),
         ("interfaces: [eth0\n", "c.yaml line 2: not YAML: expected ',' or ']'"),
         ("interfaces: \0", "c.yaml: not YAML: unacceptable character #x0000: special"),
         ("interfaces: [eth0]\nport: 1", "c.yaml: Object contains unknown field `port`"),
         (
-            "interfaces: [eth0]\ndirect: [10.0.0.1/8]",
-            "c.yaml: '10.0.0.1/8' is not an IPv4 prefix such as 10.0.0.0/8",
+            "interfaces: [eth0]\nservices: []\ndirect: [10.0.0.1/8]",
+            "c.yaml: `direct`: '10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?",
         ),
     ],
 )
@@ -109,7 +112,7 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
     [
         (
             "name: web, vip: nope, port: 80, mode: dr",
-            "c.yaml: 'nope' is not an IPv4 address - at `$.services[0]`",
+            "c.yaml: `vip`: 'nope' is not an IPv4 address - at `$.services[0]`",
         ),
         (
             "name: web, vip: 192.0.2.1, port: 70000, mode: dr",
@@ -117,7 +120,10 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
         ),
         (
             "name: web, vip: 192.0.2.1, port: 80, mode: ipip",
-            "c.yaml: Invalid enum value 'ipip' - at `$.services[0].mode`",
+            (
+                "c.yaml: Invalid enum value 'ipip'; it is one of dr, nat "
+                "- at `$.services[0].mode`"
+            ),
         ),
         (
             "name: web, vip: 192.0.2.1, port: 80",
@@ -125,11 +131,17 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
         ),
         (
             f"{WEB}, backends: [{{address: 10.0.0.1}}, {{wait: 3, address: 10.0.0.2}}]",
-            "c.yaml: Object contains unknown field `wait` - at `$.services[0].backends[1]`",
+            (
+                "c.yaml: Object contains unknown field `wait`; did you mean `weight`? "
+                "- at `$.services[0].backends[1]`"
+            ),
         ),
         (
             f"{WEB}, check: {{type: http}}",
-            "c.yaml: Invalid enum value 'http' - at `$.services[0].check.type`",
+            (
+                "c.yaml: Invalid enum value 'http'; it is one of tcp "
+                "- at `$.services[0].check.type`"
+            ),
         ),
         (
             f"{WEB}, check: {{interval: .nan}}",
@@ -137,7 +149,10 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
         ),
         (
             f"{WEB}, ring_size: 100",
-            "c.yaml: service 'web': ring size 100 is not a prime number",
+            (
+                "c.yaml: service 'web': ring size 100 is not a prime number; "
+                "101 is the next one"
+            ),
         ),
     ],
 )
@@ -172,3 +187,24 @@ def test_a_key_that_stands_twice_is_refused() -> None:
 
     sentence = "guideway.yaml line 3: not YAML: 'services' stands here twice"
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("{intervall: 3}", "unknown field `intervall`; did you mean `interval`?"),
+        ("{bogus: 3}", "keys here are type, interval, timeout, rise, fall, port"),
+        ("often", "Invalid enum value 'often'; it is one of none"),
+        ("2024-02-31", "not YAML that can be read"),
+        ("!!int abc", "not YAML that can be read"),
+        ("[" * 3000, "not YAML"),
+    ],
+)
+def test_it_is_said_what_would_be_right(value: str, sentence: str) -> None:
+    service = f"{{name: web, vip: 192.0.2.1, port: 80, mode: dr, check: {value}}}"
+
+    with pytest.raises(ConfigError) as raised:
+        parse(f"interfaces: [eth0]\nservices:\n- {service}\n", "c.yaml")
+
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)

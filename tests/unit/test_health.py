@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from control.health.monitor import Monitor
-from control.health.tcp import connects
+from control.health.tcp import NoResultError, probe
 from control.health.tracker import Tracker
 from control.model import Backend, DesiredState, Mode, Protocol, Service, TcpCheck
 from control.status import Health
@@ -42,21 +42,22 @@ def test_it_takes_two_to_rise_and_three_to_fall_but_the_first_decides_alone(
     assert tracker.health is health
 
 
-def test_a_listening_port_connects_and_a_closed_one_does_not() -> None:
-    async def scenario() -> tuple[bool, bool]:
+def test_a_listening_port_is_well_and_a_closed_one_is_said_to_refuse() -> None:
+    async def scenario() -> tuple[str, str]:
         server = await asyncio.start_server(lambda _, w: w.close(), str(LOOPBACK), 0)
         port = server.sockets[0].getsockname()[1]
-        listening = await connects(LOOPBACK, port, timeout=5)
+        listening = await probe(LOOPBACK, port, timeout=5)
         server.close()
         await server.wait_closed()
-        return listening, await connects(LOOPBACK, port, timeout=5)
+        closed = await probe(LOOPBACK, port, timeout=5)
+        return listening, closed.replace(str(port), "N")
 
-    assert asyncio.run(scenario()) == (True, False)
+    assert asyncio.run(scenario()) == ("", "port N: Connection refused")
 
 
 def test_a_black_hole_fails_when_its_time_is_over() -> None:
     # A socket that listens with a full backlog answers no more SYNs.
-    async def scenario() -> bool:
+    async def scenario() -> str:
         with socket.socket() as hole:
             hole.bind((str(LOOPBACK), 0))
             hole.listen(0)
@@ -66,12 +67,12 @@ def test_a_black_hole_fails_when_its_time_is_over() -> None:
                 one.setblocking(False)  # noqa: FBT003
                 one.connect_ex((str(LOOPBACK), port))
             try:
-                return await connects(LOOPBACK, port, timeout=0.1)
+                return await probe(LOOPBACK, port, timeout=0.1)
             finally:
                 for one in waiting:
                     one.close()
 
-    assert asyncio.run(scenario()) is False
+    assert asyncio.run(scenario()).endswith(" within 0.1 s")
 
 
 @dataclass
@@ -80,10 +81,13 @@ class Backends:
 
     up: bool = True
     asked: int = 0
+    shortage: bool = False
 
-    async def answer(self, _address: IPv4Address, _port: int, _timeout: float) -> bool:
+    async def answer(self, _address: IPv4Address, _port: int, _timeout: float) -> str:
         self.asked += 1
-        return self.up
+        if self.shortage:
+            raise NoResultError("Too many open files")
+        return "" if self.up else "port 80: Connection refused"
 
 
 def desired(check: TcpCheck | None, *, weight: int = 1) -> DesiredState:
@@ -94,7 +98,7 @@ def desired(check: TcpCheck | None, *, weight: int = 1) -> DesiredState:
     )
 
 
-FAST = TcpCheck(interval=0.001, rise=2, fall=2)
+FAST = TcpCheck(interval=0.01, rise=2, fall=2)
 KEY = ("web", "b")
 
 
@@ -104,7 +108,7 @@ def watching(scenario: Callable[[Monitor, Backends], Awaitable[None]]) -> None:
     async def run() -> None:
         backends = Backends()
         async with asyncio.TaskGroup() as tasks:
-            monitor = Monitor(tasks, changed=lambda: None, connects=backends.answer)
+            monitor = Monitor(tasks, changed=lambda: None, probe_by=backends.answer)
             async with asyncio.timeout(10):
                 await scenario(monitor, backends)
             monitor.watch(DesiredState())  # ends its tasks
@@ -160,5 +164,31 @@ def test_a_backend_that_is_not_wanted_any_more_is_not_probed_any_more() -> None:
         asked = backends.asked
         await asyncio.sleep(10 * FAST.interval)
         assert (monitor.health(), backends.asked) == ({}, asked)
+
+    watching(scenario)
+
+
+def test_a_shortage_of_this_host_says_nothing_of_a_backend() -> None:
+    async def scenario(monitor: Monitor, backends: Backends) -> None:
+        monitor.watch(desired(FAST))
+        await until(monitor.known)
+        backends.shortage = True
+        asked = backends.asked
+        await until(lambda: backends.asked > asked + 3)
+        assert monitor.health() == {KEY: Health.UP}
+        assert monitor.suspects() == frozenset()
+
+    watching(scenario)
+
+
+def test_who_fails_a_probe_is_suspect_at_once_and_it_is_said_why() -> None:
+    async def scenario(monitor: Monitor, backends: Backends) -> None:
+        monitor.watch(desired(replace(FAST, fall=1000)))
+        await until(monitor.known)
+        backends.up = False
+        await until(lambda: bool(monitor.suspects()))
+        assert monitor.suspects() == {IPv4Address("10.0.0.1")}
+        assert monitor.problem(KEY) == "port 80: Connection refused"
+        assert monitor.health() == {KEY: Health.UP}
 
     watching(scenario)

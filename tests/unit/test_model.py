@@ -59,7 +59,7 @@ def refusal(make: object) -> str:
         ({"port": -1}, "service 'web': port -1 is not in 0…65535"),
         (
             {"vip": IPv4Address("127.0.0.1")},
-            "service 'web': VIP 127.0.0.1 is not a unicast address of a network",
+            "service 'web': 127.0.0.1 is not an address that a host can have",
         ),
         ({"ring_size": 4096}, "service 'web': ring size 4096 is not a prime number"),
         ({"ring_size": 8388617}, "service 'web': ring size 8388617 is above 8388593"),
@@ -70,11 +70,11 @@ def refusal(make: object) -> str:
         ),
         (
             {"check": TcpCheck(interval=0)},
-            "service 'web', check: interval 0 s is not above 0 and up to 3600 s",
+            "service 'web', check: interval 0 s is not in 0.01…3600 s",
         ),
         (
             {"check": TcpCheck(timeout=float("nan"))},
-            "service 'web', check: timeout nan s is not above 0 and up to 3600 s",
+            "service 'web', check: timeout nan s is not in 0.01…3600 s",
         ),
         ({"check": TcpCheck(rise=0)}, "service 'web', check: rise 0 is not in 1…1000"),
         (
@@ -87,7 +87,10 @@ def refusal(make: object) -> str:
         ),
         (
             {"backends": (A, replace(A, name="b"))},
-            "service 'web': two backends have the address 10.0.0.1:80",
+            (
+                "service 'web': backend 'b' has the address 10.0.0.1:80, which another "
+                "backend has already"
+            ),
         ),
     ],
 )
@@ -104,7 +107,7 @@ def test_a_service_that_breaks_a_rule_is_refused(
         ({"weight": 65536}, "service 'web', backend 'a': weight 65536 is not in 0…65535"),
         (
             {"address": IPv4Address("224.0.0.1")},
-            "service 'web', backend 'a': 224.0.0.1 is not a unicast address of a network",
+            "service 'web', backend 'a': 224.0.0.1 is not an address that a host can have",
         ),
         (
             {"address": VIP},
@@ -124,9 +127,12 @@ def test_a_backend_that_breaks_a_rule_is_refused(
 
 def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:
     assert service(port=0, check=None, backends=(backend(port=0),)).port == 0
-    assert refusal(lambda: service(port=0, check=None, mode=Mode.NAT, backends=(A,))) == (
-        "service 'web', backend 'a': port 0 (every port) goes only with a service and "
-        "backends that all have it"
+    assert refusal(lambda: service(port=0, check=None, mode=Mode.NAT)) == (
+        "service 'web': NAT needs a port: every port (0) goes with mode dr only"
+    )
+    assert refusal(lambda: service(port=0, check=None, mode=Mode.DR, backends=(A,))) == (
+        "service 'web', backend 'a': port 80 differs from the service's 0, and DR cannot "
+        "change ports: use mode nat, or leave the backend's port out"
     )
 
 

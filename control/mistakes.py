@@ -1,0 +1,90 @@
+"""Saying of a mistake in a file what would be right.
+
+msgspec names the place and what is wrong; what is allowed there it knows from the schema,
+and here it is added to the sentence.
+"""
+
+import re
+from difflib import get_close_matches
+from typing import Final
+
+import msgspec
+from msgspec import inspect
+
+_STEP: Final = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)\]")
+_UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
+
+
+def explain(error: msgspec.ValidationError, schema: type[msgspec.Struct]) -> str:
+    """Return the sentence of ``error``, which ``schema`` has raised, with a remedy."""
+    problem, _, place = str(error).partition(" - at ")
+    node = _walk(inspect.type_info(schema), place.strip("`"))
+    where = f" - at {place}" if place else ""
+    return f"{problem}{_remedy(problem, node)}{where}"
+
+
+def _remedy(problem: str, node: inspect.Type | None) -> str:
+    if unknown := _UNKNOWN.search(problem):
+        return _keys(unknown[1], node)
+    if "matching regex" in problem and isinstance(node, inspect.Metadata):
+        return f": {(node.extra_json_schema or {}).get('description', '')}"
+    values = [value for one in _alternatives(node) for value in _values(one)]
+    if problem.startswith("Invalid") and values:
+        return f"; it is one of {', '.join(values)}"
+    return ""
+
+
+def _keys(unknown: str, node: inspect.Type | None) -> str:
+    structs = (one for one in _alternatives(node) if isinstance(one, inspect.StructType))
+    keys = [field.encode_name for struct in structs for field in struct.fields]
+    if not keys:
+        return ""
+    if close := get_close_matches(unknown, keys, n=1):
+        return f"; did you mean `{close[0]}`?"
+    return f"; keys here are {', '.join(keys)}"
+
+
+def _alternatives(node: inspect.Type | None) -> tuple[inspect.Type, ...]:
+    """Return the types that a value may have here."""
+    match node:
+        case None:
+            return ()
+        case inspect.Metadata(type=inner):
+            return _alternatives(inner)
+        case inspect.UnionType(types=types):
+            return tuple(types)
+        case _:
+            return (node,)
+
+
+def _values(node: inspect.Type) -> list[str]:
+    match node:
+        case inspect.EnumType(cls=enum):
+            return [str(member.value) for member in enum]
+        case inspect.LiteralType(values=values):
+            return [str(value) for value in values]
+        case _:
+            return []
+
+
+def _walk(node: inspect.Type | None, path: str) -> inspect.Type | None:
+    """Return the type at a path such as ``$.services[0].mode``."""
+    for step in _STEP.finditer(path):
+        node = _member(node, step[1])
+    return node
+
+
+def _member(node: inspect.Type | None, name: str | None) -> inspect.Type | None:
+    """Return the type of a struct's field, or of a sequence's items if ``name`` is None."""
+    match node:
+        case inspect.Metadata(type=inner):
+            return _member(inner, name)
+        case inspect.UnionType(types=types):
+            members = (_member(one, name) for one in types)
+            return next((member for member in members if member), None)
+        case inspect.StructType(fields=fields):
+            return next((field.type for field in fields if field.encode_name == name), None)
+        case inspect.VarTupleType(item_type=item) if name is None:
+            return item
+        case _:
+            return None
