@@ -46,6 +46,7 @@ from dataplane.instance import (
 
 _log: Final = structlog.get_logger()
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SURVEY_INTERVAL: Final = 1.0  # seconds
 _LEARN_TIME: Final = 5.0  # seconds that a start waits for first probes and ARP at most
 _LEARN_PAUSE: Final = 0.02  # seconds
@@ -114,6 +115,8 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
                 await Daemon(path, config, store, instance, seed).run(signals)
         finally:
             instance.discard()
+            for number in _SIGNALS:  # it ends: who is impatient has to wait for that
+                signal.signal(number, signal.SIG_IGN)
 
 
 class Daemon:
@@ -271,7 +274,7 @@ def _hear_signals() -> asyncio.Queue[int]:
         with suppress(RuntimeError):  # the loop is closed: we are about to end anyway
             loop.call_soon_threadsafe(heard.put_nowait, number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, hear)
     return heard
 

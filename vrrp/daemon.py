@@ -4,8 +4,10 @@ import asyncio
 import logging
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO, cast
 
 import click
 import structlog
@@ -33,11 +35,15 @@ _SWITCH_INTERVAL: Final = 0.0005  # seconds
     type=click.Path(path_type=Path),
     help="The instances to run, in YAML; SIGHUP reads it again.",
 )
-def main(path: Path) -> None:
+@click.option("--check", is_flag=True, help="Check the file and exit.")
+def main(path: Path, *, check: bool) -> None:
     """Hold virtual addresses together with other balancers (VRRP version 3, RFC 9568)."""
     _configure_logging()
     try:
-        _run(path)
+        if check:
+            click.echo(f"{path} is right; instances: {len(load(path).instances)}")
+        else:
+            _run(path)
     except VrrpError as error:
         _fail(str(error))
     except Exception:  # noqa: BLE001  (a bug ends the process, and says so)
@@ -69,7 +75,7 @@ async def _serve(
 def _configure_logging() -> None:
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]
-        if sys.stdout.isatty()
+        if sys.stderr.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
@@ -79,9 +85,24 @@ def _configure_logging() -> None:
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Whoever reads this through a pipe wants to see it when it happens.
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
     )
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)  # structlog refers to it so
+class _Unfailing:
+    """Drops what cannot be written: a full disk is no reason to let the addresses go."""
+
+    stream: TextIO
+
+    def write(self, text: str) -> None:
+        """Write ``text`` at once, if that is possible."""
+        with suppress(OSError):
+            self.stream.write(text)
+            self.stream.flush()
+
+    def flush(self) -> None:
+        """Do nothing: every line is flushed."""
 
 
 def _fail(sentence: str) -> NoReturn:

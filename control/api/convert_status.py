@@ -48,7 +48,10 @@ def node_to_pb(node: NodeStatus) -> pb.NodeStatus:
         abi=node.abi,
         digest=node.digest,
         interfaces=[
-            pb.InterfaceStatus(name=interface.name, mode=_XDP_MODES[interface.mode])
+            pb.InterfaceStatus(
+                name=interface.name,
+                mode=_XDP_MODES.get(interface.mode, pb.XDP_MODE_UNSPECIFIED),
+            )
             for interface in node.interfaces
         ],
         adopted=node.adopted,

@@ -324,7 +324,7 @@ def test_generic_mode_is_there_for_drivers_without_xdp(bare_lab: Lab) -> None:
     node.guidewayd.stop()
     guidewayd(node, "--detach")
     node.write_files()
-    assert modes == {"eth0": "generic", "eth1": "generic"}
+    assert modes == dict.fromkeys(("eth0", "eth1"), pb.XDP_MODE_GENERIC)
 
 
 def guidewayd(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:

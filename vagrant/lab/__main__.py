@@ -76,7 +76,7 @@ see who answers how often
   for i in $(seq 60); do {enter} curl -s {url}; done | sort | uniq -c
 download a larger file
   {enter} curl -o /dev/null {url}{LARGE_FILE}
-look at a node, change what it does
+look at lb1, change what it does (lb2 has a socket of its own, and is told separately)
   export GUIDEWAY_SOCKET={lab.nodes["lb1"].paths.socket}
   {guideway} status
   {guideway} service show web
@@ -84,15 +84,15 @@ look at a node, change what it does
   {guideway} backend drain web b2
 watch requests come to b1 (tcpdump on lb1 sees nothing of what XDP forwards)
   ip netns exec {backend} tcpdump -nei eth0 src {CLIENT}
-kill b1's web server
+kill b1's web server (make lab again brings everything back)
   kill -9 {lab.servers["b1"]["web"].pid}
-kill the Active node, see the other take over
+kill lb1, the Active node, and see lb2 take over
   ip netns pids {active} | xargs kill -9; ip -n {active} link set eth0 down
   cat {lab.nodes["lb2"].paths.vrrp_status}
 read files and logs
   ls -R {lab.directory}
 remove it all
-  {_module("vagrant.lab")} down --name {lab.name}
+  make lab-down
 """.strip("\n")
 
 

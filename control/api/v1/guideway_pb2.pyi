@@ -149,6 +149,7 @@ class _XdpMode:
 class _XdpModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_XdpMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     XDP_MODE_UNSPECIFIED: _XdpMode.ValueType  # 0
+    """No program is attached."""
     XDP_MODE_NATIVE: _XdpMode.ValueType  # 1
     """In the driver."""
     XDP_MODE_GENERIC: _XdpMode.ValueType  # 2
@@ -158,6 +159,7 @@ class XdpMode(_XdpMode, metaclass=_XdpModeEnumTypeWrapper):
     """Where the program runs."""
 
 XDP_MODE_UNSPECIFIED: XdpMode.ValueType  # 0
+"""No program is attached."""
 XDP_MODE_NATIVE: XdpMode.ValueType  # 1
 """In the driver."""
 XDP_MODE_GENERIC: XdpMode.ValueType  # 2
