@@ -98,11 +98,15 @@ def test_the_backup_takes_over_and_a_download_goes_on(lab: Lab) -> None:
 def test_a_node_that_stops_in_order_hands_over_before_it_goes(lab: Lab) -> None:
     download = Download(lab)
 
-    lab.nodes["lb1"].stop()
-    answered = eventually(lambda: ask(lab), within=10, what="the VIP answers again")
+    lab.nodes["lb1"].vrrpd.stop()
+    stopped = time.monotonic()
+    lab.nodes["lb2"].wait_until_state("active")
+    handover = time.monotonic() - stopped
 
-    assert answered
-    assert lab.nodes["lb2"].vrrp_state() == "active"
+    # lb2 waits for its skew, 0.06 s; without the farewell it would wait for 0.36 s.
+    assert handover < 0.3, handover
+    assert eventually(lambda: ask(lab), within=5, what="the VIP answers")
+    lab.nodes["lb1"].guidewayd.stop()
     assert download.arrives_intact()
 
 

@@ -20,8 +20,9 @@ KINDS: Final[dict[str, type[Topology]]] = {
     Mode.NAT.value: NatTopology,
 }
 _LARGE_FILE_BYTES: Final = 32 << 20
+_NAME: Final = "lab"  # that of make lab and make lab-down
 _name_option: Final = click.option(
-    "--name", default="lab", show_default=True, help="Several labs need several names."
+    "--name", default=_NAME, show_default=True, help="Several labs need several names."
 )
 
 
@@ -92,7 +93,7 @@ kill lb1, the Active node, and see lb2 take over
 read files and logs
   ls -R {lab.directory}
 remove it all
-  make lab-down
+  {_removal(lab.name)}
 """.strip("\n")
 
 
@@ -106,6 +107,12 @@ def _guideway() -> str:
     """Return how to call the command line: the script, if it is installed."""
     script = Path(sys.executable).with_name("guideway")
     return shlex.quote(str(script)) if script.exists() else _module("control.cli.main")
+
+
+def _removal(name: str) -> str:
+    return (
+        "make lab-down" if name == _NAME else f"{_module('vagrant.lab')} down --name {name}"
+    )
 
 
 def _module(name: str) -> str:
