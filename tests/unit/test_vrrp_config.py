@@ -11,7 +11,7 @@ from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
 from vrrp.errors import ConfigError
 
 WHOLE = """
-status_file: /tmp/status.json
+status_file: /run/example/status.json
 instances:
   - name: front
     interface: eth0
@@ -51,7 +51,7 @@ def test_a_whole_file_says_everything() -> None:
     config = parse(WHOLE, "vrrp.yaml")
 
     assert config == DaemonConfig(
-        Path("/tmp/status.json"), (Instance("front", "eth0", router, addresses),)
+        Path("/run/example/status.json"), (Instance("front", "eth0", router, addresses),)
     )
     assert config.instances[0].interfaces == {"eth0", "eth1"}
 
