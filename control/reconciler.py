@@ -9,6 +9,7 @@ read back instead of remembered, so that foreign writes are found and mended.
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -62,16 +63,14 @@ class Reconciler:
         """Make a round whenever woken, and one now and then anyway, until cancelled."""
         pause = READ_BACK_INTERVAL
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
-            except TimeoutError:
-                self._actual = None
             pause = READ_BACK_INTERVAL
             try:
                 await self.round()
             except (DataplaneError, HostError) as error:
-                self.problem, self._actual = str(error), None
+                self.problem = str(error)
                 _log.error("kernel not updated", problem=self.problem)
                 pause = _RETRY_INTERVAL
 
@@ -96,9 +95,9 @@ class Reconciler:
     def _reconcile(self, desired: DesiredState, facts: Facts) -> tuple[Compiled, int]:
         """Read, compile, plan and apply; in a thread, for it takes its time."""
         remembered = self._actual
-        if remembered is None or time.monotonic() > self._read_at + READ_BACK_INTERVAL:
-            self._read_at = time.monotonic()
+        if remembered is None or time.monotonic() >= self._read_at + READ_BACK_INTERVAL:
             actual = self._maps.read()
+            self._read_at = time.monotonic()
             if remembered is not None and actual != remembered:
                 _log.warning("maps were changed by somebody else; mending them")
         else:

@@ -16,7 +16,7 @@ from typing import Final
 from dataplane import libbpf
 from dataplane.abi import MAPS, PROGRAM, VERSION
 from dataplane.attach import Links, ifindex
-from dataplane.errors import AttachError, KernelError, PinError
+from dataplane.errors import AttachError, PinError
 from dataplane.image import Image
 from dataplane.loader import load
 from dataplane.maps import Maps
@@ -229,12 +229,3 @@ def _prune(root: Path) -> None:
             directory.rmdir()
         except OSError:  # missing, or another instance lives there
             continue
-
-
-__all__ = [
-    "Instance",
-    "KernelError",
-    "check_interfaces",
-    "open_instance",
-    "remove_instance",
-]

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 from dataplane import abi
 from dataplane.abi import constants, ffi
@@ -17,13 +17,6 @@ MODE_DR: Final[int] = constants.GW_MODE_DR
 MODE_NAT: Final[int] = constants.GW_MODE_NAT
 
 _MAPPED_BITS: Final = 96  # of an IPv4-mapped address before the IPv4 one
-
-
-class Record(Protocol):
-    """What all keys and values can do."""
-
-    def pack(self) -> bytes:
-        """Return the bytes as the map holds them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 import pytest
+from structlog.testing import capture_logs
 
 from control.compile import Settings
 from control.facts import Facts, Interface, Network, NextHop
@@ -115,6 +116,29 @@ def test_a_foreign_write_is_found_and_mended_when_the_maps_are_read_back() -> No
     asyncio.run(reconciler(maps).round())
 
     assert maps.image == wanted
+
+
+def test_a_foreign_write_is_mended_and_told_of_when_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("control.reconciler.READ_BACK_INTERVAL", 0.01)
+    maps = MemoryMaps()
+    one = reconciler(maps)
+
+    async def scenario() -> None:
+        await one.round()
+        wanted = maps.image
+        maps.image = Image(**{**{n: getattr(wanted, n) for n in FILL_ORDER}, "vips": {}})
+        task = asyncio.create_task(one.run())
+        async with asyncio.timeout(10):
+            while maps.image != wanted:  # noqa: ASYNC110 - a thread is at work
+                await asyncio.sleep(0.001)
+        task.cancel()
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+
+    assert "maps were changed by somebody else; mending them" in [e["event"] for e in logs]
 
 
 def test_a_problem_is_remembered_and_tried_again_until_it_is_gone() -> None:
