@@ -1,17 +1,18 @@
 """From what is wanted and what is known to what the maps should hold. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
+
+import numpy as np
 
 from control.errors import HostError
 from control.facts import Facts, Network, NextHop
 from control.ids import BackendPlace, Ids, assign, place_ring
 from control.model import Backend, BackendState, DesiredState, Mode, Service
 from control.status import Health
-from control.tables import Table, Tables
+from control.tables import Tables
 from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
@@ -19,8 +20,10 @@ from dataplane.records import Address, Endpoint, Index, Port, Prefix, Return, po
 from dataplane.source import Limits
 from maglev import default_size
 
+TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 _PRESENT: Final = Index(1)
+_EMPTY: Final = Ring(b"")
 _MODES: Final = {Mode.DR: records.MODE_DR, Mode.NAT: records.MODE_NAT}
 
 
@@ -179,7 +182,7 @@ def _serving(known: Image) -> frozenset[int]:
     return frozenset(
         number
         for service in known.services.values()
-        for number in set(known.rings.get(service.ring_offset, ()))
+        for number in set(known.rings.get(service.ring_offset, _EMPTY))
     )
 
 
@@ -205,14 +208,13 @@ def _serve(
             )
         )
     }
-    table = _table(service, frozenset(problems), tables)
-    names = [backend.name for backend in service.backends if backend.in_table]
-    owners = Counter(table)
-    slots = {name: owners[index] for index, name in enumerate(names)}
-    size = len(table) if any(slots.values()) else 0
-    ids = [backend_ids.get(name, NO_BACKEND_ID) for name in names]
-    ring = tuple(ids[index] for index in table) if size else ()
-    return Served(service, service_id, ring, slots, backend_ids, problems)
+    ring, slots = _ring(service, backend_ids, frozenset(problems), tables)
+    too_light = {
+        backend.name: TOO_LIGHT
+        for backend in service.backends
+        if ring and not slots.get(backend.name) and backend.name not in problems
+    }
+    return Served(service, service_id, ring, slots, backend_ids, problems | too_light)
 
 
 def _problem(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
@@ -248,12 +250,20 @@ def _unreachable(backend: Backend, network: Network) -> str:
     return "" if hop.mac else "nobody answers ARP for it"
 
 
-def _table(service: Service, unable: frozenset[str], tables: Tables) -> Table:
-    """Return indices into the backends of the base table, by slot."""
+def _ring(
+    service: Service, ids: Mapping[str, int], unable: frozenset[str], tables: Tables
+) -> tuple[Ring, dict[str, int]]:
+    """Return a service's ring, and the number of slots of each backend in it."""
     members = [backend for backend in service.backends if backend.in_table]
-    pairs = tuple((backend.identity.encode(), backend.weight) for backend in members)
     down = frozenset(index for index, b in enumerate(members) if b.name in unable)
-    return tables.effective(pairs, _ring_size(service), down)
+    if len(down) == len(members):
+        return _EMPTY, {}
+    pairs = tuple((backend.identity.encode(), backend.weight) for backend in members)
+    table = tables.effective(pairs, _ring_size(service), down)
+    numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
+    slots = np.bincount(table, minlength=len(members)).tolist()
+    names = [backend.name for backend in members]
+    return Ring(numbers[table].tobytes()), dict(zip(names, slots, strict=True))
 
 
 def _ring_size(service: Service) -> int:

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from control.errors import ConfigError, ConflictError, NotFoundError
 
+MAX_BACKENDS: Final = 65535  # of one service
 MAX_WEIGHT: Final = 65535
 MIN_SECONDS: Final = 0.01
 MAX_NAME: Final = 63  # characters
@@ -209,8 +210,11 @@ def _check_service(service: Service) -> None:
     _check_address(where, service.vip)
     if service.mode is Mode.NAT and service.port == 0:
         raise ConfigError(where, "NAT needs a port: every port (0) goes with mode dr only")
+    if len(service.backends) > MAX_BACKENDS:
+        problem = f"{len(service.backends)} backends are more than {MAX_BACKENDS}"
+        raise ConfigError(where, problem)
     if service.ring_size is not None:
-        _check_ring_size(where, service.ring_size)
+        _check_ring_size(where, service.ring_size, len(service.backends))
     if service.check is not None:
         _check_check(where, service)
     names: set[str] = set()
@@ -269,7 +273,7 @@ def _check_check(where: str, service: Service) -> None:
             raise ConfigError(f"{where}, check", f"{name} {number} is not in 1…{MAX_COUNT}")
 
 
-def _check_ring_size(where: str, ring_size: int) -> None:
+def _check_ring_size(where: str, ring_size: int, backends: int) -> None:
     if ring_size > MAX_RING_SIZE:
         raise ConfigError(where, f"ring size {ring_size} is above {MAX_RING_SIZE}")
     if not is_prime(ring_size):
@@ -277,6 +281,9 @@ def _check_ring_size(where: str, ring_size: int) -> None:
         raise ConfigError(
             where, f"ring size {ring_size} is not a prime number; {above} is the next one"
         )
+    if ring_size < backends:
+        problem = f"ring size {ring_size} leaves no slot for some of {backends} backends"
+        raise ConfigError(where, problem)
 
 
 def _check_state(state: DesiredState) -> None:

@@ -1,34 +1,61 @@
 """The Maglev tables of the last two rounds: a round computes only what has changed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
-from maglev import build, overlay
+from maglev import Overlay, Permutations, Table
 
 Pool = tuple[tuple[bytes, int], ...]  # identity and weight of each backend
-Table = tuple[int, ...]  # an index into the pool for each slot
+_Value = TypeVar("_Value")
 
 
 class Tables:
-    """Remembers the tables that are in use, and forgets those that are not any more."""
+    """Remembers what is in use, and forgets what is not any more."""
 
     def __init__(self) -> None:
-        self._before: dict[object, Table] = {}
-        self._now: dict[object, Table] = {}
+        self._permutations = _Memory[Permutations]()
+        self._overlays = _Memory[Overlay]()
 
     def begin_round(self) -> None:
         """Forget what the last round did not ask for."""
-        self._before, self._now = self._now, {}
+        self._permutations.begin_round()
+        self._overlays.begin_round()
 
     def effective(self, pool: Pool, size: int, down: frozenset[int]) -> Table:
-        """Return the table of ``pool`` in which those in ``down`` have no slot."""
-        return self._remember(
-            (pool, size, down), lambda: tuple(overlay(self._base(pool, size), pool, down))
+        """Return the table of ``pool`` in which those in ``down`` have no slot.
+
+        ``pool`` and ``size`` are as :func:`maglev.build` wants them.
+        """
+        identities, weights = zip(*pool, strict=True)
+        permutations = self._permutations.recall(
+            (identities, size), lambda: Permutations(identities, size)
         )
+        overlay = self._overlays.recall(
+            (pool, size), lambda: Overlay(permutations, weights)
+        )
+        if overlay.down != down:
+            overlay = overlay.move(down)  # the less that changes, the quicker
+            self._overlays.keep((pool, size), overlay)
+        return overlay.table
 
-    def _base(self, pool: Pool, size: int) -> Table:
-        return self._remember((pool, size), lambda: tuple(build(pool, size)))
 
-    def _remember(self, key: object, compute: Callable[[], Table]) -> Table:
-        table = self._now.get(key) or self._before.get(key) or compute()
-        self._now[key] = table
-        return table
+class _Memory(Generic[_Value]):
+    """What was asked for in this round and in the one before."""
+
+    def __init__(self) -> None:
+        self._before: dict[Hashable, _Value] = {}
+        self._now: dict[Hashable, _Value] = {}
+
+    def begin_round(self) -> None:
+        self._before, self._now = self._now, {}
+
+    def keep(self, key: Hashable, value: _Value) -> None:
+        self._now[key] = value
+
+    def recall(self, key: Hashable, compute: Callable[[], _Value]) -> _Value:
+        for memory in (self._now, self._before):
+            if key in memory:
+                self._now[key] = memory[key]
+                return memory[key]
+        self._now[key] = compute()
+        return self._now[key]

@@ -1,8 +1,9 @@
 """The contents of all maps that the controller writes, as one value."""
 
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from dataplane.records import (
     Address,
@@ -15,7 +16,27 @@ from dataplane.records import (
     Service,
 )
 
-Ring = tuple[int, ...]  # a backend's id per slot
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A backend's id for each slot; compared, hashed and copied at the speed of memory."""
+
+    words: bytes  # 32 bits for each slot, in the order of the host
+
+    @classmethod
+    def of(cls, ids: Iterable[int]) -> Self:
+        """Return the ring of these ids."""
+        return cls(array("I", ids).tobytes())
+
+    def __len__(self) -> int:
+        return len(self.words) // 4
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.view())
+
+    def view(self) -> memoryview:
+        """Return the ids as a sequence."""
+        return memoryview(self.words).cast("I")
 
 
 def _empty() -> Any:

@@ -2,7 +2,6 @@
 
 import mmap
 import os
-from array import array
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -84,7 +83,7 @@ class Maps:
 
     def read_ring(self, offset: int, size: int) -> Ring:
         """Return ``size`` slots from ``offset``."""
-        return tuple(self._slots[offset : offset + size])
+        return Ring(self._slots[offset : offset + size].tobytes())
 
     def apply(self, writes: Iterable[Write]) -> int:
         """Carry out the writes in order and return how many there were."""
@@ -93,8 +92,7 @@ class Maps:
             count += 1
             match write:
                 case Put("rings", offset, ring):
-                    ids = memoryview(array("I", ring))
-                    self._slots[offset : offset + len(ring)] = ids
+                    self._slots[offset : offset + len(ring)] = ring.view()
                 case Delete("rings", _):
                     pass  # nobody names these slots any more; they hold no one back
                 case Put(table, key, value):

@@ -1,57 +1,113 @@
 """Who stands in for backends that are down.
 
-Rebuilding a Maglev table without a backend moves slots of living ones too, about one in a
-hundred. The overlay moves none: each slot of a backend that is down goes to a survivor by
-weighted rendezvous hashing (Thaler and Ravishankar 1998; the weights after Schindelhauer
-and Schomaker 2005). The result depends on who is up, not on the order of events, so all
-nodes agree, and a recovery gives back exactly the slots that a failure took.
+Rebuilding a Maglev table without a backend moves slots of living ones too. The overlay
+moves none: each slot of a backend that is down goes to a survivor by weighted rendezvous
+hashing (Thaler and Ravishankar 1998; the weights after Schindelhauer and Schomaker 2005).
+The result depends on who is up, not on the order of events, so all nodes agree, and a
+recovery gives back exactly the slots that a failure took. The arithmetic is in overlay.c.
 """
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-from math import log
-from typing import Final
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Final, Self
 
-from maglev.table import NOBODY, hashes
+import numpy as np
 
-_MASK: Final = (1 << 64) - 1
-_HALF: Final = 0.5  # keeps the logarithm's argument off 0
+from maglev.native import ffi, lib
+from maglev.table import Permutations, Table, run
 
 
 def overlay(
-    table: Sequence[int], backends: Sequence[tuple[bytes, int]], down: AbstractSet[int]
-) -> list[int]:
-    """Return ``table`` with each slot of a backend in ``down`` given to a survivor.
+    backends: Sequence[tuple[bytes, int]],
+    size: int,
+    down: Iterable[int],
+    *,
+    seed: int = 0,
+    zones: Sequence[Hashable] | None = None,
+) -> Table:
+    """Return the table of :func:`maglev.build` without those that are down.
 
-    ``table`` and ``backends`` are those of :func:`maglev.build`; ``down`` holds indices of
-    backends. Survivors are drawn in proportion to their weights. Without survivors such
+    ``down`` holds indices of ``backends``; see :class:`Overlay` for the rest.
+    """
+    permutations = Permutations([identity for identity, _ in backends], size, seed)
+    weights = [weight for _, weight in backends]
+    return Overlay(permutations, weights, zones).move(down).table
+
+
+class Overlay:
+    """A table, and the same without those of its backends that are down. Immutable.
+
+    ``base`` is the table when all are up, ``table`` the one for ``down``. Survivors get the
+    slots of those that are down in proportion to their weights; if there are none, these
     slots are ``NOBODY``'s.
     """
-    survivors = [
-        (index, hashes(identity)[0], weight)
-        for index, (identity, weight) in enumerate(backends)
-        if weight > 0 and index not in down
-    ]
-    stands_in = {
-        slot: _choose(slot, survivors) for slot, owner in enumerate(table) if owner in down
-    }
-    return [stands_in.get(slot, owner) for slot, owner in enumerate(table)]
+
+    def __init__(
+        self,
+        permutations: Permutations,
+        weights: Sequence[int],
+        zones: Sequence[Hashable] | None = None,
+    ) -> None:
+        """Build the table, with nobody down.
+
+        ``zones`` are failure domains, one for each backend. If they are given, a slot goes
+        to a survivor in another zone than its owner's as long as there is one: what has
+        taken the owner may take its neighbours next. Raises ValueError as
+        :func:`maglev.build` does, or if there is not one zone for each backend.
+        """
+        backends = len(permutations.identities)
+        if zones is not None and len(zones) != backends:
+            raise ValueError(f"there are {len(zones)} zones for {backends} backends")
+        self.permutations: Final = permutations
+        self.base: Final = permutations.build(weights)
+        self.table: Table = self.base
+        self.down: frozenset[int] = frozenset()
+        self._weights = permutations.check_weights(weights)
+        self._zones = None if zones is None else _numbered(zones)
+
+    def move(self, down: Iterable[int]) -> Self:
+        """Return the overlay for those in ``down``, indices of backends.
+
+        The result is the same from whichever overlay it is made; the less differs, the
+        quicker it is. Raises ValueError if an index is not that of a backend.
+        """
+        now, backends = frozenset(down), len(self.permutations.identities)
+        states = np.zeros(backends, np.uint8)
+        for state, indices in (
+            (lib.MAGLEV_BACK, self.down - now),
+            (lib.MAGLEV_DOWN, now),
+        ):
+            for index in indices:
+                if not 0 <= index < backends:
+                    raise ValueError(f"backend {index} is not in 0…{backends - 1}")
+                states[index] = state
+        table = np.empty_like(self.base)
+        run(
+            lib.maglev_overlay(
+                self.permutations.lists,
+                self.permutations.turns,
+                ffi.from_buffer("uint16_t[]", self._weights),
+                ffi.NULL
+                if self._zones is None
+                else ffi.from_buffer("uint32_t[]", self._zones),
+                ffi.from_buffer("uint8_t[]", states),
+                backends,
+                ffi.from_buffer("int32_t[]", self.base),
+                ffi.from_buffer("int32_t[]", self.table),
+                self.permutations.size,
+                ffi.from_buffer("int32_t[]", table),
+            )
+        )
+        table.flags.writeable = False
+        return self._with(table, now)
+
+    def _with(self, table: Table, down: frozenset[int]) -> Self:
+        overlay = object.__new__(type(self))
+        for name, value in vars(self).items():
+            setattr(overlay, name, value)
+        overlay.table, overlay.down = table, down
+        return overlay
 
 
-def _choose(slot: int, survivors: Sequence[tuple[int, int, int]]) -> int:
-    """Return the survivor whose exponential clock of rate ``weight`` rings first."""
-    spread = _mix(slot + 1)
-    best, soonest = NOBODY, float("inf")
-    for index, key, weight in survivors:
-        uniform = (_mix(key ^ spread) + _HALF) / (_MASK + 1)
-        rings = -log(uniform) / weight
-        if rings < soonest:
-            best, soonest = index, rings
-    return best
-
-
-def _mix(word: int) -> int:
-    """Return a bijective scramble of a 64-bit word: the finaliser of SplitMix64."""
-    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    word = (word ^ word >> 27) * 0x94D049BB133111EB & _MASK
-    return word ^ word >> 31
+def _numbered(zones: Sequence[Hashable]) -> np.typing.NDArray[np.uint32]:
+    numbers = {zone: number for number, zone in enumerate(dict.fromkeys(zones))}
+    return np.fromiter((numbers[zone] for zone in zones), np.uint32, len(zones))

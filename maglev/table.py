@@ -1,18 +1,32 @@
-"""The table of Eisenbud et al., "Maglev", NSDI'16, section 3.4, with weights.
+"""The table of Eisenbud et al., "Maglev", NSDI'16, section 3.4, with exact weights.
 
 A backend's preference list over the slots comes from its identity and nothing else, so the
-order of configuration, restarts and the node do not matter.
+order of configuration, restarts and the node do not matter. The arithmetic is in C, in
+table.c and permutation.c; twin.py is the same in plain Python.
 """
 
-from collections.abc import Iterable, Sequence
-from hashlib import blake2b
+from array import array
+from collections.abc import Sequence
+from functools import cache
+from itertools import count, takewhile
 from typing import Final
 
-NOBODY: Final = -1  # fills the table if no backend has a weight
+import numpy as np
+from numpy.typing import NDArray
+
+from maglev.native import ffi, lib
+
+NOBODY: Final[int] = lib.MAGLEV_NOBODY  # the owner of a slot that nobody can have
+MAX_BACKENDS: Final = 0xFFFF
+MAX_WEIGHT: Final = 0xFFFF
+MAX_SIZE: Final = 1 << 24  # slots
+MAX_SEED: Final = (1 << 64) - 1
 
 # Primes, so that every skip visits every slot; 65537 and 655373 are the paper's.
 _SIZES: Final = (4093, 8191, 16381, 65537, 655373)
 _SLOTS_PER_BACKEND: Final = 100  # keeps shares within 1 % of their weight; paper, 3.4
+
+Table = NDArray[np.int32]  # the owner of each slot, an index of a backend; read-only
 
 
 def default_size(backends: int) -> int:
@@ -21,48 +35,127 @@ def default_size(backends: int) -> int:
     return next((size for size in _SIZES if size >= wanted), _SIZES[-1])
 
 
-def build(backends: Sequence[tuple[bytes, int]], size: int) -> list[int]:
+def build(backends: Sequence[tuple[bytes, int]], size: int, seed: int = 0) -> Table:
     """Return for each of ``size`` slots the index in ``backends`` of its owner.
 
-    ``backends`` are (identity, weight) pairs, weights from 0, in any ratio: the numbers of
-    slots follow the weights, rounded by less than a slot for each backend. ``size`` is a
-    prime. Without any weight all slots are ``NOBODY``'s.
+    ``backends`` are (identity, weight) pairs: identities any bytes, no two alike, weights
+    0…65535 in any ratio. ``size`` is a prime up to 2²⁴, not less than there are backends.
+    ``seed`` (0…2⁶⁴-1) gives other tables of the same backends. The number of slots of a
+    backend differs from its exact share by less than one.
 
-    Backends take turns in the order of their identities. In each round a backend gains its
-    weight in credit and claims the next free slot of its preference list when it can pay
-    with the greatest weight of all, so that heavy and light ones are interleaved and claim
-    early and late slots alike.
+    Raises ValueError if any of these is something else, or if all weights are 0.
     """
-    table = [NOBODY] * size
-    price = max((weight for _, weight in backends), default=0)
-    if price == 0:
+    permutations = Permutations([identity for identity, _ in backends], size, seed)
+    return permutations.build([weight for _, weight in backends])
+
+
+class Permutations:
+    """The preference lists of backends over the slots of a table.
+
+    They stay when weights or health change: keep them, and a rebuild is cheaper. For
+    several threads at once, since nothing here changes.
+    """
+
+    def __init__(self, identities: Sequence[bytes], size: int, seed: int = 0) -> None:
+        """Compute them; the arguments are those of :func:`build`.
+
+        Raises ValueError as it does.
+        """
+        self.identities: Final = tuple(identities)
+        self.size: Final = size
+        self.seed: Final = seed
+        backends = len(self.identities)
+        _check(backends, size, seed)
+        self.lists: Final = ffi.new("struct maglev_permutation[]", backends)
+        self.turns: Final = ffi.new("uint32_t[]", backends)
+        twins = ffi.new("uint32_t[2]")
+        run(
+            lib.maglev_permute(
+                ffi.from_buffer(b"".join(self.identities)),
+                ffi.from_buffer("uint32_t[]", array("I", map(len, self.identities))),
+                backends,
+                seed,
+                size,
+                self.lists,
+                self.turns,
+                twins,
+            )
+        )
+        one, other = sorted(twins)
+        if one != other:
+            raise ValueError(
+                f"backends {one} and {other} have the same identity, "
+                f"{self.identities[one]!r}: each one needs its own"
+            )
+
+    def build(self, weights: Sequence[int]) -> Table:
+        """Return the table for these weights, one for each identity, in their order.
+
+        Raises ValueError as :func:`build` does.
+        """
+        table = np.empty(self.size, np.int32)
+        run(
+            lib.maglev_build(
+                self.lists,
+                self.turns,
+                ffi.from_buffer("uint16_t[]", self.check_weights(weights)),
+                len(self.identities),
+                self.size,
+                ffi.from_buffer("int32_t[]", table),
+            )
+        )
+        table.flags.writeable = False
         return table
-    turns = sorted(range(len(backends)), key=lambda index: backends[index][0])
-    turns = [index for index in turns if backends[index][1] > 0]
-    wishes = {index: _preferences(backends[index][0], size) for index in turns}
-    credit = dict.fromkeys(turns, 0)
-    free = size
-    while True:
-        for index in turns:
-            credit[index] += backends[index][1]
-            if credit[index] < price:
-                continue
-            credit[index] -= price
-            slot = next(slot for slot in wishes[index] if table[slot] == NOBODY)
-            table[slot] = index
-            free -= 1
-            if not free:
-                return table
+
+    def check_weights(self, weights: Sequence[int]) -> "array[int]":
+        """Return the weights for C; raise ValueError if they are not as they should be."""
+        backends = len(self.identities)
+        if len(weights) != backends:
+            raise ValueError(f"there are {len(weights)} weights for {backends} backends")
+        try:
+            checked = array("H", weights)
+        except OverflowError:
+            wrong = next(at for at in range(backends) if not 0 <= weights[at] <= MAX_WEIGHT)
+            raise ValueError(
+                f"weight {weights[wrong]} of backend {self.identities[wrong]!r} "
+                f"is not in 0…{MAX_WEIGHT}"
+            ) from None
+        if not any(checked):
+            raise ValueError(
+                f"all weights are 0: at least one of the {backends} backends "
+                f"needs one in 1…{MAX_WEIGHT}"
+            )
+        return checked
 
 
-def hashes(identity: bytes) -> tuple[int, int]:
-    """Return two independent 64-bit hashes of an identity."""
-    digest = blake2b(identity, digest_size=16, person=b"guideway maglev").digest()
-    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+def run(result: int) -> None:
+    """Raise MemoryError if C could not do it."""
+    if result == lib.MAGLEV_NO_MEMORY:
+        raise MemoryError
 
 
-def _preferences(identity: bytes, size: int) -> Iterable[int]:
-    """Return an iterator over the slots in the order in which ``identity`` wants them."""
-    first, second = hashes(identity)
-    offset, skip = first % size, second % (size - 1) + 1
-    return iter((offset + turn * skip) % size for turn in range(size))
+def _check(backends: int, size: int, seed: int) -> None:
+    if not 1 <= backends <= MAX_BACKENDS:
+        raise ValueError(f"a table needs 1…{MAX_BACKENDS} backends, not {backends}")
+    if not 2 <= size <= MAX_SIZE:  # noqa: PLR2004 - the smallest prime
+        raise ValueError(f"size {size} is not in 2…{MAX_SIZE}")
+    if not _is_prime(size):
+        raise ValueError(f"size {size} is not a prime; {_prime_from(size)} is the next one")
+    if size < backends:
+        raise ValueError(
+            f"size {size} is smaller than {backends}, the number of backends: "
+            f"{_prime_from(backends)} is large enough"
+        )
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed {seed} is not in 0…{MAX_SEED}")
+
+
+def _prime_from(number: int) -> int:
+    return next(candidate for candidate in count(number) if _is_prime(candidate))
+
+
+@cache
+def _is_prime(number: int) -> bool:
+    """Tell whether ``number``, from 2, is prime; by trial division, enough for sizes."""
+    divisors = takewhile(lambda divisor: divisor * divisor <= number, count(2))
+    return all(number % divisor for divisor in divisors)

@@ -8,7 +8,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from dataplane import counters, libbpf
-from dataplane.image import Image
+from dataplane.image import Image, Ring
 from dataplane.instance import Instance
 from dataplane.plan import plan
 from dataplane.records import (
@@ -115,7 +115,7 @@ class Balancer:
             )
             for index in range(backends)
         ]
-        ring = tuple(first + slot % backends for slot in range(size)) if backends else ()
+        ring = Ring.of(first + slot % backends for slot in range(size if backends else 0))
         self.fill(
             backends={Index(first + i): record for i, record in enumerate(records)},
             rings={offset: ring} if ring else {},

@@ -62,7 +62,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
         mode=mode,
         backends=tuple(backends),
         check=draw(st.none() | checks),
-        ring_size=draw(st.sampled_from([None, 2, 4093, 65537])),
+        ring_size=draw(st.sampled_from([None, 11, 4093, 65537])),
     )
 
 

@@ -63,6 +63,14 @@ def refusal(make: object) -> str:
         ),
         ({"ring_size": 4096}, "service 'web': ring size 4096 is not a prime number"),
         ({"ring_size": 8388617}, "service 'web': ring size 8388617 is above 8388593"),
+        (
+            {"ring_size": 2, "backends": (A,) * 3},
+            "service 'web': ring size 2 leaves no slot for some of 3 backends",
+        ),
+        (
+            {"backends": (A,) * 65536},
+            "service 'web': 65536 backends are more than 65535",
+        ),
         ({"port": 0}, "service 'web': a service of every port needs a port in its check"),
         (
             {"check": TcpCheck(port=0)},

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.image import FILL_ORDER, Image
+from dataplane.image import FILL_ORDER, Image, Ring
 from dataplane.plan import Delete, Put, Reset, Settle, plan
 from dataplane.records import (
     MODE_DR,
@@ -33,7 +33,7 @@ def images(draw) -> Image:
     }
     services, rings = {}, {}
     for number, endpoint in enumerate(draw(st.sets(st.sampled_from(ENDPOINTS)))):
-        ring = tuple(draw(st.lists(st.sampled_from(sorted(ids)), min_size=1, max_size=4)))
+        ring = Ring.of(draw(st.lists(st.sampled_from(sorted(ids)), min_size=1, max_size=4)))
         offset = draw(st.integers(0, 3)) * 100 + hash(ring) % 97
         while rings.get(offset, ring) != ring:
             offset += 1

@@ -1,0 +1,70 @@
+"""Shares, disruption and transitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maglev import Disruption, disruption, shares, transition, translate
+
+owners = st.integers(-1, 4)
+
+
+def table(*slots: int) -> np.ndarray:
+    return np.array(slots, np.int32)
+
+
+def test_a_transition_names_the_changed_slots_and_what_they_held() -> None:
+    found = transition(table(0, 1, 2, 3), table(0, 2, 2, 1))
+
+    assert found.slots.tolist() == [1, 3]
+    assert found.before.tolist() == [1, 3]
+
+
+@given(st.lists(st.tuples(owners, owners), min_size=1))
+def test_what_a_transition_says_leads_back_to_the_old_table(pairs) -> None:
+    old, new = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
+
+    found = transition(old, new)
+
+    assert (old != new).sum() == len(found.slots)
+    undone = new.copy()
+    undone[found.slots] = found.before
+    assert undone.tolist() == old.tolist()
+
+
+def test_tables_of_two_sizes_have_no_transition() -> None:
+    with pytest.raises(ValueError, match="a table of 2 slots does not change slot by slot"):
+        transition(table(0, 1), table(0, 1, 2))
+
+
+def test_shares_are_against_the_weights_of_those_who_are_up() -> None:
+    found = shares(table(0, 0, 0, 1, 1, 2), [2, 1, 1], down={2})
+
+    assert found.slots.tolist() == [3, 2, 1]
+    assert found.exact.tolist() == [4, 2, 0]
+    assert found.over == float("inf")  # somebody who should have nothing has a slot
+    assert found.rounding == 1
+
+
+def test_the_worst_are_the_busiest_and_the_idlest_by_weight() -> None:
+    found = shares(table(0, 0, 0, 1, 1, 1, 2, 2), [2, 1, 1])
+
+    assert found.over == pytest.approx(0.5)
+    assert found.under == pytest.approx(0.25)
+
+
+def test_there_are_no_shares_if_nobody_is_up() -> None:
+    with pytest.raises(ValueError, match="nobody is up who has a weight"):
+        shares(table(0, 0), [1], down={0})
+
+
+def test_what_moves_though_its_owner_stays_moves_needlessly() -> None:
+    found = disruption(table(0, 1, 2, 0), table(1, 1, 0, 2), gone={2})
+
+    assert found == Disruption(size=4, changed=3, needless=2)
+    assert (found.changed_share, found.needless_share) == (0.75, 0.5)
+
+
+def test_tables_of_other_pools_are_compared_in_translation() -> None:
+    assert translate(table(0, 1, -1), [5, 3]).tolist() == [5, 3, -1]
