@@ -7,7 +7,7 @@ the next, ``shares`` and ``disruption`` how good a table is. ``python -m maglev`
 what-if questions.
 """
 
-from maglev.compare import Disruption, Shares, disruption, shares, translate
+from maglev.compare import Disruption, Shares, disruption, shares
 from maglev.overlay import Overlay, overlay
 from maglev.table import NOBODY, Permutations, Table, build, default_size
 from maglev.transition import Transition, transition
@@ -26,5 +26,4 @@ __all__ = [
     "overlay",
     "shares",
     "transition",
-    "translate",
 ]

@@ -47,7 +47,7 @@ class Disruption:
 
     size: int  # slots
     changed: int  # slots that have another owner
-    needless: int  # of these, those whose old owner could have kept them
+    needless: int  # of these, those that the new shares did not call for
 
     @property
     def changed_share(self) -> float:
@@ -73,22 +73,19 @@ def shares(table: Table, weights: Sequence[int], down: Iterable[int] = ()) -> Sh
     return Shares(slots, able * (len(table) / able.sum()))
 
 
-def disruption(before: Table, after: Table, gone: Iterable[int] = ()) -> Disruption:
+def disruption(before: Table, after: Table) -> Disruption:
     """Return what moves from ``before`` to ``after``, indices into the same backends.
 
-    Slots of those ``gone`` have to move; others move needlessly. (With more backends or
-    other weights some have to move too; compare with the least that is possible then.)
-    Raises ValueError if the tables differ in size.
+    For a pool that grew or shrank, build both over all backends, with weight 0 for those
+    that are not in it: they are the tables of the smaller pools.
+
+    An owner that has fewer slots after than before must have lost so many; whatever else
+    changed did so needlessly. Raises ValueError if the tables differ in size.
     """
-    moved = transition(before, after)
-    needless = np.isin(moved.before, list(gone), invert=True)
-    return Disruption(len(before), len(moved.slots), int(np.count_nonzero(needless)))
-
-
-def translate(table: Table, indices: Sequence[int]) -> Table:
-    """Return ``table`` with index i replaced by ``indices[i]``; NOBODY stays.
-
-    For tables of different lists of backends: before they can be compared, they have to
-    speak of the same one.
-    """
-    return np.append(np.array(indices, np.int32), np.int32(-1))[table]
+    changed = len(transition(before, after).slots)
+    owners = max(int(table.max()) for table in (before, after)) + 2  # from NOBODY, -1
+    lost = np.bincount(before + 1, minlength=owners) - np.bincount(
+        after + 1, minlength=owners
+    )
+    needed = int(lost[lost > 0].sum())
+    return Disruption(len(before), changed, changed - needed)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maglev import Disruption, disruption, shares, transition, translate
+from maglev import Disruption, build, disruption, shares, transition
+from tests.support.pools import pools
 
 owners = st.integers(-1, 4)
 
@@ -59,12 +60,23 @@ def test_there_are_no_shares_if_nobody_is_up() -> None:
         shares(table(0, 0), [1], down={0})
 
 
-def test_what_moves_though_its_owner_stays_moves_needlessly() -> None:
-    found = disruption(table(0, 1, 2, 0), table(1, 1, 0, 2), gone={2})
+def test_what_the_new_shares_do_not_call_for_moves_needlessly() -> None:
+    # 2 is gone, and its slot goes to 1; but 0 and 1 change places besides.
+    found = disruption(table(0, 1, 2, 0), table(1, 0, 1, 0))
 
     assert found == Disruption(size=4, changed=3, needless=2)
     assert (found.changed_share, found.needless_share) == (0.75, 0.5)
 
 
-def test_tables_of_other_pools_are_compared_in_translation() -> None:
-    assert translate(table(0, 1, -1), [5, 3]).tolist() == [5, 3, -1]
+def test_a_slot_that_nobody_has_any_more_changed_for_a_reason() -> None:
+    assert disruption(table(0, 1), table(0, -1)) == Disruption(2, 1, 0)
+
+
+@given(pools())
+def test_a_backend_of_weight_0_is_as_good_as_none(pool) -> None:
+    able = [backend for backend in pool if backend[1]]
+
+    table = build(pool, 101)
+
+    without = build(able, 101)
+    assert [pool[i][0] for i in table] == [able[i][0] for i in without]

@@ -90,7 +90,7 @@ def test_no_slot_moves_needlessly_and_the_load_stays_even(failed, busiest) -> No
 
     after = base.move(down)
 
-    found = disruption(base.table, after.table, down)
+    found = disruption(base.table, after.table)
     assert found.needless == 0
     assert found.changed == np.isin(base.table, down).sum()
     assert 1 + shares(after.table, [1] * 1000, down).over <= busiest
