@@ -18,6 +18,12 @@ lab-down: setup-lab  ## remove the lab (root)
 test: setup-dev  ## all tests; those that need root are skipped without it
 	@$(PYTHON) -m pytest
 
+bench: setup-dev  ## time the hot paths against baselines of the same run
+	@$(PYTHON) -m bench.table
+
+figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
+	@$(PYTHON) -m bench.figures
+
 check: lint types contracts generated  ## what a change has to pass besides the tests
 
 lint: setup-dev  ## style, by ruff; shell scripts too where shellcheck is installed
@@ -47,4 +53,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test bench figures check lint types contracts proto generated format setup-lab setup-dev

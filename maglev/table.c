@@ -24,7 +24,7 @@ static void apportion(const uint32_t *turns, const uint16_t *weights, uint32_t b
 		/* The greatest remainder first; between equals, whose turn is earlier. */
 		remainders[turn] = (struct sorted){total - exact % total, i};
 	}
-	sort(remainders, remainders + backends, backends);
+	remainders = sort(remainders, remainders + backends, backends);
 	for (uint32_t rank = 0; rank < left; rank++)
 		shares[remainders[rank].backend]++;
 }
@@ -41,11 +41,13 @@ struct claims {
 /* Claim k is due at (k + 1/2) * heaviest / weight: light and heavy ones are interleaved. */
 static struct claims first_claim(uint32_t weight, uint32_t heaviest)
 {
+	uint32_t rounds = heaviest / weight, rest = heaviest % weight;
+
 	return (struct claims){
-		.round = heaviest / (2 * weight),
-		.rest = heaviest % (2 * weight),
-		.rounds = heaviest / weight,
-		.rests = 2 * (heaviest % weight),
+		.round = rounds / 2,
+		.rest = rest + rounds % 2 * weight,
+		.rounds = rounds,
+		.rests = 2 * rest,
 		.unit = 2 * weight,
 	};
 }
@@ -59,27 +61,29 @@ static void next_claim(struct claims *claims)
 	claims->round += claims->rounds + carry;
 }
 
-/* At most size + heaviest / 2 + 1, since no share exceeds its exact size by one. */
+/*
+ * In how many rounds all claims are due, or somewhat more. A share is less than its exact
+ * size + 1, so its last claim k is less than that size, size * weight / total.
+ */
 static uint32_t count_rounds(const uint16_t *weights, const uint32_t *shares,
-			     uint32_t backends, uint32_t heaviest)
+			     uint32_t backends, uint32_t size, uint32_t heaviest)
 {
-	uint32_t rounds = 0;
+	uint64_t total = 0;
+	uint32_t lightest = heaviest;
 
 	for (uint32_t i = 0; i < backends; i++) {
-		if (!shares[i])
-			continue;
-		uint64_t last = (2 * (uint64_t)shares[i] - 1) * heaviest / (2 * weights[i]);
-		if (last >= rounds)
-			rounds = last + 1;
+		total += weights[i];
+		if (shares[i] && weights[i] < lightest)
+			lightest = weights[i];
 	}
-	return rounds;
+	return (uint64_t)size * heaviest / total + heaviest / (2 * lightest) + 2;
 }
 
 /* By round, and within a round by turn: a counting sort. */
 static bool sort_claims(const uint32_t *turns, const uint16_t *weights, const uint32_t *shares,
-			uint32_t backends, uint32_t heaviest, uint16_t *order)
+			uint32_t backends, uint32_t size, uint32_t heaviest, uint16_t *order)
 {
-	uint32_t rounds = count_rounds(weights, shares, backends, heaviest);
+	uint32_t rounds = count_rounds(weights, shares, backends, size, heaviest);
 	uint32_t *starts = calloc(rounds + 1, sizeof(*starts));
 
 	if (!starts)
@@ -117,7 +121,7 @@ static bool order_claims(const uint32_t *turns, const uint16_t *weights,
 		heaviest = weights[i] > heaviest ? weights[i] : heaviest;
 	}
 	if (lightest < heaviest)
-		return sort_claims(turns, weights, shares, backends, heaviest, order);
+		return sort_claims(turns, weights, shares, backends, size, heaviest, order);
 	/* Equal weights are in order already: everybody claims once in each round. */
 	for (uint32_t claim = 0, turn = 0; claim < size; claim++) {
 		order[claim] = turns[turn];
