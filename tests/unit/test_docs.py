@@ -10,7 +10,7 @@ EXAMPLES = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in sorted(DOCS.glob("*.md"))
     for number, code in enumerate(
-        re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+        re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     )
 ]
 
