@@ -7,7 +7,7 @@ hands out zeroed memory, so padding is right by itself.
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, Self
 
 from dataplane import abi
@@ -15,6 +15,9 @@ from dataplane.abi import constants, ffi
 
 MODE_DR: Final[int] = constants.GW_MODE_DR
 MODE_NAT: Final[int] = constants.GW_MODE_NAT
+
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
 
 _MAPPED_BITS: Final = 96  # of an IPv4-mapped address before the IPv4 one
 
@@ -39,10 +42,10 @@ class Index:
 class Address:
     """``struct gw_address``; the key of ``vips``."""
 
-    address: IPv4Address
+    address: IpAddress
 
     def pack(self) -> bytes:
-        """Return the IPv4-mapped address."""
+        """Return the address; an IPv4 one is mapped."""
         return _mapped(self.address)
 
     @classmethod
@@ -55,7 +58,7 @@ class Address:
 class Endpoint:
     """``struct gw_endpoint``: the key of ``services`` and ``returns``."""
 
-    address: IPv4Address
+    address: IpAddress
     port: int
     protocol: int
 
@@ -102,7 +105,7 @@ class Backend:
     """``struct gw_backend``: the value of ``backends``."""
 
     service_id: int
-    address: IPv4Address
+    address: IpAddress
     port: int
     ifindex: int
     mac: bytes
@@ -139,7 +142,7 @@ class Backend:
 class Return:
     """``struct gw_return``: the value of ``returns``."""
 
-    vip: IPv4Address
+    vip: IpAddress
     port: int
 
     def pack(self) -> bytes:
@@ -160,13 +163,12 @@ class Return:
 class Prefix:
     """``struct gw_prefix``: the key of ``direct``."""
 
-    network: IPv4Network
+    network: IpNetwork
 
     def pack(self) -> bytes:
         """Return the bytes of the struct."""
-        key: Any = ffi.new(
-            "struct gw_prefix *", {"length": self.network.prefixlen + _MAPPED_BITS}
-        )
+        bits = _MAPPED_BITS if isinstance(self.network, IPv4Network) else 0
+        key: Any = ffi.new("struct gw_prefix *", {"length": bits + self.network.prefixlen})
         _put(key.address.word, _mapped(self.network.network_address))
         return bytes(ffi.buffer(key))
 
@@ -174,7 +176,10 @@ class Prefix:
     def unpack(cls, data: bytes) -> Self:
         """Read what :meth:`pack` wrote."""
         key = _cast("gw_prefix", data)
-        return cls(IPv4Network((_address(key.address), key.length - _MAPPED_BITS)))
+        address = _address(key.address)
+        if isinstance(address, IPv4Address) and key.length >= _MAPPED_BITS:
+            return cls(IPv4Network((address, key.length - _MAPPED_BITS)))
+        return cls(IPv6Network((bytes(ffi.buffer(key.address.word)), key.length)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,18 +221,18 @@ def port_index(ifindex: int) -> Index:
     return Index(ifindex % abi.PORTS)
 
 
-def _mapped(address: IPv4Address) -> bytes:
+def _mapped(address: IpAddress) -> bytes:
+    if isinstance(address, IPv6Address):
+        return address.packed
     return b"\0" * 10 + b"\xff\xff" + address.packed  # RFC 4291, 2.5.5.2
 
 
-def _unmapped(data: bytes) -> IPv4Address:
-    mapped = IPv6Address(data).ipv4_mapped
-    if mapped is None:
-        raise ValueError(f"not an IPv4-mapped address: {data.hex()}")
-    return mapped
+def _unmapped(data: bytes) -> IpAddress:
+    address = IPv6Address(data)
+    return address.ipv4_mapped or address
 
 
-def _address(field: Any) -> IPv4Address:
+def _address(field: Any) -> IpAddress:
     return _unmapped(bytes(ffi.buffer(field.word)))
 
 

@@ -1,15 +1,16 @@
 """Keys and values of the maps, and their bytes."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane import abi, records
 from dataplane.abi import REASONS, Verdict, constants, ffi
 
-addresses = st.ip_addresses(v=4)
+addresses = st.ip_addresses(v=4) | st.ip_addresses(v=6).filter(
+    lambda address: address.ipv4_mapped is None
+)
 numbers = st.integers(0, 2**32 - 1)
 ports = st.integers(0, 65535)
 macs = st.binary(min_size=6, max_size=6)
@@ -26,9 +27,11 @@ RECORDS = st.one_of(
     st.builds(
         records.Prefix,
         st.builds(
-            lambda address, bits: IPv4Network((address, bits), strict=False),
+            lambda address, bits: ip_network(
+                (address, bits % (address.max_prefixlen + 1)), strict=False
+            ),
             addresses,
-            st.integers(0, 32),
+            st.integers(0, 128),
         ),
     ),
     st.builds(records.Port, st.integers(1, 2**32 - 1), macs),
@@ -51,9 +54,10 @@ def test_entries_of_nobody_are_none() -> None:
     assert records.Port.unpack(bytes(abi.sizeof("gw_port"))) is None
 
 
-def test_an_address_that_is_not_ipv4_mapped_is_refused() -> None:
-    with pytest.raises(ValueError, match="not an IPv4-mapped address"):
-        records.Address.unpack(bytes(16))
+def test_an_ipv6_key_has_its_address_as_it_is() -> None:
+    key = records.Endpoint(IPv6Address("2001:db8::1"), 443, 17)
+
+    assert key.pack() == bytes.fromhex("20010db800000000000000000000000101bb1100")
 
 
 def test_every_reason_of_the_program_has_a_verdict_and_a_meaning() -> None:
