@@ -16,6 +16,7 @@ MAPS: Final = (
     "slots",
     "backends",
     "returns",
+    "fragments",
     "direct",
     "ports",
     "transmit_ports",

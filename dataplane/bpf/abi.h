@@ -8,13 +8,17 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 1
+#define GW_ABI_VERSION 2
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
 
 /* `direct` prefixes, the node's own addresses included. */
 #define GW_DIRECT_PREFIXES 4096
+
+/* Fragmented datagrams that are remembered at a time, for at most so long. */
+#define GW_FRAGMENTS 16384
+#define GW_FRAGMENT_SECONDS 30
 
 /* Index 0 of `backends` is nobody: a slot that nobody serves holds it. */
 #define GW_NO_BACKEND_ID 0
@@ -30,10 +34,16 @@ enum gw_reason {
 	GW_REPLIED_NAT,      /* forward: a backend's reply, sent to the client as the VIP's */
 	GW_REPLIED_BY_HOST,  /* pass: a reply, translated, that the host's stack routes on: its next hop was unknown */
 	GW_REPLY_DIRECT,     /* pass: from a NAT backend to this node or to a direct prefix; not translated */
+	GW_ICMP_ANSWERED,    /* forward: an echo request to a VIP, answered here */
+	GW_ICMP_FORWARDED,   /* forward: an ICMP error, sent to the backend of the flow that it is about */
+	GW_ICMP_REPLIED,     /* forward: an ICMP error about a NAT flow, translated and sent to the client */
+	GW_ICMP_PASSED,      /* pass: other ICMP to a VIP */
 	GW_OTHER_STATION,    /* pass: to a service, but the frame is addressed to another MAC */
 	GW_NO_BACKEND,       /* drop: the service has no backend that can serve */
 	GW_MALFORMED,        /* drop: to a VIP, but cut short or with impossible lengths */
-	GW_FRAGMENT,         /* drop: an IP fragment to a VIP; it has no ports to balance by */
+	GW_MARTIAN,          /* drop: to a service, from an address that cannot be a client's */
+	GW_HAIRPIN,          /* drop: a NAT backend's own packet to a VIP came back to it; it cannot be its own client */
+	GW_FRAGMENT,         /* drop: to a VIP, a fragment of a datagram whose first fragment was not seen */
 	GW_TTL_EXCEEDED,     /* drop: the time to live ended here */
 	GW_REASON_COUNT      /* not a reason */
 };
@@ -90,6 +100,23 @@ struct gw_return {
 	struct gw_address vip;
 	__be16 port;
 	__u8 pad[2];
+};
+
+/* Key of `fragments`: a datagram, by RFC 791, 3.2 and RFC 8200, 4.5. */
+struct gw_datagram {
+	struct gw_address source;
+	struct gw_address dest;
+	__u32 id; /* as on the wire; 16 bits of IPv4 */
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+/* Value of `fragments`: what became of the first fragment. */
+struct gw_fragment {
+	__u64 seen_ns; /* CLOCK_MONOTONIC */
+	struct gw_address address; /* of the backend; if there is none, the VIP of a NAT reply */
+	__u32 backend_id;          /* or GW_NO_BACKEND_ID */
+	__u32 mode;                /* enum gw_mode */
 };
 
 /* Key of `direct`, a longest-prefix match. */

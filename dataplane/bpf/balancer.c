@@ -7,13 +7,19 @@
  * inlined: one that is externally visible becomes a program of its own.
  */
 
+#include <linux/icmp.h>
+#include <linux/icmpv6.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
 
 #define AF_INET 2 /* linux/socket.h does not say */
+#define AF_INET6 10
+#define FLOWINFO_MASK 0x0fffffff /* traffic class and flow label, RFC 8200, 3 */
 
 #include "abi.h"
 #include "maps.h"
@@ -22,63 +28,61 @@
 #include "lookup.h"
 #include "transmit.h"
 #include "checksum.h"
+#include "ip.h"
+#include "account.h"
+#include "fragments.h"
 #include "forward_dr.h"
 #include "forward_nat.h"
+#include "icmp.h"
+#include "serve.h"
 
-static __always_inline void count(struct gw_counter *counter, const struct packet *pkt)
+/*
+ * Verifier: a family that is only known at run time makes it try IPv6's code on IPv4's
+ * packets. So each family has this function inlined for itself, with a constant.
+ */
+static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet *pkt,
+					      struct cursor *cur, const bool is_ipv6)
 {
-	/* Per CPU, and nothing interrupts us with another packet: no atomics. */
-	counter->packets++;
-	counter->bytes += pkt->bytes;
-}
+	struct gw_service *service;
 
-static __always_inline enum gw_reason
-forward(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
-{
-	u32 service_id = service->id, backend_id;
-
-	if (!is_acceptable(ctx, pkt->eth))
-		return GW_OTHER_STATION;
-
-	struct gw_backend *backend = pick_backend(pkt, service, &backend_id);
-
-	if (!backend)
-		return GW_NO_BACKEND;
-
-	enum gw_reason reason = service->mode == GW_MODE_NAT ? forward_nat(ctx, pkt, backend) :
-							       forward_dr(ctx, pkt, backend);
-	struct gw_counter *of_service = service_counters.lookup(&service_id);
-	struct gw_counter *of_backend = backend_counters.lookup(&backend_id);
-
-	if (reason == GW_TTL_EXCEEDED)
-		return reason;
-	if (of_service)
-		count(of_service, pkt);
-	if (of_backend)
-		count(of_backend, pkt);
-	return reason;
-}
-
-static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet *pkt)
-{
-	enum gw_reason why;
-
-	if (!parse(ctx, pkt, &why)) {
-		if (why == GW_NOT_OURS || !is_vip(&pkt->dst.address))
+	pkt->is_ipv6 = is_ipv6;
+	switch (is_ipv6 ? parse_ipv6(cur, pkt) : parse_ipv4(cur, pkt)) {
+	case KIND_FLOW:
+		service = find_service(pkt);
+		return service ? serve(ctx, pkt, service) : forward_reply(ctx, pkt);
+	case KIND_FRAGMENT:
+		return serve_fragment(ctx, pkt);
+	case KIND_ICMP:
+		return forward_icmp(ctx, pkt);
+	case KIND_MALFORMED:
+		if (!is_vip(&pkt->dst.address))
 			return GW_NOT_OURS;
-		return is_acceptable(ctx, pkt->eth) ? why : GW_OTHER_STATION;
+		return is_acceptable(ctx, pkt->eth) ? GW_MALFORMED : GW_OTHER_STATION;
+	default:
+		return GW_NOT_OURS;
 	}
+}
 
-	struct gw_service *service = find_service(pkt);
+static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct packet *pkt)
+{
+	struct cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+	__be16 type;
 
-	return service ? forward(ctx, pkt, service) : forward_reply(ctx, pkt);
+	pkt->bytes = cur.end - cur.pos;
+	if (!parse_ethernet(&cur, pkt, &type))
+		return GW_NOT_OURS;
+	if (type == bpf_htons(ETH_P_IP))
+		return balance(ctx, pkt, &cur, false);
+	if (type == bpf_htons(ETH_P_IPV6))
+		return balance(ctx, pkt, &cur, true);
+	return GW_NOT_OURS;
 }
 
 /* The only function that knows which verdict a reason means, and the only exit. */
 int balancer(struct xdp_md *ctx)
 {
 	struct packet pkt = {};
-	enum gw_reason reason = balance(ctx, &pkt);
+	enum gw_reason reason = balance_frame(ctx, &pkt);
 	u32 index = reason;
 	struct gw_counter *counter = reason_counters.lookup(&index);
 
@@ -89,11 +93,15 @@ int balancer(struct xdp_md *ctx)
 	case GW_FORWARDED_DR:
 	case GW_FORWARDED_NAT:
 	case GW_REPLIED_NAT:
+	case GW_ICMP_ANSWERED:
+	case GW_ICMP_FORWARDED:
+	case GW_ICMP_REPLIED:
 		return pkt.action;
 	case GW_NOT_OURS:
 	case GW_OTHER_STATION:
 	case GW_REPLY_DIRECT:
 	case GW_REPLIED_BY_HOST:
+	case GW_ICMP_PASSED:
 		return XDP_PASS;
 	default:
 		return XDP_DROP;

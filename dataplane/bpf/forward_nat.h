@@ -6,42 +6,28 @@
  * We act as a router: the time to live goes down by one.
  */
 
-/* IPv4 only: the last word of an IPv4-mapped address. */
-static __always_inline __be32 ipv4_of(const struct gw_address *address)
+/* Write an address and a port over old ones, and mend the checksums. */
+static __always_inline void translate(struct packet *pkt, void *field, __be16 *port,
+				      const struct gw_address *new_address, __be16 new_port)
 {
-	return address->word[3];
-}
+	u32 sum = readdress(pkt, field, new_address);
 
-/* Write a new address and port over old ones, and mend both checksums. */
-static __always_inline void rewrite(struct packet *pkt, __be32 *address, __be16 *port,
-				    const struct gw_address *new_address, __be16 new_port)
-{
-	u32 sum = sum_replace4(0, *address, ipv4_of(new_address));
-
-	pkt->ip->check = checksum_apply(pkt->ip->check, sum);
 	l4_checksum_apply(pkt, sum_replace2(sum, *port, new_port));
-	*address = ipv4_of(new_address);
 	*port = new_port;
-}
-
-/* ttl and protocol are one 16-bit word of the header checksum. */
-static __always_inline void decrement_ttl(struct iphdr *ip)
-{
-	__be16 *word = (__be16 *)&ip->ttl;
-	__be16 old = *word;
-
-	ip->ttl--;
-	ip->check = checksum_apply(ip->check, sum_replace2(0, old, *word));
 }
 
 static __always_inline enum gw_reason
 forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *backend)
 {
-	if (pkt->ip->ttl <= 1)
-		return GW_TTL_EXCEEDED;
+	struct l4_ports *ports = pkt->l4;
 
-	rewrite(pkt, &pkt->ip->daddr, &pkt->l4->dest, &backend->address, backend->port);
-	decrement_ttl(pkt->ip);
+	if (ttl_of(pkt) <= 1)
+		return GW_TTL_EXCEEDED;
+	if (is_equal(&pkt->src.address, &backend->address))
+		return GW_HAIRPIN;
+
+	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
+	set_ttl(pkt, ttl_of(pkt) - 1);
 	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
 	return GW_FORWARDED_NAT;
 }
@@ -57,38 +43,70 @@ static __always_inline bool is_direct(const struct gw_address *address)
 static __always_inline bool
 find_route(struct xdp_md *ctx, const struct packet *pkt, struct bpf_fib_lookup *way)
 {
-	way->family = AF_INET;
-	way->tos = pkt->ip->tos;
-	way->l4_protocol = pkt->ip->protocol;
-	way->tot_len = bpf_ntohs(pkt->ip->tot_len); /* so that it minds the MTU */
 	way->ifindex = ctx->ingress_ifindex;
-	way->ipv4_src = pkt->ip->saddr;
-	way->ipv4_dst = pkt->ip->daddr;
+	way->l4_protocol = pkt->src.protocol;
+	if (pkt->is_ipv6) {
+		const struct ipv6hdr *ip = pkt->ip;
+
+		way->family = AF_INET6;
+		way->flowinfo = *(__be32 *)ip & bpf_htonl(FLOWINFO_MASK);
+		way->tot_len = bpf_ntohs(ip->payload_len) + sizeof(*ip); /* it minds the MTU */
+		__builtin_memcpy(way->ipv6_src, &ip->saddr, sizeof(ip->saddr));
+		__builtin_memcpy(way->ipv6_dst, &ip->daddr, sizeof(ip->daddr));
+	} else {
+		const struct iphdr *ip = pkt->ip;
+
+		way->family = AF_INET;
+		way->tos = ip->tos;
+		way->tot_len = bpf_ntohs(ip->tot_len);
+		way->ipv4_src = ip->saddr;
+		way->ipv4_dst = ip->daddr;
+	}
 	return bpf_fib_lookup(ctx, way, sizeof(*way), 0) == BPF_FIB_LKUP_RET_SUCCESS &&
 	       find_port(way->ifindex);
+}
+
+/* What is true of everything that NAT backends send to clients. GW_REPLIED_NAT: go on. */
+static __always_inline enum gw_reason check_reply(struct xdp_md *ctx, const struct packet *pkt)
+{
+	if (!is_for_us(ctx, pkt->eth))
+		return GW_OTHER_STATION;
+	if (is_direct(&pkt->dst.address)) /* health checks above all */
+		return GW_REPLY_DIRECT;
+	return ttl_of(pkt) <= 1 ? GW_TTL_EXCEEDED : GW_REPLIED_NAT;
+}
+
+/* Send what is translated already on its way, or let the stack do it. */
+static __always_inline enum gw_reason send_reply(struct xdp_md *ctx, struct packet *pkt,
+						 const struct bpf_fib_lookup *way,
+						 enum gw_reason reason)
+{
+	if (!way->ifindex) /* the stack finds the next hop and decrements the time to live */
+		return GW_REPLIED_BY_HOST;
+	set_ttl(pkt, ttl_of(pkt) - 1);
+	send_out(ctx, pkt, way->ifindex, way->dmac, way->smac);
+	return reason;
 }
 
 /* A packet to no service: perhaps a NAT backend's reply. */
 static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct packet *pkt)
 {
-	struct gw_return *from = returns.lookup(&pkt->src);
+	struct gw_endpoint key = pkt->src;
+	struct gw_return *from = returns.lookup(&key);
+	struct l4_ports *ports = pkt->l4;
 	struct bpf_fib_lookup way = {};
 
 	if (!from)
 		return GW_NOT_OURS;
-	if (!is_for_us(ctx, pkt->eth))
-		return GW_OTHER_STATION;
-	if (is_direct(&pkt->dst.address)) /* health checks above all */
-		return GW_REPLY_DIRECT;
-	if (pkt->ip->ttl <= 1)
-		return GW_TTL_EXCEEDED;
 
-	bool known = find_route(ctx, pkt, &way);
+	enum gw_reason reason = check_reply(ctx, pkt);
 
-	rewrite(pkt, &pkt->ip->saddr, &pkt->l4->source, &from->vip, from->port);
-	if (!known) /* the stack finds the next hop and decrements the time to live */
-		return GW_REPLIED_BY_HOST;
-	decrement_ttl(pkt->ip);
-	send_out(ctx, pkt, way.ifindex, way.dmac, way.smac);
-	return GW_REPLIED_NAT;
+	if (reason != GW_REPLIED_NAT)
+		return reason;
+	if (pkt->is_first_fragment)
+		remember_reply(pkt, &from->vip);
+	if (!find_route(ctx, pkt, &way))
+		way.ifindex = 0;
+	translate(pkt, source_of(pkt), &ports->source, &from->vip, from->port);
+	return send_reply(ctx, pkt, &way, reason);
 }

@@ -5,11 +5,36 @@
 
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_FRAGMENT_OFFSET 0x1fff
+#define IPV6_MORE_FRAGMENTS 0x0001
+#define IPV6_FRAGMENT_OFFSET 0xfff8
+
+#define VLAN_TAGS 2
+#define EXTENSION_HEADERS 4
 
 /* How far we are in the frame. Every header is checked against `end` before it is read. */
 struct cursor {
 	void *pos;
 	void *end;
+};
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 protocol; /* of what follows */
+};
+
+/* RFC 8200, 4.3 to 4.6: what all extension headers but the fragment header begin with. */
+struct extension {
+	u8 next;
+	u8 length; /* in units of 8 bytes, the first 8 not counted */
+	u8 pad[6];
+};
+
+/* RFC 8200, 4.5 */
+struct fragment_header {
+	u8 next;
+	u8 reserved;
+	__be16 offset; /* and the M flag */
+	__be32 id;
 };
 
 /* The first four bytes of TCP and UDP alike. */
@@ -18,16 +43,29 @@ struct l4_ports {
 	__be16 dest;
 };
 
+/* What a packet is, as far as it can concern us. */
+enum kind {
+	KIND_FOREIGN,   /* nothing that a service could be for */
+	KIND_FLOW,      /* TCP or UDP; if it is a fragment, the first one */
+	KIND_FRAGMENT,  /* a later fragment of a TCP or UDP packet: no ports */
+	KIND_ICMP,      /* ICMP or ICMPv6, its first 8 bytes at least */
+	KIND_MALFORMED, /* cut short, or lengths that cannot be; the addresses can be trusted */
+};
+
 /* A packet on its way through the stages. */
 struct packet {
 	struct ethhdr *eth;
-	struct iphdr *ip;
-	struct l4_ports *l4;
-	__sum16 *l4_check; /* of TCP or UDP, by dst.protocol */
+	void *ip; /* struct iphdr or struct ipv6hdr */
+	void *l4; /* struct l4_ports, struct icmphdr or struct icmp6hdr */
+	__sum16 *l4_check;
 	struct gw_endpoint src;
 	struct gw_endpoint dst;
-	u32 bytes;  /* of the frame */
-	int action; /* XDP_TX, XDP_REDIRECT …, set by the stage that forwards */
+	u32 bytes; /* of the frame */
+	__be32 fragment_id;
+	u8 fragment_protocol;
+	bool is_ipv6;
+	bool is_first_fragment;
+	int action; /* XDP_TX, XDP_REDIRECT ..., set by the stage that forwards */
 };
 
 /* Point *hdr at the next header and step over it; false if it is cut short. */
@@ -47,68 +85,168 @@ static __always_inline struct gw_address map_ipv4(__be32 address)
 	return (struct gw_address){ .word = { 0, 0, bpf_htonl(0xffff), address } };
 }
 
-/* Find ports and checksum; false if the header is cut short. */
-static __always_inline bool parse_l4(struct cursor *cur, struct packet *pkt)
+static __always_inline struct gw_address map_ipv6(const struct in6_addr *address)
 {
-	struct tcphdr *tcp;
-	struct udphdr *udp;
+	const __be32 *word = address->in6_u.u6_addr32;
 
-	pkt->l4 = cur->pos;
-	if (pkt->dst.protocol == IPPROTO_TCP) {
-		if (!pull(cur, tcp))
+	return (struct gw_address){ .word = { word[0], word[1], word[2], word[3] } };
+}
+
+/* Step over the Ethernet header and its VLAN tags; false if that is not all there. */
+static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pkt, __be16 *type)
+{
+	struct vlan_tag *tag;
+
+	if (!pull(cur, pkt->eth))
+		return false;
+	*type = pkt->eth->h_proto;
+#pragma unroll
+	for (int i = 0; i < VLAN_TAGS; i++) {
+		if (*type != bpf_htons(ETH_P_8021Q) && *type != bpf_htons(ETH_P_8021AD))
+			break;
+		if (!pull(cur, tag))
 			return false;
-		pkt->l4_check = &tcp->check;
-	} else {
-		if (!pull(cur, udp))
-			return false;
-		pkt->l4_check = &udp->check;
+		*type = tag->protocol;
 	}
-	pkt->src.port = pkt->l4->source;
-	pkt->dst.port = pkt->l4->dest;
 	return true;
 }
 
-/*
- * Fill in pkt. True: it is a whole TCP or UDP packet. False: *why says what it is instead;
- * anything but GW_NOT_OURS holds only if pkt->dst.address, which is set then, is a VIP.
- */
-static __always_inline bool parse(struct xdp_md *ctx, struct packet *pkt, enum gw_reason *why)
+/* The header behind IP's. Of a whole packet `l4_bytes` says how much there is of it. */
+static __always_inline enum kind
+parse_l4(struct cursor *cur, struct packet *pkt, u8 protocol, u32 l4_bytes)
 {
-	struct cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+	struct tcphdr *tcp;
+	struct udphdr *udp;
+	struct icmphdr *icmp;
+
+	pkt->src.protocol = pkt->dst.protocol = protocol;
+	pkt->l4 = cur->pos;
+	switch (protocol) {
+	case IPPROTO_TCP:
+		if (l4_bytes < sizeof(*tcp) || !pull(cur, tcp))
+			return KIND_MALFORMED;
+		pkt->l4_check = &tcp->check;
+		break;
+	case IPPROTO_UDP:
+		if (l4_bytes < sizeof(*udp) || !pull(cur, udp))
+			return KIND_MALFORMED;
+		pkt->l4_check = &udp->check;
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		if ((protocol == IPPROTO_ICMPV6) != pkt->is_ipv6)
+			return KIND_FOREIGN;
+		if (l4_bytes < sizeof(*icmp) || !pull(cur, icmp))
+			return KIND_MALFORMED;
+		pkt->l4_check = &icmp->checksum;
+		/* What is spread over fragments, the host's stack puts together. */
+		return pkt->is_first_fragment ? KIND_FOREIGN : KIND_ICMP;
+	default:
+		return KIND_FOREIGN;
+	}
+	pkt->src.port = ((struct l4_ports *)pkt->l4)->source;
+	pkt->dst.port = ((struct l4_ports *)pkt->l4)->dest;
+	return KIND_FLOW;
+}
+
+static __always_inline bool is_extension(u8 protocol)
+{
+	return protocol == IPPROTO_HOPOPTS || protocol == IPPROTO_ROUTING ||
+	       protocol == IPPROTO_DSTOPTS || protocol == IPPROTO_FRAGMENT;
+}
+
+/* A fragment after the first: of a flow, if the datagram is TCP's or UDP's, or may be. */
+static __always_inline enum kind later_fragment(u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || is_extension(protocol) ?
+		       KIND_FRAGMENT :
+		       KIND_FOREIGN;
+}
+
+static __always_inline enum kind parse_ipv4(struct cursor *cur, struct packet *pkt)
+{
 	struct iphdr *ip;
+	u32 room = cur->end - cur->pos;
 
-	pkt->bytes = cur.end - cur.pos;
-	*why = GW_NOT_OURS;
-	if (!pull(&cur, pkt->eth) || pkt->eth->h_proto != bpf_htons(ETH_P_IP))
-		return false;
-	if (!pull(&cur, ip)) /* too short to say for whom */
-		return false;
-	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
-		return false;
-
+	if (!pull(cur, ip)) /* too short to say for whom */
+		return KIND_FOREIGN;
 	pkt->ip = ip;
 	pkt->src.address = map_ipv4(ip->saddr);
 	pkt->dst.address = map_ipv4(ip->daddr);
-	pkt->src.protocol = pkt->dst.protocol = ip->protocol;
 
 	u32 header_bytes = ip->ihl * 4;
-	u32 l4_bytes = ip->protocol == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 	u32 total_bytes = bpf_ntohs(ip->tot_len);
-	bool later_fragment = ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET);
 
-	*why = GW_MALFORMED;
-	if (ip->version != 4 || header_bytes < sizeof(*ip))
-		return false;
-	if (total_bytes > pkt->bytes - sizeof(*pkt->eth)) /* the rest of it is missing */
-		return false;
-	if (total_bytes < header_bytes + (later_fragment ? 0 : l4_bytes))
-		return false;
+	if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes)
+		return KIND_MALFORMED;
+	if (total_bytes > room) /* the rest of it is missing */
+		return KIND_MALFORMED;
 
-	*why = GW_FRAGMENT;
-	if (later_fragment || ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS))
-		return false;
+	pkt->fragment_id = ip->id;
+	pkt->fragment_protocol = ip->protocol;
+	if (ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
+		return later_fragment(ip->protocol);
+	pkt->is_first_fragment = ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS);
+	cur->pos = (void *)ip + header_bytes;
+	return parse_l4(cur, pkt, ip->protocol, total_bytes - header_bytes);
+}
 
-	*why = GW_MALFORMED;
-	cur.pos = (void *)ip + header_bytes;
-	return parse_l4(&cur, pkt);
+/* Step over one extension header. Returns KIND_FLOW if what follows can be looked at. */
+static __always_inline enum kind
+parse_extension(struct cursor *cur, struct packet *pkt, u8 *next)
+{
+	struct extension *extension;
+	struct fragment_header *fragment = cur->pos;
+
+	if (!pull(cur, extension))
+		return KIND_MALFORMED;
+	if (*next != IPPROTO_FRAGMENT) {
+		*next = extension->next;
+		cur->pos += extension->length * 8;
+		return KIND_FLOW;
+	}
+	*next = fragment->next;
+	pkt->fragment_id = fragment->id;
+	pkt->fragment_protocol = fragment->next;
+	pkt->is_first_fragment = fragment->offset & bpf_htons(IPV6_MORE_FRAGMENTS);
+	return fragment->offset & bpf_htons(IPV6_FRAGMENT_OFFSET) ?
+		       later_fragment(fragment->next) :
+		       KIND_FLOW;
+}
+
+static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *pkt)
+{
+	struct ipv6hdr *ip;
+	void *start = cur->pos;
+	u32 room = cur->end - cur->pos;
+
+	if (!pull(cur, ip)) /* too short to say for whom */
+		return KIND_FOREIGN;
+	pkt->ip = ip;
+	pkt->src.address = map_ipv6(&ip->saddr);
+	pkt->dst.address = map_ipv6(&ip->daddr);
+
+	u32 total_bytes = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	u8 next = ip->nexthdr;
+
+	if (ip->version != 6 || total_bytes > room)
+		return KIND_MALFORMED;
+#pragma unroll
+	for (int i = 0; i < EXTENSION_HEADERS; i++) {
+		if (!is_extension(next))
+			break;
+
+		enum kind kind = parse_extension(cur, pkt, &next);
+
+		if (kind != KIND_FLOW)
+			return kind;
+	}
+	if (is_extension(next)) /* nobody needs so many */
+		return KIND_MALFORMED;
+
+	u32 header_bytes = cur->pos - start;
+
+	if (header_bytes > total_bytes)
+		return KIND_MALFORMED;
+	return parse_l4(cur, pkt, next, total_bytes - header_bytes);
 }

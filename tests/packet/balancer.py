@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
@@ -10,7 +10,7 @@ from scapy.packet import Packet
 from dataplane import counters, libbpf
 from dataplane.image import Image, Ring
 from dataplane.instance import Instance
-from dataplane.plan import plan
+from dataplane.plan import Reset, plan
 from dataplane.records import (
     MODE_DR,
     Address,
@@ -24,6 +24,7 @@ from dataplane.records import (
     Service,
     port_index,
 )
+from tests.packet.families import V4, Family
 
 LO = 1  # ifindex
 OUT = 50
@@ -33,13 +34,6 @@ BALANCER_MAC = "02:00:00:00:00:01"
 ROUTER_MAC = "02:00:00:00:00:02"
 OUT_MAC = "02:00:00:00:00:03"
 BACKEND_MACS = [f"02:00:00:00:01:{number:02x}" for number in range(8)]
-
-CLIENT = "192.0.2.10"
-STRANGER = "192.0.2.77"  # on the client's network; its MAC is not known
-VIP = "198.51.100.1"
-OTHER = "198.51.100.99"  # nobody's VIP
-BACKENDS = [f"10.0.0.{11 + number}" for number in range(8)]
-OWN_ADDRESS = "10.0.0.1"
 
 
 class Verdict(IntEnum):
@@ -85,10 +79,17 @@ class Balancer:
     def clear(self) -> None:
         self.become(Image())
 
+    def reset_counters(self) -> None:
+        """Leave nothing behind for the next test."""
+        maps = self.instance.maps
+        for name in ("service_counters", "backend_counters"):
+            maps.apply(Reset(name, index) for index in range(maps.shape(name).max_entries))
+
     def add_service(  # noqa: PLR0913
         self,
+        family: Family = V4,
         *,
-        vip=VIP,
+        vip=None,
         port=80,
         protocol=6,
         mode=MODE_DR,
@@ -98,7 +99,8 @@ class Balancer:
         ring_size=None,
         seed=0,
     ) -> None:
-        """Add a service with backends BACKENDS[0], [1] … in turn; ids from 1."""
+        """Add a service with the first backends of ``family`` in turn; ids from 1."""
+        address = ip_address(vip or family.vip)
         number = len(self.image.services)
         first = 1 + len(self.image.backends)
         size = ring_size or max(backends, 1)
@@ -107,7 +109,7 @@ class Balancer:
         records = [
             Backend(
                 number,
-                IPv4Address(BACKENDS[index]),
+                ip_address(family.backends[index]),
                 to_port,
                 backend_ifindex,
                 mac(BACKEND_MACS[index]),
@@ -119,21 +121,21 @@ class Balancer:
         self.fill(
             backends={Index(first + i): record for i, record in enumerate(records)},
             rings={offset: ring} if ring else {},
-            vips={Address(IPv4Address(vip)): Index(1)},
+            vips={Address(address): Index(1)},
             services={
-                Endpoint(IPv4Address(vip), port, protocol): Service(
+                Endpoint(address, port, protocol): Service(
                     number, offset, len(ring), seed, mode
                 )
             },
         )
         if mode != MODE_DR:
-            back = Return(IPv4Address(vip), port)
+            back = Return(address, port)
             self.fill(
                 returns={Endpoint(r.address, r.port, protocol): back for r in records}
             )
 
     def add_direct(self, network: str) -> None:
-        self.fill(direct={Prefix(IPv4Network(network)): Index(1)})
+        self.fill(direct={Prefix(ip_network(network)): Index(1)})
 
     def send(self, packet: Packet) -> tuple[Verdict, Packet]:
         verdict, sent = self.send_bytes(bytes(packet))

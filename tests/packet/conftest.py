@@ -1,8 +1,8 @@
 """The real program, fed with packets by BPF_PROG_TEST_RUN; needs root and BCC.
 
-    client 192.0.2.10 ──── out 192.0.2.1 ┐
-                                         ├ balancer
-    backends 10.0.0.0/24 ──────────── lo ┘
+    client 192.0.2.10, 2001:db8:1::10 ──── out ┐
+                                               ├ balancer
+    backends 10.0.0.0/24, 2001:db8:2::/64 ─ lo ┘
 
 A test run has its packets come in by loopback, so `lo` (index 1) plays the interface that
 clients and backends are behind; `out` is where the route to the client leads.
@@ -16,10 +16,13 @@ from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute, netns
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
+from dataplane import libbpf
 from dataplane.instance import Instance, open_instance
 from dataplane.source import Limits
-from tests.packet.balancer import CLIENT, OUT, OUT_MAC, ROUTER_MAC, Balancer
+from tests.packet.balancer import OUT, OUT_MAC, ROUTER_MAC, Balancer
+from tests.packet.families import V4, V6, Family
 from tests.support.requirements import require
 
 LIMITS = Limits(services=64, backends=256, slots=65536)
@@ -31,16 +34,31 @@ def _machine():
 
 
 @pytest.fixture(scope="session")
-def instance(_machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
-    """Return the program, compiled and loaded once for all tests."""
-    bpffs = tmp_path_factory.mktemp("bpf")
-    subprocess.run(["mount", "-t", "bpf", "bpf", bpffs], check=True)
+def bpffs(_machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a file system to pin things on."""
+    path = tmp_path_factory.mktemp("bpf")
+    subprocess.run(["mount", "-t", "bpf", "bpf", path], check=True)
     try:
-        opened = open_instance(bpffs / "guideway" / "test", LIMITS)
-        yield opened
-        opened.close()
+        yield path
     finally:
-        subprocess.run(["umount", bpffs], check=True)
+        subprocess.run(["umount", path], check=True)
+
+
+@pytest.fixture(scope="session")
+def instance(bpffs: Path) -> Iterator[Instance]:
+    """Return the program, compiled and loaded once for all tests."""
+    opened = open_instance(bpffs / "guideway" / "test", LIMITS)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def fragments(bpffs: Path, balancer: Balancer) -> Iterator[int]:
+    """Return the map of fragmented datagrams, which the controller does not touch."""
+    (pin,) = bpffs.glob(f"guideway/test/*-{balancer.instance.digest}/fragments")
+    fd = libbpf.get(pin)
+    yield fd
+    os.close(fd)
 
 
 @pytest.fixture
@@ -49,6 +67,13 @@ def balancer(instance: Instance, _network: None) -> Iterator[Balancer]:
     made = Balancer(instance)
     yield made
     made.clear()
+    made.reset_counters()
+
+
+@pytest.fixture(params=[V4, V6], ids=["IPv4", "IPv6"])
+def family(request: pytest.FixtureRequest) -> Family:
+    """Return one family of addresses after the other."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +98,10 @@ def _set_up_network() -> None:
         ip.link("set", ifname="wire", state="up")
         ip.link("set", index=OUT, state="up")
         ip.addr("add", index=OUT, address="192.0.2.1", prefixlen=24)
-        ip.neigh("add", index=OUT, dst=CLIENT, lladdr=ROUTER_MAC, state="permanent")
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
+        ip.addr("add", index=OUT, address="2001:db8:1::1", prefixlen=64, flags=IFA_F_NODAD)
+        for family in (V4, V6):
+            ip.neigh(
+                "add", index=OUT, dst=family.client, lladdr=ROUTER_MAC, state="permanent"
+            )
+    for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        Path("/proc/sys/net", switch).write_text("1", encoding="ascii")

@@ -2,15 +2,20 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.l2 import Ether
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6ExtHdrFragment
+from scapy.layers.l2 import Dot1Q, Ether
 
 from dataplane.records import MODE_NAT, Counter
-from tests.packet.balancer import BALANCER_MAC, CLIENT, ROUTER_MAC, VIP, Balancer, Verdict
+from tests.packet.balancer import BALANCER_MAC, ROUTER_MAC, Balancer, Verdict
+from tests.packet.families import V4, V6
 
+TO_US = Ether(src=ROUTER_MAC, dst=BALANCER_MAC)
+V4_ANSWER = V4.ip(V4.vip, V4.client) / UDP(sport=53, dport=5555) / b"answer"
+V6_ANSWER = V6.ip(V6.vip, V6.client) / UDP(sport=53, dport=5555) / b"answer"
 SYN = (
     Ether(src=ROUTER_MAC, dst=BALANCER_MAC)
-    / IP(src=CLIENT, dst=VIP)
+    / IP(src=V4.client, dst=V4.vip)
     / TCP(sport=5555, dport=80, flags="S")
 )
 
@@ -55,13 +60,21 @@ def test_an_id_with_a_new_owner_starts_from_zero(balancer: Balancer) -> None:
         [
             bytes(SYN),
             bytes(SYN / b"data"),
-            bytes(SYN[Ether] / IP(dst=VIP) / UDP(dport=53) / b"q"),
+            bytes(TO_US / V4.ip(V4.client, V4.vip) / UDP(dport=53) / b"q"),
+            bytes(TO_US / V6.ip(V6.client, V6.vip) / UDP(dport=53) / b"q"),
+            bytes(TO_US / Dot1Q(vlan=5) / V6.ip(V6.client, V6.vip) / TCP(dport=80)),
+            bytes(
+                TO_US / V6.ip(V6.client, V6.vip) / IPv6ExtHdrFragment(m=1) / TCP(dport=80)
+            ),
+            bytes(TO_US / V4.ip(V4.client, V4.vip) / ICMP()),
+            bytes(TO_US / V4.ip(V4.router, V4.vip) / ICMP(type=3) / V4_ANSWER),
+            bytes(TO_US / V6.ip(V6.router, V6.vip) / ICMPv6PacketTooBig() / V6_ANSWER),
         ]
     ),
-    places=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4),
-    length=st.integers(14, 80),
+    places=st.lists(st.tuples(st.integers(0, 120), st.integers(0, 255)), max_size=4),
+    length=st.integers(14, 140),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=2000, deadline=None)
 def check_mutant(balancer, start, places, length):
     """No matter what comes in: a verdict, a reason, and nothing aborted."""
     packet = bytearray(start[:length].ljust(14, b"\0"))
@@ -78,7 +91,8 @@ def check_mutant(balancer, start, places, length):
 
 
 def test_the_reasons_add_up_to_the_packets_seen(balancer: Balancer) -> None:
-    balancer.add_service()
-    balancer.add_service(port=53, protocol=17, mode=MODE_NAT)
+    for family in (V4, V6):
+        balancer.add_service(family)
+        balancer.add_service(family, port=53, protocol=17, mode=MODE_NAT)
 
     check_mutant(balancer)

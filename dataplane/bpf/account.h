@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Counting. Per CPU, and nothing interrupts us with another packet: no atomics.
+ */
+
+static __always_inline void count(struct gw_counter *counter, const struct packet *pkt)
+{
+	counter->packets++;
+	counter->bytes += pkt->bytes;
+}
+
+/* Count a packet that goes to a backend. */
+static __always_inline void account(u32 service_id, u32 backend_id, const struct packet *pkt)
+{
+	struct gw_counter *of_service = service_counters.lookup(&service_id);
+	struct gw_counter *of_backend = backend_counters.lookup(&backend_id);
+
+	if (of_service)
+		count(of_service, pkt);
+	if (of_backend)
+		count(of_backend, pkt);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What becomes of a packet to a service.
+ */
+
+/* Whether no client can have this address: RFC 1122, 3.2.1.3, RFC 4291, 2.5 to 2.7. */
+static __always_inline bool is_martian(const struct packet *pkt)
+{
+	const __be32 *word = pkt->src.address.word;
+
+	if (is_equal(&pkt->src.address, &pkt->dst.address))
+		return true;
+	if (pkt->is_ipv6) {
+		bool low = !word[0] && !word[1] && !word[2] && bpf_ntohl(word[3]) <= 1;
+
+		return low || (word[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+	}
+	u32 address = bpf_ntohl(word[3]), network = address >> 24;
+
+	return network == 0 || network == 127 || network >> 4 == 14 || address == 0xffffffff;
+}
+
+static __always_inline enum gw_reason
+serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
+{
+	u32 service_id = service->id, backend_id;
+
+	if (!is_acceptable(ctx, pkt->eth))
+		return GW_OTHER_STATION;
+	if (is_martian(pkt))
+		return GW_MARTIAN;
+
+	struct gw_backend *backend = pick_backend(pkt, service, &backend_id);
+
+	if (!backend)
+		return GW_NO_BACKEND;
+	if (pkt->is_first_fragment)
+		remember(pkt, backend_id, &backend->address, service->mode);
+
+	enum gw_reason reason = service->mode == GW_MODE_NAT ? forward_nat(ctx, pkt, backend) :
+							       forward_dr(ctx, pkt, backend);
+
+	if (reason == GW_FORWARDED_DR || reason == GW_FORWARDED_NAT)
+		account(service_id, backend_id, pkt);
+	return reason;
+}
+
+/* The backend that got the first fragment, unless its id is another one's by now. */
+static __always_inline struct gw_backend *find_backend_again(const struct gw_fragment *first)
+{
+	u32 id = first->backend_id;
+	struct gw_backend *backend = backends.lookup(&id);
+
+	if (!backend || !backend->ifindex || !is_equal(&backend->address, &first->address))
+		return NULL;
+	return backend;
+}
+
+static __always_inline enum gw_reason
+serve_request_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fragment *first)
+{
+	struct gw_backend *backend = find_backend_again(first);
+
+	if (!backend)
+		return GW_NO_BACKEND;
+	if (first->mode == GW_MODE_NAT && ttl_of(pkt) <= 1)
+		return GW_TTL_EXCEEDED;
+	if (first->mode == GW_MODE_NAT) {
+		readdress(pkt, destination_of(pkt), &backend->address);
+		set_ttl(pkt, ttl_of(pkt) - 1);
+	}
+	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	account(backend->service_id, first->backend_id, pkt);
+	return first->mode == GW_MODE_NAT ? GW_FORWARDED_NAT : GW_FORWARDED_DR;
+}
+
+static __always_inline enum gw_reason
+serve_reply_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fragment *first)
+{
+	struct bpf_fib_lookup way = {};
+	enum gw_reason reason = check_reply(ctx, pkt);
+
+	if (reason != GW_REPLIED_NAT)
+		return reason;
+	if (!find_route(ctx, pkt, &way))
+		way.ifindex = 0;
+	readdress(pkt, source_of(pkt), &first->address);
+	return send_reply(ctx, pkt, &way, reason);
+}
+
+/* A later fragment: where the first one went. */
+static __always_inline enum gw_reason serve_fragment(struct xdp_md *ctx, struct packet *pkt)
+{
+	struct gw_fragment *first = recall(pkt);
+	bool to_vip = is_vip(&pkt->dst.address);
+
+	if (!first && !to_vip)
+		return GW_NOT_OURS;
+	if (to_vip && !is_acceptable(ctx, pkt->eth))
+		return GW_OTHER_STATION;
+	if (!first)
+		return GW_FRAGMENT;
+	return first->backend_id == GW_NO_BACKEND_ID ? serve_reply_fragment(ctx, pkt, first) :
+						       serve_request_fragment(ctx, pkt, first);
+}
