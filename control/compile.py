@@ -263,7 +263,7 @@ def _ring(
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]
-    return Ring(numbers[table].tobytes()), dict(zip(names, slots, strict=True))
+    return Ring.of(numbers[table]), dict(zip(names, slots, strict=True))
 
 
 def _ring_size(service: Service) -> int:

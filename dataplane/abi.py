@@ -14,6 +14,7 @@ MAPS: Final = (
     "services",
     "vips",
     "slots",
+    "records",
     "backends",
     "returns",
     "fragments",
@@ -40,6 +41,7 @@ constants: Final[Any] = ffi.dlopen(None)
 VERSION: Final[int] = constants.GW_ABI_VERSION
 PORTS: Final[int] = constants.GW_PORTS
 NO_BACKEND_ID: Final[int] = constants.GW_NO_BACKEND_ID
+RECORDS_ONLY: Final[int] = constants.GW_RECORDS_ONLY
 
 
 class Verdict(Enum):

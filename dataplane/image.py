@@ -19,23 +19,33 @@ from dataplane.records import (
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """A backend's id for each slot; compared, hashed and copied at the speed of memory."""
+    """The slots of a service; compared, hashed and copied at the speed of memory."""
 
-    words: bytes  # 32 bits for each slot, in the order of the host
+    words: bytes  # of each slot: backend's id, and whose it was before; 32 bits, host order
 
     @classmethod
-    def of(cls, ids: Iterable[int]) -> Self:
-        """Return the ring of these ids."""
-        return cls(array("I", ids).tobytes())
+    def of(cls, backends: Iterable[int], before: Iterable[int] | None = None) -> Self:
+        """Return the ring of these ids, by slot; without ``before``, not in transition."""
+        ids = array("I", backends)
+        pairs = array("I", bytes(8 * len(ids)))
+        pairs[::2] = ids
+        if before is not None:
+            pairs[1::2] = array("I", before)
+        return cls(pairs.tobytes())
 
     def __len__(self) -> int:
-        return len(self.words) // 4
+        return len(self.words) // 8
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.view())
+        return iter(self.view()[::2])
+
+    @property
+    def before(self) -> memoryview:
+        """Who had the slots: ids, NO_BACKEND_ID or RECORDS_ONLY."""
+        return self.view()[1::2]
 
     def view(self) -> memoryview:
-        """Return the ids as a sequence."""
+        """Return all words, two for each slot."""
         return memoryview(self.words).cast("I")
 
 

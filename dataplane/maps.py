@@ -46,7 +46,7 @@ class Maps:
             for name in abi.MAPS:
                 self._fds[name] = libbpf.get(directory / name)
             self._check_shapes(directory)
-            self._slots = self._map_slots()
+            self._words = self._map_slots()
         except BaseException:
             self.close()
             raise
@@ -83,7 +83,7 @@ class Maps:
 
     def read_ring(self, offset: int, size: int) -> Ring:
         """Return ``size`` slots from ``offset``."""
-        return Ring(self._slots[offset : offset + size].tobytes())
+        return Ring(self._words[2 * offset : 2 * (offset + size)].tobytes())
 
     def apply(self, writes: Iterable[Write]) -> int:
         """Carry out the writes in order and return how many there were."""
@@ -92,7 +92,7 @@ class Maps:
             count += 1
             match write:
                 case Put("rings", offset, ring):
-                    self._slots[offset : offset + len(ring)] = ring.view()
+                    self._words[2 * offset : 2 * (offset + len(ring))] = ring.view()
                 case Delete("rings", _):
                     pass  # nobody names these slots any more; they hold no one back
                 case Put(table, key, value):
@@ -140,9 +140,8 @@ class Maps:
                 raise PinError(str(directory / name), "is a map of another layout")
 
     def _map_slots(self) -> memoryview:
-        """Return the slots of all rings as memory shared with the kernel."""
+        """Return the words of all slots, two each, in memory shared with the kernel."""
         fd = self._fds["slots"]
         length = self.shape("slots").max_entries * _SLOT_BYTES
         pages = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
-        words = memoryview(mmap.mmap(fd, pages, mmap.MAP_SHARED))[:length].cast("I")
-        return words[:: _SLOT_BYTES // words.itemsize]  # the id is a slot's first word
+        return memoryview(mmap.mmap(fd, pages, mmap.MAP_SHARED))[:length].cast("I")

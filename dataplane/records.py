@@ -9,12 +9,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, Self
+from zlib import crc32
 
 from dataplane import abi
 from dataplane.abi import constants, ffi
 
 MODE_DR: Final[int] = constants.GW_MODE_DR
 MODE_NAT: Final[int] = constants.GW_MODE_NAT
+AFFINITY_NONE: Final[int] = constants.GW_AFFINITY_NONE
+AFFINITY_TRANSITION: Final[int] = constants.GW_AFFINITY_TRANSITION
+AFFINITY_ALWAYS: Final[int] = constants.GW_AFFINITY_ALWAYS
+HASH_FLOW: Final[int] = constants.GW_HASH_FLOW
+HASH_SOURCE: Final[int] = constants.GW_HASH_SOURCE
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
@@ -85,6 +91,10 @@ class Service:
     ring_size: int
     hash_seed: int
     mode: int
+    affinity: int = AFFINITY_NONE
+    hash: int = HASH_FLOW
+    idle_seconds: int = 0
+    changed_ns: int = 0  # CLOCK_MONOTONIC
 
     def pack(self) -> bytes:
         """Return the bytes of the struct."""
@@ -95,9 +105,7 @@ class Service:
     def unpack(cls, data: bytes) -> Self:
         """Read what :meth:`pack` wrote."""
         value = _cast("gw_service", data)
-        return cls(
-            value.id, value.ring_offset, value.ring_size, value.hash_seed, value.mode
-        )
+        return cls(*(getattr(value, name) for name in cls.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +118,21 @@ class Backend:
     ifindex: int
     mac: bytes
     source_mac: bytes
+    is_down: bool = False
+
+    @property
+    def owner(self) -> int:
+        """What tells this backend from others that have or had its id, 32 bits."""
+        place = (self.service_id, self.address.packed, self.port)
+        return crc32(repr(place).encode())
 
     def pack(self) -> bytes:
         """Return the bytes of the struct."""
         value: Any = ffi.new("struct gw_backend *")
         value.service_id = self.service_id
         value.ifindex = self.ifindex
+        value.owner = self.owner
+        value.is_down = self.is_down
         value.port = _wire(self.port)
         _put(value.address.word, _mapped(self.address))
         _put(value.mac, self.mac)
@@ -135,6 +152,7 @@ class Backend:
             value.ifindex,
             bytes(ffi.buffer(value.mac)),
             bytes(ffi.buffer(value.source_mac)),
+            bool(value.is_down),
         )
 
 

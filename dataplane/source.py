@@ -23,6 +23,7 @@ class Limits:
     services: int = 1024
     backends: int = 16384
     slots: int = 8_388_608
+    records: int = 1_048_576
 
 
 def source(limits: Limits) -> str:

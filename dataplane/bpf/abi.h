@@ -8,7 +8,7 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 2
+#define GW_ABI_VERSION 3
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
@@ -19,6 +19,9 @@
 /* Fragmented datagrams that are remembered at a time, for at most so long. */
 #define GW_FRAGMENTS 16384
 #define GW_FRAGMENT_SECONDS 30
+
+/* In a slot's `before_id`: nobody had it before who could serve, but there are records. */
+#define GW_RECORDS_ONLY 0xffffffff
 
 /* Index 0 of `backends` is nobody: a slot that nobody serves holds it. */
 #define GW_NO_BACKEND_ID 0
@@ -53,6 +56,19 @@ enum gw_mode {
 	GW_MODE_NAT = 2
 };
 
+/* When a service's flows are recorded, so that they keep their backend. */
+enum gw_affinity {
+	GW_AFFINITY_NONE,       /* never: a slot that changes hands takes its flows along */
+	GW_AFFINITY_TRANSITION, /* while their slot is changing hands */
+	GW_AFFINITY_ALWAYS      /* always: the classic connection table */
+};
+
+/* What of a packet is hashed, and keys its record. */
+enum gw_hash {
+	GW_HASH_FLOW,  /* both addresses and ports */
+	GW_HASH_SOURCE /* the client's address: all its flows go to one backend */
+};
+
 /* An address on the wire; an IPv4 address is IPv4-mapped (RFC 4291, 2.5.5.2). */
 struct gw_address {
 	__be32 word[4];
@@ -72,16 +88,36 @@ struct gw_service {
 	__u32 ring_offset;
 	__u32 ring_size; /* 0: no backend can serve */
 	__u32 hash_seed;
-	__u32 mode; /* enum gw_mode */
+	__u32 mode;     /* enum gw_mode */
+	__u32 affinity; /* enum gw_affinity */
+	__u32 hash;     /* enum gw_hash */
+	__u32 idle_seconds; /* a record is forgotten when its flow was silent for so long */
+	__u64 changed_ns;   /* CLOCK_MONOTONIC of the ring's last change; for the controller */
 };
 
 /*
- * Value of `slots`. The kernel gives each element of an array a multiple of 8 bytes; saying
- * so keeps the memory that we map equal to what we describe.
+ * Value of `slots`. Not in transition (before_id is 0): packets go to backend_id. In
+ * transition: flows that begin now do; those that were there before go to before_id; and
+ * both are recorded. A multiple of 8 bytes, as the kernel spaces an array's elements.
  */
 struct gw_slot {
 	__u32 backend_id;
-	__u32 pad;
+	__u32 before_id; /* or 0, or GW_RECORDS_ONLY */
+};
+
+/* Key of `records`: a flow, as its service sees it. Ports are 0 with GW_HASH_SOURCE. */
+struct gw_flow {
+	struct gw_address client;
+	__u32 service_id;
+	__be16 client_port;
+	__be16 port; /* the VIP's */
+};
+
+/* Value of `records`. */
+struct gw_record {
+	__u64 seen_ns; /* CLOCK_MONOTONIC; up to a second behind */
+	__u32 backend_id;
+	__u32 owner; /* of that id, then; see gw_backend */
 };
 
 /* Value of `backends`; the index is the backend's id and that of its counter. */
@@ -89,10 +125,12 @@ struct gw_backend {
 	struct gw_address address;
 	__u32 service_id; /* the service it belongs to; only the controller reads it */
 	__u32 ifindex;    /* where to send; 0: this entry is nobody's */
+	__u32 owner;      /* tells this owner of the id from others, before and after it */
 	__be16 port;
 	__u8 mac[6];        /* of the next hop */
 	__u8 source_mac[6]; /* of the interface where to send */
-	__u8 pad[2];
+	__u8 is_down;       /* may not keep flows that are recorded, or were its own before */
+	__u8 pad;
 };
 
 /* Value of `returns`: whom a NAT backend's reply comes from, as its client sees it. */

@@ -26,6 +26,7 @@
 #include "parse.h"
 #include "hash.h"
 #include "lookup.h"
+#include "affinity.h"
 #include "transmit.h"
 #include "checksum.h"
 #include "ip.h"

@@ -16,11 +16,13 @@ static __always_inline u64 mix(u64 hash, u64 word)
 	return hash * 0xff51afd7ed558ccdULL;
 }
 
-static __always_inline u32 hash_flow(const struct packet *pkt, u32 seed)
+static __always_inline u32 hash_flow(const struct packet *pkt, const struct gw_service *service)
 {
 	const __be32 *src = pkt->src.address.word;
-	u64 hash = (u64)seed << 32 | (u64)pkt->src.port << 16 | pkt->dst.port;
+	u64 hash = (u64)service->hash_seed << 32;
 
+	if (service->hash == GW_HASH_FLOW)
+		hash |= (u32)pkt->src.port << 16 | pkt->dst.port;
 	hash = mix(hash, (u64)src[0] << 32 | src[1]);
 	hash = mix(hash, (u64)src[2] << 32 | src[3]);
 	hash = mix(hash, pkt->dst.address.word[3]);

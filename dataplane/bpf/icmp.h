@@ -184,7 +184,7 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 		return GW_ICMP_PASSED;
 
 	u32 service_id = service->id;
-	struct gw_backend *backend = pick_backend(pkt, service, &backend_id);
+	struct gw_backend *backend = pick_backend(pkt, service, false, &backend_id);
 	enum gw_reason reason = GW_ICMP_FORWARDED;
 
 	if (!backend)

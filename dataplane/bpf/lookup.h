@@ -14,22 +14,23 @@ static __always_inline struct gw_service *find_service(const struct packet *pkt)
 	return services.lookup(&key);
 }
 
-/* The backend that the service's ring names for this flow; NULL if nobody can serve. */
-static __always_inline struct gw_backend *
-pick_backend(const struct packet *pkt, const struct gw_service *service, u32 *id)
+/* A backend that packets may be sent to; NULL if it is none. */
+static __always_inline struct gw_backend *find_backend(u32 id)
 {
-	/* A multiplication maps the hash to 0 … ring_size - 1 evenly, without a division. */
-	u64 place = (u64)hash_flow(pkt, service->hash_seed) * service->ring_size >> 32;
-	u32 index = service->ring_offset + place;
-	struct gw_slot *slot = slots.lookup(&index);
-
-	if (!service->ring_size || !slot || slot->backend_id == GW_NO_BACKEND_ID)
-		return NULL;
-	*id = slot->backend_id;
-
-	struct gw_backend *backend = backends.lookup(id);
+	struct gw_backend *backend = backends.lookup(&id);
 
 	return backend && backend->ifindex ? backend : NULL;
+}
+
+/* The slot of the packet's flow; NULL if nobody can serve. */
+static __always_inline struct gw_slot *
+find_slot(const struct packet *pkt, const struct gw_service *service)
+{
+	/* A multiplication maps the hash to 0 ... ring_size - 1 evenly, without a division. */
+	u64 place = (u64)hash_flow(pkt, service) * service->ring_size >> 32;
+	u32 index = service->ring_offset + place;
+
+	return service->ring_size ? slots.lookup(&index) : NULL;
 }
 
 static __always_inline bool is_vip(const struct gw_address *address)

@@ -20,6 +20,9 @@ BPF_TABLE("hash", struct gw_endpoint, struct gw_return, returns, LIMIT_BACKENDS)
 
 BPF_F_TABLE("lpm_trie", struct gw_prefix, u32, direct, GW_DIRECT_PREFIXES, BPF_F_NO_PREALLOC);
 
+/* Flows of slots in transition; of services with GW_AFFINITY_ALWAYS, all. */
+BPF_TABLE("lru_hash", struct gw_flow, struct gw_record, records, LIMIT_RECORDS);
+
 BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
 
 BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);

@@ -65,6 +65,8 @@ struct packet {
 	u8 fragment_protocol;
 	bool is_ipv6;
 	bool is_first_fragment;
+	bool begins_flow; /* TCP; UDP does not say */
+	bool ends_flow;   /* or pretends to */
 	int action; /* XDP_TX, XDP_REDIRECT ..., set by the stage that forwards */
 };
 
@@ -126,6 +128,8 @@ parse_l4(struct cursor *cur, struct packet *pkt, u8 protocol, u32 l4_bytes)
 		if (l4_bytes < sizeof(*tcp) || !pull(cur, tcp))
 			return KIND_MALFORMED;
 		pkt->l4_check = &tcp->check;
+		pkt->ends_flow = tcp->rst || tcp->fin;
+		pkt->begins_flow = tcp->syn && !tcp->ack && !pkt->ends_flow;
 		break;
 	case IPPROTO_UDP:
 		if (l4_bytes < sizeof(*udp) || !pull(cur, udp))

@@ -30,7 +30,7 @@ serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
 	if (is_martian(pkt))
 		return GW_MARTIAN;
 
-	struct gw_backend *backend = pick_backend(pkt, service, &backend_id);
+	struct gw_backend *backend = pick_backend(pkt, service, true, &backend_id);
 
 	if (!backend)
 		return GW_NO_BACKEND;

@@ -25,7 +25,7 @@ from tests.packet.balancer import OUT, OUT_MAC, ROUTER_MAC, Balancer
 from tests.packet.families import V4, V6, Family
 from tests.support.requirements import require
 
-LIMITS = Limits(services=64, backends=256, slots=65536)
+LIMITS = Limits(services=64, backends=256, slots=65536, records=65536)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,8 +54,22 @@ def instance(bpffs: Path) -> Iterator[Instance]:
 
 @pytest.fixture
 def fragments(bpffs: Path, balancer: Balancer) -> Iterator[int]:
-    """Return the map of fragmented datagrams, which the controller does not touch."""
-    (pin,) = bpffs.glob(f"guideway/test/*-{balancer.instance.digest}/fragments")
+    """Return the map of fragmented datagrams."""
+    yield from _opened(bpffs, balancer, "fragments")
+
+
+@pytest.fixture
+def records(bpffs: Path, balancer: Balancer) -> Iterator[int]:
+    """Return the map of recorded flows, empty."""
+    for fd in _opened(bpffs, balancer, "records"):
+        for key, _ in list(libbpf.map_items(fd)):
+            libbpf.map_delete(fd, key)
+        yield fd
+
+
+def _opened(bpffs: Path, balancer: Balancer, name: str) -> Iterator[int]:
+    """Yield a map that the program fills by itself."""
+    (pin,) = bpffs.glob(f"guideway/test/*-{balancer.instance.digest}/{name}")
     fd = libbpf.get(pin)
     yield fd
     os.close(fd)
