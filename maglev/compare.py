@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maglev.table import Table
+from maglev.table import Table, check_indices
 from maglev.transition import transition
 
 
@@ -63,10 +64,16 @@ class Disruption:
 def shares(table: Table, weights: Sequence[int], down: Iterable[int] = ()) -> Shares:
     """Return who has how much of ``table``, against the weights of those not ``down``.
 
-    Raises ValueError if nobody who is up has a weight.
+    Raises ValueError if nobody who is up has a weight, or if there is not a weight for
+    everybody; TypeError if something is no integer.
     """
-    able = np.array(weights, np.int64)
-    able[list(down)] = 0
+    able = np.array([index(weight) for weight in weights], np.int64)
+    if able.min(initial=0) < 0 or table.max() >= len(able):
+        raise ValueError(
+            f"{len(able)} weights are needed from 0, one for each of "
+            f"{table.max() + 1} backends or more"
+        )
+    able[list(check_indices(down, len(able)))] = 0
     if not able.any():
         raise ValueError("nobody is up who has a weight: there are no shares")
     slots = np.bincount(table[table >= 0], minlength=len(able))

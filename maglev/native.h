@@ -5,7 +5,7 @@
  * nothing is checked. 0 means that all went well, MAGLEV_NO_MEMORY that nothing was done.
  *
  * Arrays have one element for each backend unless the comment says something else. A
- * backend is its index in them, at most 65,535.
+ * backend is its index in them; there are at most 65,535.
  */
 
 #define MAGLEV_NOBODY -1
@@ -27,12 +27,12 @@ enum maglev_state {
 
 /*
  * Fill in permutations and turns from the identities, which stand one behind the other.
- * `turns` lists the backends in the order in which they claim slots. `twins` gets two
+ * `turns` lists the backends in the order in which they claim slots. `alike` gets two
  * backends of equal identity, or twice the same backend if there are none.
  */
 int maglev_permute(const uint8_t *identities, const uint32_t *lengths, uint32_t backends,
 		   uint64_t seed, uint32_t size, struct maglev_permutation *permutations,
-		   uint32_t *turns, uint32_t *twins);
+		   uint32_t *turns, uint32_t *alike);
 
 /* Fill in the owner of each slot of `table`. At least one weight is not 0. */
 int maglev_build(const struct maglev_permutation *permutations, const uint32_t *turns,

@@ -15,6 +15,7 @@ _INCLUDES: Final = """
 #include <string.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+_Static_assert(XXH_VERSION_NUMBER >= 800, "XXH3 had other values before");
 #include "native.h"
 """
 # A fused multiply-add rounds once where two operations round twice: it would give other

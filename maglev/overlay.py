@@ -7,29 +7,31 @@ The result depends on who is up, not on the order of events, so all nodes agree,
 recovery gives back exactly the slots that a failure took. The arithmetic is in overlay.c.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
+from copy import copy
 from typing import Final, Self
 
 import numpy as np
 
 from maglev.native import ffi, lib
-from maglev.table import Permutations, Table, run
+from maglev.table import Permutations, Table, check_indices, run
 
 
 def overlay(
-    backends: Sequence[tuple[bytes, int]],
+    backends: Iterable[tuple[bytes, int]],
     size: int,
     down: Iterable[int],
     *,
     seed: int = 0,
-    zones: Sequence[Hashable] | None = None,
+    zones: Iterable[Hashable] | None = None,
 ) -> Table:
     """Return the table of :func:`maglev.build` without those that are down.
 
     ``down`` holds indices of ``backends``; see :class:`Overlay` for the rest.
     """
-    permutations = Permutations([identity for identity, _ in backends], size, seed)
-    weights = [weight for _, weight in backends]
+    pairs = list(backends)
+    permutations = Permutations([identity for identity, _ in pairs], size, seed)
+    weights = [weight for _, weight in pairs]
     return Overlay(permutations, weights, zones).move(down).table
 
 
@@ -44,8 +46,8 @@ class Overlay:
     def __init__(
         self,
         permutations: Permutations,
-        weights: Sequence[int],
-        zones: Sequence[Hashable] | None = None,
+        weights: Iterable[int],
+        zones: Iterable[Hashable] | None = None,
     ) -> None:
         """Build the table, with nobody down.
 
@@ -54,32 +56,29 @@ class Overlay:
         taken the owner may take its neighbours next. Raises ValueError as
         :func:`maglev.build` does, or if there is not one zone for each backend.
         """
-        backends = len(permutations.identities)
-        if zones is not None and len(zones) != backends:
-            raise ValueError(f"there are {len(zones)} zones for {backends} backends")
-        self.permutations: Final = permutations
-        self.base: Final = permutations.build(weights)
-        self.table: Table = self.base
-        self.down: frozenset[int] = frozenset()
         self._weights = permutations.check_weights(weights)
         self._zones = None if zones is None else _numbered(zones)
+        backends = len(permutations.identities)
+        if self._zones is not None and len(self._zones) != backends:
+            raise ValueError(f"there are {len(self._zones)} zones for {backends} backends")
+        self.permutations: Final = permutations
+        self.base: Final = permutations.build(self._weights)
+        self.table: Table = self.base
+        self.down: frozenset[int] = frozenset()
 
     def move(self, down: Iterable[int]) -> Self:
         """Return the overlay for those in ``down``, indices of backends.
 
         The result is the same from whichever overlay it is made; the less differs, the
-        quicker it is. Raises ValueError if an index is not that of a backend.
+        quicker it is. Otherwise it takes time as the slots of those that are down, times
+        the survivors: about a nanosecond each. Raises ValueError if an index is not that of
+        a backend, TypeError if it is no index.
         """
-        now, backends = frozenset(down), len(self.permutations.identities)
+        backends = len(self.permutations.identities)
+        now = check_indices(down, backends)
         states = np.zeros(backends, np.uint8)
-        for state, indices in (
-            (lib.MAGLEV_BACK, self.down - now),
-            (lib.MAGLEV_DOWN, now),
-        ):
-            for index in indices:
-                if not 0 <= index < backends:
-                    raise ValueError(f"backend {index} is not in 0…{backends - 1}")
-                states[index] = state
+        states[list(self.down - now)] = lib.MAGLEV_BACK
+        states[list(now)] = lib.MAGLEV_DOWN
         table = np.empty_like(self.base)
         run(
             lib.maglev_overlay(
@@ -101,13 +100,12 @@ class Overlay:
         return self._with(table, now)
 
     def _with(self, table: Table, down: frozenset[int]) -> Self:
-        overlay = object.__new__(type(self))
-        for name, value in vars(self).items():
-            setattr(overlay, name, value)
+        overlay = copy(self)
         overlay.table, overlay.down = table, down
         return overlay
 
 
-def _numbered(zones: Sequence[Hashable]) -> np.typing.NDArray[np.uint32]:
-    numbers = {zone: number for number, zone in enumerate(dict.fromkeys(zones))}
-    return np.fromiter((numbers[zone] for zone in zones), np.uint32, len(zones))
+def _numbered(zones: Iterable[Hashable]) -> np.typing.NDArray[np.uint32]:
+    numbers: dict[Hashable, int] = {}
+    listed = [numbers.setdefault(zone, len(numbers)) for zone in zones]
+    return np.array(listed, np.uint32)

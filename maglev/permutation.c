@@ -40,9 +40,9 @@ static int compare(const struct names *names, uint32_t one, uint32_t other)
 
 /* The sort went by the upper half of the keys only; what is equal there, is put right. */
 static void take_turns(const struct names *names, const struct sorted *order,
-		       uint32_t backends, uint32_t *turns, uint32_t *twins)
+		       uint32_t backends, uint32_t *turns, uint32_t *alike)
 {
-	twins[0] = twins[1] = 0;
+	alike[0] = alike[1] = 0;
 	for (uint32_t turn = 0; turn < backends; turn++) {
 		uint32_t at = turn, one = order[turn].backend;
 
@@ -50,8 +50,8 @@ static void take_turns(const struct names *names, const struct sorted *order,
 			int sign = compare(names, turns[at - 1], one);
 
 			if (!sign) {
-				twins[0] = turns[at - 1];
-				twins[1] = one;
+				alike[0] = turns[at - 1];
+				alike[1] = one;
 			}
 			if (sign < 0)
 				break;
@@ -63,7 +63,7 @@ static void take_turns(const struct names *names, const struct sorted *order,
 
 int maglev_permute(const uint8_t *identities, const uint32_t *lengths, uint32_t backends,
 		   uint64_t seed, uint32_t size, struct maglev_permutation *permutations,
-		   uint32_t *turns, uint32_t *twins)
+		   uint32_t *turns, uint32_t *alike)
 {
 	struct sorted *order = malloc(2 * (size_t)backends * sizeof(*order));
 	struct names names = {identities, lengths, malloc(backends * sizeof(*names.places)),
@@ -86,7 +86,7 @@ int maglev_permute(const uint8_t *identities, const uint32_t *lengths, uint32_t 
 	}
 	if (ready)
 		take_turns(&names, sort(order, order + backends, backends), backends, turns,
-			   twins);
+			   alike);
 	free(names.places);
 	free(order);
 	return ready ? 0 : MAGLEV_NO_MEMORY;

@@ -66,7 +66,8 @@ def _row(change: Change) -> tuple[str, ...]:
 
 
 def _extremes(shares: Shares) -> tuple[str, str]:
-    return f"{shares.over:+.2%}", f"{-shares.under:+.2%}"
+    # Adding 0 makes a negative zero a positive one.
+    return f"{round(shares.over, 4) + 0:+.2%}", f"{round(-shares.under, 4) + 0:+.2%}"
 
 
 def _values(shares: Shares) -> dict[str, float]:

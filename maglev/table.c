@@ -223,8 +223,7 @@ static void claim_by_searching(const struct maglev_permutation *permutations,
 		const struct maglev_permutation *wishes = &permutations[order[claim]];
 		unsigned __int128 turn = inverse(wishes->skip, taken->size);
 		uint64_t scale = (turn << 64) / taken->size;
-		/* `scale` is rounded down: `size` more keeps the first places from wrapping. */
-		uint64_t origin = scale * wishes->offset - taken->size;
+		uint64_t origin = scale * wishes->offset;
 		uint64_t first = UINT64_MAX;
 		uint32_t found = 0;
 

@@ -15,7 +15,7 @@ class Question:
     weights: tuple[int, ...]  # by backend
     size: int  # slots
     seed: int = 0
-    zones: int = 0  # failure domains, the backends in turn; 0: none
+    zones: int = 0  # failure domains, of neighbours in the list of backends; 0: none
     fail: int = 0  # backends that go down at once, evenly spread over the pool
     fail_zone: bool = False  # the first failure domain goes down
     add: int = 0  # backends of weight 1
@@ -71,7 +71,7 @@ class _Pool:
         ]
         identities = [name.encode() for name in names]
         self._permutations = Permutations(identities, question.size, question.seed)
-        self._zones = [i % max(question.zones, 1) for i in range(len(names))]
+        self._zones = [i * max(question.zones, 1) // len(names) for i in range(len(names))]
         self.overlay = Overlay(
             self._permutations, self.weights, self._zones if question.zones else None
         )

@@ -7,9 +7,12 @@ The last two need the sanitizer's library loaded before all others.
 """
 
 import sys
+from array import array
+from contextlib import suppress
 from importlib import util
 from pathlib import Path
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +71,12 @@ def check() -> None:
 
     is_as_the_twin()
     refuses_or_answers()
+    for weights in (b"\1\0" * 2000, bytearray(b"\1" * 4000)):
+        with suppress(ValueError):
+            Permutations([b"%d" % i for i in range(4000)], 4093).build(weights)
+    for identities in (np.zeros((500, 0), np.uint8), [array("I", [1, 2]), array("I", [3])]):
+        with suppress(ValueError):
+            Permutations(identities, 509)
     build(equal(65535), 65537)
     overlay(equal(5000), 65537, range(4990))
 

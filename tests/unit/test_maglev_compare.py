@@ -60,6 +60,17 @@ def test_there_are_no_shares_if_nobody_is_up() -> None:
         shares(table(0, 0), [1], down={0})
 
 
+@pytest.mark.parametrize("weights", [[1], [1, -1], []])
+def test_shares_need_a_weight_for_everybody(weights) -> None:
+    with pytest.raises(ValueError, match="weights are needed from 0, one for each of 2"):
+        shares(table(0, 1), weights)
+
+
+def test_shares_take_no_mask() -> None:
+    with pytest.raises(TypeError):
+        shares(table(0, 1), [1, 1], down=[True, False])
+
+
 def test_what_the_new_shares_do_not_call_for_moves_needlessly() -> None:
     # 2 is gone, and its slot goes to 1; but 0 and 1 change places besides.
     found = disruption(table(0, 1, 2, 0), table(1, 0, 1, 0))

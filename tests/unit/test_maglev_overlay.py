@@ -148,6 +148,36 @@ def test_an_index_that_no_backend_has_is_refused(index) -> None:
         overlay_of(equal(3)).move({index})
 
 
+@pytest.mark.parametrize(
+    "mask", [[True], [False, True, False], np.array([False, True, False]), [1.0], ["1"]]
+)
+def test_a_mask_is_not_taken_for_indices(mask) -> None:
+    with pytest.raises(TypeError):
+        overlay_of(equal(3)).move(mask)
+
+
+def test_indices_may_be_of_numpy() -> None:
+    base = overlay_of(equal(3))
+
+    assert base.move(np.array([1])).table.tolist() == base.move([1]).table.tolist()
+
+
+def test_a_stand_in_of_the_own_zone_gives_way_when_another_zone_is_back() -> None:
+    base = overlay_of(equal(3), zones=["A", "A", "B"])
+
+    back = base.move({0, 2}).move({0})
+
+    assert back.table.tolist() == base.move({0}).table.tolist()
+
+
+def test_nearly_everybody_may_come_back_at_once() -> None:
+    base = overlay_of(equal(200), 4093)
+
+    back = base.move(range(199)).move(range(100))
+
+    assert back.table.tolist() == base.move(range(100)).table.tolist()
+
+
 def test_one_zone_for_each_backend_is_needed() -> None:
     with pytest.raises(ValueError, match=r"^there are 2 zones for 3 backends$"):
         overlay_of(equal(3), zones=["A", "B"])

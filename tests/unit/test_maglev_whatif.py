@@ -78,7 +78,8 @@ def test_json_says_the_same_as_the_table() -> None:
         ("", "give either --backends or --weights"),
         ("--backends 3 --weights 1,1", "give either --backends or --weights"),
         ("--backends 0", "0 is not in the range 1<=x<=65535"),
-        ("--backends 3 --size 100", "size 100 is not a prime; 101 is the next one"),
+        ("--backends 3 --size 100", "size 100 is not a prime; 101 is one"),
+        ("--backends 3 --size 0", "size 0 is not in 2…16777216"),
         ("--backends 3 --size 2", "size 2 is smaller than 3, the number of backends"),
         ("--backends 3 --fail 3", "3 of 3 backends: somebody has to be left"),
         ("--backends 3 --remove 4", "4 of 3 backends: somebody has to be left"),
@@ -98,3 +99,25 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(arguments, sentence) -> No
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_the_help_shows_examples_on_lines_of_their_own() -> None:
+    lines = asked("--help").stdout.splitlines()
+
+    assert "    python -m maglev --backends 40 --zones 4 --fail-zone" in lines
+
+
+def test_a_change_that_changes_the_default_size_is_warned_of() -> None:
+    assert (
+        "the default size for 41 backends is 8191"
+        in asked("--backends", "40", "--add", "1").stderr
+    )
+    assert asked("--backends", "40", "--add", "1", "--size", "4093").stderr == ""
+    assert asked("--backends", "41", "--add", "1").stderr == ""
+
+
+def test_failed_backends_are_spread_over_the_zones() -> None:
+    some, _ = answer(Question((1,) * 40, 4093, zones=4, fail=10)).changes
+    zone, _ = answer(Question((1,) * 40, 4093, zones=4, fail_zone=True)).changes
+
+    assert (some.shares.slots > 0).tolist() != (zone.shares.slots > 0).tolist()
