@@ -1,18 +1,29 @@
 """From what is wanted and what is known to what the maps should hold. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from typing import Final
 
 import numpy as np
 
+from control.addresses import IpAddress, IpNetwork
 from control.errors import HostError
-from control.facts import Facts, Network, NextHop
+from control.facts import Facts, Moment, Network, NextHop
 from control.ids import BackendPlace, Ids, assign, place_ring
-from control.model import Backend, BackendState, DesiredState, Mode, Service
+from control.model import (
+    Affinity,
+    Backend,
+    BackendState,
+    DesiredState,
+    Hash,
+    Mode,
+    Protocol,
+    Service,
+)
 from control.status import Health
 from control.tables import Tables
+from control.transition import change, close_window, end, is_in_transition
 from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
@@ -25,6 +36,14 @@ UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 _PRESENT: Final = Index(1)
 _EMPTY: Final = Ring(b"")
 _MODES: Final = {Mode.DR: records.MODE_DR, Mode.NAT: records.MODE_NAT}
+_AFFINITIES: Final = {
+    Affinity.NONE: records.AFFINITY_NONE,
+    Affinity.TRANSITION: records.AFFINITY_TRANSITION,
+    Affinity.ALWAYS: records.AFFINITY_ALWAYS,
+}
+_HASHES: Final = {Hash.FLOW: records.HASH_FLOW, Hash.SOURCE: records.HASH_SOURCE}
+# How long a flow may be silent and keep its backend while slots change hands, in seconds.
+_PATIENCE: Final = {Protocol.TCP: 900, Protocol.UDP: 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class Settings:
 
     limits: Limits
     hash_seed: int
-    direct: tuple[IPv4Network, ...]
+    direct: tuple[IpNetwork, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +62,11 @@ class Served:
     service: Service
     id: int
     ring: Ring  # ids by slot; empty: nobody can serve
+    changed_ns: int  # when the ring last changed, CLOCK_MONOTONIC; 0: never yet
     slots: Mapping[str, int]  # by backend name
     backend_ids: Mapping[str, int]  # by backend name; only who is in the maps
     problems: Mapping[str, str]  # by backend name: why it gets no traffic
+    down: frozenset[int]  # ids of backends that cannot even keep the flows they have
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +100,13 @@ def compile_image(
     settings: Settings,
     known: Image,
     tables: Tables,
+    moment: Moment,
 ) -> Compiled:
     """Return the maps' contents for ``desired`` under ``facts``.
 
-    ``known`` is what the maps hold: numbers and rings that still fit are kept. ``tables``
-    remembers what was computed before. Raises HostError if the maps are too small.
+    ``known`` is what the maps hold: numbers and rings that still fit are kept, and a ring
+    that changes remembers it. ``tables`` remembers what was computed before. Raises
+    HostError if the maps are too small.
     """
     tables.begin_round()
     ids = Ids.of(known)
@@ -101,9 +124,16 @@ def compile_image(
     }
     serving = _serving(known)
     served = tuple(
-        _serve(service, service_ids[_endpoint(service)], numbers, facts, serving, tables)
+        _remember(
+            _serve(
+                service, service_ids[_endpoint(service)], numbers, facts, serving, tables
+            ),
+            known,
+            moment,
+        )
         for service in desired
     )
+    down = frozenset[int]().union(*(one.down for one in served))
     rings = [one.ring for one in served]
     offsets = _place(rings, known, settings.limits.slots)
     interfaces = facts.network.interfaces
@@ -111,7 +141,10 @@ def compile_image(
         ports={port_index(i.ifindex): Port(i.ifindex, i.mac) for i in interfaces},
         transmit_ports={port_index(i.ifindex): Index(i.ifindex) for i in interfaces},
         direct=_direct(desired, facts.network, settings.direct),
-        backends=backends,
+        backends={
+            index: replace(backend, is_down=index.number in down)
+            for index, backend in backends.items()
+        },
         returns=_returns(desired),
         rings={offset: ring for offset, ring in zip(offsets, rings, strict=True) if ring},
         vips={Address(service.vip): _PRESENT for service in desired},
@@ -122,6 +155,10 @@ def compile_image(
                 len(ring),
                 settings.hash_seed,
                 _MODES[one.service.mode],
+                _AFFINITIES[one.service.affinity],
+                _HASHES[one.service.hash],
+                _PATIENCE[one.service.protocol],
+                one.changed_ns,
             )
             for one, offset, ring in zip(served, offsets, rings, strict=True)
         },
@@ -178,12 +215,11 @@ def _record(
 
 
 def _serving(known: Image) -> frozenset[int]:
-    """Return the ids of all backends that get packets now."""
-    return frozenset(
-        number
-        for service in known.services.values()
-        for number in set(known.rings.get(service.ring_offset, _EMPTY))
+    """Return the ids of all backends that get packets now, of flows from before too."""
+    rings = (
+        known.rings.get(service.ring_offset, _EMPTY) for service in known.services.values()
     )
+    return frozenset[int]().union(*(set(ring.view()) for ring in rings))
 
 
 def _serve(
@@ -214,11 +250,42 @@ def _serve(
         for backend in service.backends
         if ring and not slots.get(backend.name) and backend.name not in problems
     }
-    return Served(service, service_id, ring, slots, backend_ids, problems | too_light)
+    down = frozenset(
+        backend_ids[backend.name]
+        for backend in service.backends
+        if backend.name in backend_ids
+        and _trouble(service, backend, facts, serves=backend_ids[backend.name] in serving)
+    )
+    return Served(
+        service, service_id, ring, 0, slots, backend_ids, problems | too_light, down
+    )
+
+
+def _remember(served: Served, known: Image, moment: Moment) -> Served:
+    """Return ``served`` with a ring in which flows stay with the backend they have."""
+    before = known.services.get(_endpoint(served.service))
+    if before is None or not served.ring or served.service.affinity is Affinity.NONE:
+        return served
+    old = known.rings.get(before.ring_offset, _EMPTY) if before.ring_size else _EMPTY
+    keepers = frozenset(served.backend_ids.values()) - served.down
+    wanted = np.array(served.ring.view()[::2], np.uint32)
+    ring, changed_ns = change(old, wanted, keepers), before.changed_ns
+    window_ns = _PATIENCE[served.service.protocol] * 1_000_000_000
+    if list(ring) != list(old):
+        changed_ns = moment.now_ns
+    elif is_in_transition(ring) and moment.now_ns - changed_ns > window_ns:
+        silent = moment.recorded is not None and served.id not in moment.recorded
+        ring = end(ring) if silent else close_window(ring)
+    return replace(served, ring=ring, changed_ns=changed_ns)
 
 
 def _problem(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
-    """Say why a backend gets no traffic; "" if it does.
+    """Say why a backend gets no new flows; "" if it does."""
+    return _withheld(backend) or _trouble(service, backend, facts, serves=serves)
+
+
+def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
+    """Say why a backend cannot serve at all; "" if it can.
 
     One that ``serves`` already keeps doing so while its health is not known: after a
     restart, or when its check was changed.
@@ -226,7 +293,7 @@ def _problem(service: Service, backend: Backend, facts: Facts, *, serves: bool) 
     health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
     if service.check is None or (health is Health.UNKNOWN and serves):
         health = Health.UNCHECKED
-    return _withheld(backend) or _unhealthy(health) or _unreachable(backend, facts.network)
+    return _unhealthy(health) or _unreachable(backend, facts.network)
 
 
 def _withheld(backend: Backend) -> str:
@@ -247,7 +314,7 @@ def _unreachable(backend: Backend, network: Network) -> str:
         return f"this host has no route to {backend.address}"
     if hop.interface not in {interface.name for interface in network.interfaces}:
         return f"it is reached by {hop.interface}, which is not among `interfaces`"
-    return "" if hop.mac else "nobody answers ARP for it"
+    return "" if hop.mac else "nobody answers ARP or neighbour discovery for it"
 
 
 def _ring(
@@ -298,9 +365,9 @@ def _returns(desired: DesiredState) -> dict[Endpoint, Return]:
 
 
 def _direct(
-    desired: DesiredState, network: Network, prefixes: Iterable[IPv4Network]
+    desired: DesiredState, network: Network, prefixes: Iterable[IpNetwork]
 ) -> dict[Prefix, Index]:
     """Return where replies go untranslated: to the node itself and where the file says."""
-    vips: set[IPv4Address] = {service.vip for service in desired}
-    own = (IPv4Network(address) for address in network.addresses - vips)
+    vips: set[IpAddress] = {service.vip for service in desired}
+    own = (ip_network(address) for address in network.addresses - vips)
     return {Prefix(network): _PRESENT for network in (*own, *prefixes)}

@@ -6,7 +6,7 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -14,12 +14,15 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from control.addresses import IpAddress, IpNetwork, parse_address
 from control.errors import ConfigError
 from control.mistakes import explain
 from control.model import (
+    Affinity,
     Backend,
     BackendState,
     DesiredState,
+    Hash,
     Mode,
     Protocol,
     Service,
@@ -48,6 +51,7 @@ AbsolutePath = Annotated[
 ]
 _CHECK: Final = TcpCheck()  # the defaults
 _LIMITS: Final = Limits()
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
 
 class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +89,8 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     backends: tuple[BackendConfig, ...] = ()
     check: CheckConfig | Literal["none"] = CheckConfig()
     ring_size: Annotated[int, Meta(ge=2, le=8_388_593)] | None = None
+    affinity: Affinity = Affinity.TRANSITION
+    hash: Hash = Hash.FLOW
 
     def __post_init__(self) -> None:
         _address("vip", self.vip)
@@ -102,6 +108,7 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     services: Annotated[int, Meta(ge=1, le=65536)] = _LIMITS.services
     backends: Annotated[int, Meta(ge=1, le=1_000_000)] = _LIMITS.backends
     slots: Annotated[int, Meta(ge=8191, le=268_435_456)] = _LIMITS.slots
+    records: Annotated[int, Meta(ge=1024, le=268_435_456)] = _LIMITS.records
 
 
 class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,7 +142,7 @@ class NodeConfig:
     bpffs: Path
     state_directory: Path
     hash_seed: int  # 0…2³²-1, equal on all nodes of a cluster
-    direct: tuple[IPv4Network, ...]  # replies to these are not translated
+    direct: tuple[IpNetwork, ...]  # replies to these are not translated
     socket: Path
     limits: Limits
 
@@ -204,7 +211,12 @@ def _node(file: FileConfig) -> NodeConfig:
         hash_seed=file.hash_seed,
         direct=tuple(_network(prefix) for prefix in file.direct),
         socket=Path(file.api.socket),
-        limits=Limits(file.limits.services, file.limits.backends, file.limits.slots),
+        limits=Limits(
+            file.limits.services,
+            file.limits.backends,
+            file.limits.slots,
+            file.limits.records,
+        ),
     )
 
 
@@ -215,20 +227,23 @@ def _state(file: FileConfig) -> DesiredState:
 def _service(service: ServiceConfig) -> Service:
     return Service(
         name=service.name,
-        vip=IPv4Address(service.vip),
+        vip=parse_address(service.vip),
         protocol=service.protocol,
         port=service.port,
         mode=service.mode,
         backends=tuple(_backend(backend, service.port) for backend in service.backends),
         check=_check(service.check),
         ring_size=service.ring_size,
+        affinity=service.affinity,
+        hash=service.hash,
     )
 
 
 def _backend(backend: BackendConfig, port: int) -> Backend:
+    address = parse_address(backend.address)
     return Backend(
-        name=backend.name or backend.address,
-        address=IPv4Address(backend.address),
+        name=backend.name or str(address),
+        address=address,
         port=port if backend.port is None else backend.port,
         weight=backend.weight,
         state=backend.state,
@@ -241,25 +256,35 @@ def _check(check: CheckConfig | Literal["none"]) -> TcpCheck | None:
     return TcpCheck(check.interval, check.timeout, check.rise, check.fall, check.port)
 
 
-def _address(key: str, text: str) -> IPv4Address:
+def _address(key: str, text: str) -> IpAddress:
     try:
-        return IPv4Address(text)
-    except AddressValueError as error:  # msgspec adds where in the file
-        raise ValueError(f"`{key}`: {text!r} is not an IPv4 address") from error
+        return parse_address(text)
+    except ValueError as error:  # msgspec adds where in the file
+        raise ValueError(f"`{key}`: {error}") from error
 
 
-def _network(text: str) -> IPv4Network:
+def _network(text: str) -> IpNetwork:
     try:
-        return IPv4Network(text)
+        network = ip_network(text)
     except ValueError as error:
         raise ValueError(f"`direct`: {_prefix_problem(text)}") from error
+    if network.overlaps(_MAPPED) or "%" in text:
+        raise ValueError(f"`direct`: {_prefix_problem(text)}")
+    return network
 
 
 def _prefix_problem(text: str) -> str:
     try:
-        meant = IPv4Network(text, strict=False)
+        meant = ip_network(text, strict=False)
     except ValueError:
-        return f"{text!r} is not an IPv4 prefix such as 10.0.0.0/8"
+        return f"{text!r} is not a prefix such as 10.0.0.0/8 or 2001:db8::/32"
+    if "%" in text:
+        return f"{text!r} is one interface's; a prefix counts on all of them"
+    if meant.overlaps(_MAPPED):
+        return (
+            f"{text!r} has IPv4 addresses in it, in the form of IPv6; write an IPv4 "
+            "prefix, or for all of IPv6 both 2000::/3 and fc00::/7"
+        )
     return f"{text!r} has host bits set; did you mean {meant}?"
 
 

@@ -5,17 +5,19 @@ cannot make a stored state unreadable. :data:`SHAPE` counts the shapes; a later 
 go on reading the earlier.
 """
 
-from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from control.addresses import parse_address
 from control.errors import ConfigError
 from control.model import (
+    Affinity,
     Backend,
     BackendState,
     DesiredState,
+    Hash,
     Mode,
     Protocol,
     Service,
@@ -56,6 +58,8 @@ class StoredService(Struct, frozen=True):
     backends: tuple[StoredBackend, ...]
     check: StoredCheck | None
     ring_size: int | None
+    affinity: Affinity = Affinity.TRANSITION
+    hash: Hash = Hash.FLOW
 
 
 class StoredState(Struct, frozen=True):
@@ -86,7 +90,7 @@ def decode(stored: bytes) -> DesiredState:
             raise ConfigError("stored state", problem)
         state = msgspec.json.decode(stored, type=StoredState)
         return DesiredState(tuple(_load_service(service) for service in state.services))
-    except (msgspec.MsgspecError, AddressValueError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError("stored state", str(error)) from error
 
 
@@ -101,6 +105,8 @@ def _store_service(service: Service) -> StoredService:
         backends=tuple(_store_backend(backend) for backend in service.backends),
         check=None if check is None else _store_check(check),
         ring_size=service.ring_size,
+        affinity=service.affinity,
+        hash=service.hash,
     )
 
 
@@ -118,13 +124,15 @@ def _load_service(stored: StoredService) -> Service:
     check = stored.check
     return Service(
         name=stored.name,
-        vip=IPv4Address(stored.vip),
+        vip=parse_address(stored.vip),
         protocol=stored.protocol,
         port=stored.port,
         mode=stored.mode,
         backends=tuple(_load_backend(backend) for backend in stored.backends),
         check=None if check is None else _load_check(check),
         ring_size=stored.ring_size,
+        affinity=stored.affinity,
+        hash=stored.hash,
     )
 
 
@@ -134,5 +142,5 @@ def _load_check(stored: StoredCheck) -> TcpCheck:
 
 def _load_backend(stored: StoredBackend) -> Backend:
     return Backend(
-        stored.name, IPv4Address(stored.address), stored.port, stored.weight, stored.state
+        stored.name, parse_address(stored.address), stored.port, stored.weight, stored.state
     )

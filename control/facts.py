@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv6Interface
 
+from control.addresses import IpAddress
 from control.status import Health
 
 
@@ -32,8 +33,19 @@ class Network:
     """The network of the host at one time."""
 
     interfaces: tuple[Interface, ...] = ()  # those of the configuration
-    addresses: frozenset[IPv4Address] = frozenset()  # the host's own, of any interface
-    next_hops: Mapping[IPv4Address, NextHop] = field(default_factory=dict)
+    addresses: frozenset[IpAddress] = frozenset()  # the host's own, of any interface
+    next_hops: Mapping[IpAddress, NextHop] = field(default_factory=dict)
+    # IPv6 addresses that the host may speak from (not deprecated), with their interface.
+    sources: frozenset[tuple[IPv6Interface, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a round is made, and what was found in the records of flows before it."""
+
+    now_ns: int  # CLOCK_MONOTONIC
+    # Ids of services that have records of live flows; None: nobody has looked.
+    recorded: frozenset[int] | None = None
 
 
 BackendKey = tuple[str, str]  # service and backend by name

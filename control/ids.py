@@ -6,10 +6,10 @@ starts reads them back from there.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from itertools import count
 from typing import Self, TypeVar
 
+from control.addresses import IpAddress
 from control.errors import HostError
 from dataplane.image import Image
 from dataplane.records import Endpoint
@@ -22,7 +22,7 @@ class BackendPlace:
     """What a backend's id stands for; it survives a change of MAC, weight or name."""
 
     service_id: int
-    address: IPv4Address
+    address: IpAddress
     port: int
 
 

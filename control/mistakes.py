@@ -12,6 +12,7 @@ import msgspec
 from msgspec import inspect
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)\]")
+_NO_TEXT: Final = re.compile(r"Expected `str`.*, got `(?:int|float|bool)`")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
 
 
@@ -28,6 +29,8 @@ def _remedy(problem: str, node: inspect.Type | None) -> str:
         return _keys(unknown[1], node)
     if "matching regex" in problem and isinstance(node, inspect.Metadata):
         return f": {(node.extra_json_schema or {}).get('description', '')}"
+    if _NO_TEXT.search(problem):
+        return "; put it in quotes"
     values = [value for one in _alternatives(node) for value in _values(one)]
     if problem.startswith("Invalid") and values:
         return f"; it is one of {', '.join(values)}"

@@ -8,10 +8,11 @@ needs more than one field is checked here, whichever way a value came (file, API
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 from itertools import count
 from typing import Final, Self
 
+from control.addresses import IpAddress, with_port
 from control.errors import ConfigError, ConflictError, NotFoundError
 
 MAX_BACKENDS: Final = 65535  # of one service
@@ -46,6 +47,21 @@ class Mode(StrEnum):
     NAT = "nat"  # rewrite address and port; replies come back through the node
 
 
+class Affinity(StrEnum):
+    """When the flows of a service are recorded, so that they keep their backend."""
+
+    TRANSITION = "transition"  # while their slot changes hands
+    ALWAYS = "always"  # the classic connection table
+    NONE = "none"  # a slot that changes hands takes its flows along
+
+
+class Hash(StrEnum):
+    """What of a packet chooses the backend."""
+
+    FLOW = "flow"  # addresses and ports
+    SOURCE = "source"  # the client's address: all its flows go to one backend
+
+
 class BackendState(StrEnum):
     """What the operator wants of a backend, whatever its health."""
 
@@ -74,7 +90,7 @@ class Backend:
     """A real server of one service."""
 
     name: str
-    address: IPv4Address
+    address: IpAddress
     port: int
     weight: int = 1  # 0…65535; 0 gets no new flows, like draining
     state: BackendState = BackendState.ACTIVE
@@ -82,7 +98,7 @@ class Backend:
     @property
     def identity(self) -> str:
         """What its Maglev permutation is computed from; equal on all nodes, for ever."""
-        return f"{self.address}:{self.port}"
+        return with_port(self.address, self.port)
 
     @property
     def in_table(self) -> bool:
@@ -92,16 +108,18 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A virtual service: (VIP, protocol, port) and who serves it."""
+    """A virtual service: (VIP, protocol, port) and who serves it, in the VIP's family."""
 
     name: str
-    vip: IPv4Address
+    vip: IpAddress
     protocol: Protocol
     port: int
     mode: Mode
     backends: tuple[Backend, ...] = ()
     check: TcpCheck | None = field(default_factory=TcpCheck)  # None: always up
     ring_size: int | None = None  # slots, a prime; None: chosen from the number of backends
+    affinity: Affinity = Affinity.TRANSITION
+    hash: Hash = Hash.FLOW
 
     def __post_init__(self) -> None:
         _check_service(self)
@@ -109,7 +127,7 @@ class Service:
     @property
     def where(self) -> str:
         """The service as packets name it."""
-        return f"{self.vip}:{self.port}/{self.protocol}"
+        return f"{with_port(self.vip, self.port)}/{self.protocol}"
 
     def backend(self, name: str) -> Backend:
         """Return the backend called ``name``, or raise NotFoundError."""
@@ -218,7 +236,7 @@ def _check_service(service: Service) -> None:
     if service.check is not None:
         _check_check(where, service)
     names: set[str] = set()
-    places: set[tuple[IPv4Address, int]] = set()
+    places: set[tuple[IpAddress, int]] = set()
     for backend in service.backends:
         _check_backend(where, service, backend)
         if backend.name in names:
@@ -238,6 +256,12 @@ def _check_backend(where: str, service: Service, backend: Backend) -> None:
     _check_name("backend name", backend.name)
     _check_port(here, backend.port, lowest=0)
     _check_address(here, backend.address)
+    if backend.address.version != service.vip.version:
+        raise ConfigError(
+            here,
+            f"{backend.address} is IPv{backend.address.version}, and the VIP {service.vip} "
+            f"is IPv{service.vip.version}: both have to be of one family",
+        )
     if backend.address == service.vip:
         raise ConfigError(
             here, f"{backend.address} is the VIP itself; give the server's own address"
@@ -288,8 +312,8 @@ def _check_ring_size(where: str, ring_size: int, backends: int) -> None:
 
 def _check_state(state: DesiredState) -> None:
     names: set[str] = set()
-    places: dict[tuple[IPv4Address, Protocol, int], str] = {}
-    returns: dict[tuple[IPv4Address, Protocol, int], str] = {}
+    places: dict[tuple[IpAddress, Protocol, int], str] = {}
+    returns: dict[tuple[IpAddress, Protocol, int], str] = {}
     for service in state:
         if service.name in names:
             raise ConfigError("services", f"two services are called {service.name!r}")
@@ -307,7 +331,7 @@ def _check_state(state: DesiredState) -> None:
 
 
 def _check_return(
-    returns: dict[tuple[IPv4Address, Protocol, int], str],
+    returns: dict[tuple[IpAddress, Protocol, int], str],
     service: Service,
     backend: Backend,
 ) -> None:
@@ -322,15 +346,26 @@ def _check_return(
         )
 
 
-def _check_address(where: str, address: IPv4Address) -> None:
-    """Refuse what no host can have: 0/8, 127/8, multicast, 240/4 with the broadcast."""
-    if (
-        address in _THIS_NETWORK
-        or address.is_multicast
-        or address.is_loopback
-        or address.is_reserved
-    ):
+def _check_address(where: str, address: IpAddress) -> None:
+    """Refuse what no host can have, and what is not the same on every interface."""
+    if isinstance(address, IPv6Address):
+        _check_ipv6(where, address)
+        impossible = address.is_unspecified
+    else:
+        impossible = address in _THIS_NETWORK or address.is_reserved
+    if impossible or address.is_multicast or address.is_loopback:
         raise ConfigError(where, f"{address} is not an address that a host can have")
+
+
+def _check_ipv6(where: str, address: IPv6Address) -> None:
+    if address.ipv4_mapped is not None:
+        problem = f"{address} is IPv4 in the form of IPv6; write {address.ipv4_mapped}"
+        raise ConfigError(where, problem)
+    if address.is_link_local or address.scope_id is not None:
+        raise ConfigError(
+            where,
+            f"{address} is an address of one link only; give one that counts everywhere",
+        )
 
 
 def _check_name(what: str, name: str) -> None:

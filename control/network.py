@@ -7,16 +7,18 @@ survey asks the kernel to resolve what is missing and to confirm what is stale.
 
 import errno
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 from pyroute2.netlink.rtnl import ndmsg
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_DEPRECATED
 
+from control.addresses import IpAddress
 from control.facts import Interface, Network, NextHop
 
 _USABLE: Final = (
@@ -34,23 +36,26 @@ _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.E
 # As pyroute2 names the values of IFLA_XDP_ATTACHED.
 _XDP_MODES: Final = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload"}
 _ATTEMPTS: Final = 5
-_IPV4_SYSCTL: Final = Path("/proc/sys/net/ipv4")
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_SYSCTL: Final = Path("/proc/sys/net")
+_DOTS_AND_SLASHES: Final = str.maketrans("./", "/.")
+_NOT_ROUTED: Final = "replies are not routed to the clients"
 
 
 def survey(
     interfaces: Iterable[str],
-    destinations: Iterable[IPv4Address],
-    suspects: Collection[IPv4Address],
+    destinations: Iterable[IpAddress],
+    suspects: Collection[IpAddress],
     before: Network,
 ) -> Network:
     """Return the network as it is now; interfaces that are gone are left out.
 
     A destination without a route has no next hop; one whose next hop does not answer ARP
-    has one without a MAC. Where the kernel has just forgotten a neighbour, the MAC that it
-    had in ``before`` counts until the kernel has asked again. Some 0.5 ms for each
-    destination. Of ``suspects``, which do not answer, the kernel has to ask again who they
-    are: they may have another MAC by now. If the network changes too fast to be read,
-    ``before`` is returned.
+    or neighbour discovery has one without a MAC. Where the kernel has just forgotten a
+    neighbour, the MAC that it had in ``before`` counts until the kernel has asked again.
+    Some 0.5 ms for each destination. Of ``suspects``, which do not answer, the kernel has
+    to ask again who they are: they may have another MAC by now. If the network changes too
+    fast to be read, ``before`` is returned.
     """
     for _ in range(_ATTEMPTS):
         try:
@@ -62,32 +67,40 @@ def survey(
 
 def _look(
     interfaces: Iterable[str],
-    destinations: Iterable[IPv4Address],
-    suspects: Collection[IPv4Address],
+    destinations: Iterable[IpAddress],
+    suspects: Collection[IpAddress],
     before: Network,
 ) -> Network:
     with IPRoute() as netlink:
         doubted = {
-            (hop.ifindex, str(address)): hop.mac
+            (hop.ifindex, address): hop.mac
             for address, hop in before.next_hops.items()
             if address in suspects
         }
         links = {link["index"]: _interface(link) for link in netlink.get_links()}
         neighbours = {
-            (entry["ifindex"], entry.get("dst")): entry
-            for entry in netlink.get_neighbours(family=socket.AF_INET)
+            (entry["ifindex"], ip_address(entry.get("dst"))): entry
+            for family in _FAMILIES
+            for entry in netlink.get_neighbours(family=family)
         }
         for (index, address), entry in list(neighbours.items()):
             known = _mac(entry.get("lladdr"))
             if entry["state"] & _LEARNT and doubted.get((index, address)) == known:
                 _forget(netlink, index, address)
                 del neighbours[index, address]
+        addresses = [
+            entry for family in _FAMILIES for entry in netlink.get_addr(family=family)
+        ]
         wanted = set(interfaces)
         return Network(
             interfaces=tuple(link for link in links.values() if link.name in wanted),
-            addresses=frozenset(
-                IPv4Address(entry.get("IFA_LOCAL"))
-                for entry in netlink.get_addr(family=socket.AF_INET)
+            addresses=frozenset(_own(entry) for entry in addresses),
+            sources=frozenset(
+                (IPv6Interface((own, entry["prefixlen"])), links[entry["index"]].name)
+                for entry in addresses
+                if isinstance(own := _own(entry), IPv6Address)
+                and not entry["flags"] & IFA_F_DEPRECATED
+                and entry["index"] in links
             ),
             next_hops={
                 destination: hop
@@ -97,28 +110,64 @@ def _look(
         )
 
 
-def nat_warnings(interfaces: Iterable[str]) -> tuple[str, ...]:
+def source_warnings(vips: Collection[IpAddress], network: Network) -> tuple[str, ...]:
+    """Say from which of ``vips`` health checks may be made, and how to prevent that.
+
+    Of the addresses of the interface, the host speaks from that which is most like the
+    backend's (RFC 6724), and to a VIP backends do not answer the host.
+    """
+    ways = {
+        hop.interface
+        for backend, hop in network.next_hops.items()
+        if isinstance(backend, IPv6Address)
+    }
+    return tuple(
+        f"health checks may come from {address.ip}, and the answers get lost: "
+        f"`ip -6 address change {address} dev {name} preferred_lft 0`"
+        for address, name in sorted(network.sources)
+        if address.ip in vips and name in ways
+    )
+
+
+def nat_warnings(ways: Collection[tuple[int, str]]) -> tuple[str, ...]:
     """Say which kernel settings would break NAT, and how to set them.
 
-    ``interfaces`` are those that replies of NAT backends come in by; none: no warnings.
+    ``ways`` are those by which replies of NAT backends come in: IP version and interface.
     """
-    names = sorted(interfaces)
-    wrong = []
-    if names and _sysctl("ip_forward") != "1":
-        wrong.append(("ip_forward", "1", "replies are not routed to the clients"))
-    for name in names:
-        if _sysctl(f"conf/{name}/accept_local") != "1":
-            harm = "a reply whose next hop is not resolved yet is lost"
-            wrong.append((f"conf.{name}.accept_local", "1", harm))
-        for scope in ("all", name):
-            if _sysctl(f"conf/{scope}/rp_filter") != "0":
-                harm = "the kernel drops translated replies as spoofed"
-                wrong.append((f"conf.{scope}.rp_filter", "0", harm))
+    names: dict[int, list[str]] = {4: [], 6: []}
+    for version, name in sorted(ways):
+        names[version].append(name.replace(".", "/"))  # as sysctl(8) has it within a key
     return tuple(
-        f"NAT needs net.ipv4.{key} = {value}, or else {harm}: "
-        f"`sysctl -w net.ipv4.{key}={value}`"
-        for key, value, harm in wrong
+        f"NAT needs net.{key} = {value}, or else {harm}: `sysctl -w net.{key}={value}`"
+        for key, value, harm in (*_ipv4_needs(names[4]), *_ipv6_needs(names[6]))
+        if _sysctl(key) != value
     )
+
+
+def _ipv4_needs(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each setting, what it has to be, and the harm that is done otherwise."""
+    if names:
+        yield "ipv4.ip_forward", "1", _NOT_ROUTED
+    for name in names:
+        harm = "a reply whose next hop is not resolved yet is lost"
+        yield f"ipv4.conf.{name}.accept_local", "1", harm
+        for scope in ("all", name):
+            harm = "the kernel drops translated replies as spoofed"
+            yield f"ipv4.conf.{scope}.rp_filter", "0", harm
+
+
+def _ipv6_needs(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each setting, what it has to be, and the harm that is done otherwise.
+
+    Packets from an address of its own the kernel takes here without being told to.
+    """
+    for name in ("all", *names) if names else ():
+        yield f"ipv6.conf.{name}.forwarding", "1", _NOT_ROUTED
+
+
+def _own(entry: Any) -> IpAddress:
+    """Return the host's end; IPv6 has it apart only where there is a peer's."""
+    return ip_address(entry.get("IFA_LOCAL") or entry.get("IFA_ADDRESS"))
 
 
 def _interface(link: Any) -> Interface:
@@ -135,8 +184,8 @@ def _mac(text: str | None) -> bytes:
 def _next_hop(
     netlink: IPRoute,
     links: dict[int, Interface],
-    neighbours: dict[tuple[int, str], Any],
-    destination: IPv4Address,
+    neighbours: dict[tuple[int, IpAddress], Any],
+    destination: IpAddress,
     before: Network,
 ) -> NextHop | None:
     try:
@@ -148,7 +197,7 @@ def _next_hop(
     link = links.get(route.get("oif"))
     if link is None:
         return None
-    via = route.get("gateway") or str(destination)
+    via = _gateway(route) or destination
     entry = neighbours.get((link.ifindex, via))
     if entry is None or entry["state"] & _IN_QUESTION:
         _resolve(netlink, link, via)
@@ -162,11 +211,18 @@ def _next_hop(
     return NextHop(link.name, link.ifindex, link.mac, mac)
 
 
-def _resolve(netlink: IPRoute, link: Interface, neighbour: str) -> None:
-    """Have the kernel send an ARP request, as a packet of ours would have."""
+def _gateway(route: Any) -> IpAddress | None:
+    """Return the router on the way, which may be of the other family (RFC 8950)."""
+    via = route.get("via")
+    text = via["addr"] if via else route.get("gateway")
+    return ip_address(text) if text else None
+
+
+def _resolve(netlink: IPRoute, link: Interface, neighbour: IpAddress) -> None:
+    """Have the kernel ask who ``neighbour`` is, as a packet of ours would have."""
     try:
         netlink.neigh(
-            "set", dst=neighbour, ifindex=link.ifindex, flags=ndmsg.NTF_USE, state=0
+            "set", dst=str(neighbour), ifindex=link.ifindex, flags=ndmsg.NTF_USE, state=0
         )
     except (NetlinkError, OSError):
         # The interface went down a moment ago, or the neighbour table is full. The next
@@ -174,13 +230,15 @@ def _resolve(netlink: IPRoute, link: Interface, neighbour: str) -> None:
         return
 
 
-def _forget(netlink: IPRoute, index: int, address: str) -> None:
+def _forget(netlink: IPRoute, index: int, address: IpAddress) -> None:
     with suppress(NetlinkError):  # it went by itself
-        netlink.neigh("del", dst=address, ifindex=index)
+        netlink.neigh("del", dst=str(address), ifindex=index)
 
 
 def _sysctl(key: str) -> str:
+    """Return the value of ``net.KEY``; sysctl(8) writes a dot within a name as a slash."""
     try:
-        return (_IPV4_SYSCTL / key).read_text(encoding="ascii").strip()
+        path = _SYSCTL / key.translate(_DOTS_AND_SLASHES)
+        return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:  # the interface is gone
         return ""

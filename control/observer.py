@@ -11,7 +11,7 @@ from control.config import NodeConfig
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
-from control.network import nat_warnings
+from control.network import nat_warnings, source_warnings
 from control.reconciler import Reconciler
 from control.status import (
     BackendStatus,
@@ -109,13 +109,15 @@ class NodeObserver:
             warnings.append(f"packets of an interface are not balanced: {problem}")
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
-        hops = (
-            network.next_hops.get(backend.address)
+        ways = {
+            (backend.address.version, hop.interface)
             for service in desired
             if service.mode is Mode.NAT
             for backend in service.backends
-        )
-        warnings.extend(nat_warnings({hop.interface for hop in hops if hop}))
+            if (hop := network.next_hops.get(backend.address))
+        }
+        warnings.extend(nat_warnings(ways))
+        warnings.extend(source_warnings({one.vip for one in desired}, network))
         return tuple(warnings)
 
     def _service(

@@ -16,9 +16,10 @@ import structlog
 
 from control.compile import Compiled, Settings, compile_image
 from control.errors import HostError
-from control.facts import Facts
+from control.facts import Facts, Moment
 from control.model import DesiredState
 from control.tables import Tables
+from control.transition import is_in_transition
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
 from dataplane.maps import Maps
@@ -49,6 +50,7 @@ class Reconciler:
         self._seed = seed
         self._actual: Image | None = None  # None: has to be read back
         self._read_at = 0.0
+        self._swept_ns = 0
         self._wake = asyncio.Event()
         self._tables = Tables()
         self.compiled: Compiled | None = None
@@ -92,6 +94,17 @@ class Reconciler:
         if writes:
             _log.info("kernel updated", version=version, writes=writes)
 
+    def _look(self, actual: Image) -> Moment:
+        """Look at the clock and, now and then, at the records of flows in transition."""
+        now_ns = time.monotonic_ns()
+        if now_ns < self._swept_ns + int(READ_BACK_INTERVAL * 1e9):
+            return Moment(now_ns)
+        if not any(map(is_in_transition, actual.rings.values())):
+            return Moment(now_ns)
+        self._swept_ns = now_ns
+        idle = {service.id: service.idle_seconds for service in actual.services.values()}
+        return Moment(now_ns, self._maps.sweep(now_ns, idle))
+
     def _reconcile(self, desired: DesiredState, facts: Facts) -> tuple[Compiled, int]:
         """Read, compile, plan and apply; in a thread, for it takes its time."""
         remembered = self._actual
@@ -103,7 +116,10 @@ class Reconciler:
         else:
             actual = remembered
         known = actual if self._seed is None or actual.services else self._seed
-        compiled = compile_image(desired, facts, self._settings, known, self._tables)
+        moment = self._look(actual)
+        compiled = compile_image(
+            desired, facts, self._settings, known, self._tables, moment
+        )
         writes: list[Write] = list(plan(actual, compiled.image))
         self._actual = None  # unknown until all is written
         self._maps.apply(writes)

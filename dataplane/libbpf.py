@@ -172,6 +172,26 @@ def map_items(fd: int) -> Iterator[tuple[bytes, bytes]]:
         yield key, bytes(_ffi.buffer(value))
 
 
+def map_batches(fd: int, count: int = 4096) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the keys and the values of a hash, about ``count`` elements at a time."""
+    shape = map_shape(fd)
+    position = _ffi.new("uint32_t *")
+    keys = _ffi.new("unsigned char[]", count * shape.key_size)
+    values = _ffi.new("unsigned char[]", count * shape.value_size)
+    start: Any = _ffi.NULL
+    code = 0
+    while code == 0:
+        got = _ffi.new("uint32_t *", count)
+        code = _lib.bpf_map_lookup_batch(fd, start, position, keys, values, got, _ffi.NULL)
+        if code != -errno.ENOENT:  # that is the end, which may come with elements
+            _checked("bpf_map_lookup_batch", code)
+        yield (
+            bytes(_ffi.buffer(keys, got[0] * shape.key_size)),
+            bytes(_ffi.buffer(values, got[0] * shape.value_size)),
+        )
+        start = position
+
+
 def array_read(fd: int, *, per_cpu: bool = False) -> bytes:
     """Return all values of an array, one after the other, by few system calls.
 

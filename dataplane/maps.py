@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,16 @@ _ARRAYS: Final[dict[str, tuple[str, Callable[[bytes], Any]]]] = {
     "backends": ("gw_backend", Backend.unpack),
     "ports": ("gw_port", Port.unpack),
 }
+
+
+def _flows(keys: bytes, values: bytes) -> Iterator[tuple[bytes, Any, Any]]:
+    """Yield the key, and key and value as structs, of each record of a flow."""
+    size = abi.sizeof("gw_flow")
+    flows = abi.ffi.from_buffer("struct gw_flow[]", keys)
+    records = abi.ffi.from_buffer("struct gw_record[]", values)
+    for number in range(len(keys) // size):
+        key = keys[number * size : (number + 1) * size]
+        yield key, flows[number], records[number]
 
 
 class Maps:
@@ -84,6 +94,22 @@ class Maps:
     def read_ring(self, offset: int, size: int) -> Ring:
         """Return ``size`` slots from ``offset``."""
         return Ring(self._words[2 * offset : 2 * (offset + size)].tobytes())
+
+    def sweep(self, now_ns: int, idle_seconds: Mapping[int, int]) -> frozenset[int]:
+        """Remove the records of flows that were silent for too long.
+
+        ``idle_seconds`` says by service how long that is; records of other services go.
+        Returns the ids of the services that have records still.
+        """
+        fd, live = self._fds["records"], set[int]()
+        for keys, values in libbpf.map_batches(fd):
+            for key, flow, record in _flows(keys, values):
+                idle_ns = idle_seconds.get(flow.service_id, 0) * 1_000_000_000
+                if now_ns - record.seen_ns > idle_ns:
+                    libbpf.map_delete(fd, key)
+                else:
+                    live.add(flow.service_id)
+        return frozenset(live)
 
     def apply(self, writes: Iterable[Write]) -> int:
         """Carry out the writes in order and return how many there were."""

@@ -5,9 +5,9 @@ none, a number that this release does not know) is refused here. The rest is the
 """
 
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
+from control.addresses import IpAddress, parse_address
 from control.api.v1 import guideway_pb2 as pb
 from control.errors import ConfigError
 from control.model import (
@@ -111,9 +111,10 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
 
 def _backend(wanted: pb.Backend, port: int) -> Backend:
     """Return a backend of a service that has ``port``."""
+    address = _address("backend.address", wanted.address)
     return Backend(
-        name=wanted.name or wanted.address,
-        address=_address("backend.address", wanted.address),
+        name=wanted.name or str(address),
+        address=address,
         port=wanted.port if wanted.HasField("port") else port,
         weight=wanted.weight if wanted.HasField("weight") else 1,
         state=_backend_state(wanted.state) or BackendState.ACTIVE,
@@ -150,11 +151,11 @@ def _check_to_pb(check: TcpCheck | None) -> pb.HealthCheck:
     )
 
 
-def _address(where: str, text: str) -> IPv4Address:
+def _address(where: str, text: str) -> IpAddress:
     try:
-        return IPv4Address(text)
-    except AddressValueError as error:
-        raise ConfigError(where, f"{text!r} is not an IPv4 address") from error
+        return parse_address(text)
+    except ValueError as error:
+        raise ConfigError(where, str(error)) from error
 
 
 def _protocol(number: pb.Protocol.ValueType) -> Protocol:

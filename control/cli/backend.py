@@ -58,10 +58,10 @@ def add(
     weight: int,
 ) -> None:
     """Let the server at ADDRESS serve SERVICE."""
-    new = pb.Backend(name=name or address, address=address, port=port, weight=weight)
+    new = pb.Backend(name=name or "", address=address, port=port, weight=weight)
     request = pb.AddBackendRequest(service=service, backend=new)
     answer = session.client.call(lambda stub: stub.AddBackend, request)
-    session.done(f"{new.name} is added to {service}", answer.version)
+    session.done(f"{name or address} is added to {service}", answer.version)
 
 
 @backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")

@@ -6,6 +6,7 @@ from typing import Final, TypedDict, TypeVar
 
 import click
 
+from control.addresses import split_port
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.session import Session
 from control.model import MAX_RING_SIZE, MAX_WEIGHT
@@ -78,7 +79,7 @@ def health_check(options: CheckOptions) -> pb.HealthCheck | None:
 
 
 class BackendParameter(click.ParamType[pb.Backend]):
-    """``ADDRESS[:PORT][,weight=N][,name=X]``."""
+    """``ADDRESS[:PORT][,weight=N][,name=X]``; an IPv6 address with a port in brackets."""
 
     name = "ADDRESS[:PORT][,weight=N][,name=X]"
 
@@ -92,9 +93,9 @@ class BackendParameter(click.ParamType[pb.Backend]):
         if isinstance(value, pb.Backend):
             return value
         place, *settings = value.split(",")
-        address, colon, port = place.partition(":")
+        address, port = split_port(place)
         backend = pb.Backend(address=address)
-        if colon:
+        if port is not None:
             backend.port = PORT(port, param, ctx)
         for setting in settings:
             match setting.partition("="):

@@ -5,6 +5,7 @@ from typing import Unpack
 
 import click
 
+from control.addresses import with_port
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.options import (
     MODE,
@@ -70,7 +71,8 @@ def show(session: Session, name: str) -> None:
     type=BackendParameter(),
     metavar=BackendParameter.name,
     multiple=True,
-    help="A server; may be repeated. Its port defaults to the service's.",
+    help="A server; may be repeated. Its port defaults to the service's; an IPv6 address "
+    "with a port is written [ADDRESS]:PORT.",
 )
 @ring_size_option
 @check_options
@@ -100,7 +102,8 @@ def add(  # noqa: PLR0913 (one parameter per option)
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     answer = session.client.call(lambda stub: stub.AddService, request)
-    session.done(f"service {name} is added at {vip}:{port}/{protocol}", answer.version)
+    place = f"{with_port(vip, port)}/{protocol}"
+    session.done(f"service {name} is added at {place}", answer.version)
 
 
 @service.command(

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from control.addresses import with_port
 from control.cli.plain import (
     BackendPlain,
     BackendTrafficPlain,
@@ -81,7 +82,7 @@ def backends_table(
         since = backend["since"]
         table.add_row(
             *(Text(part) for part in name),
-            Text(f"{backend['address']}:{backend['port']}"),
+            Text(with_port(backend["address"], backend["port"])),
             Text(str(backend["weight"])),
             Text(f"{backend['share']:.1%}"),
             _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
@@ -198,8 +199,7 @@ def _paragraphs(*parts: RenderableType) -> Group:
 
 
 def _place(service: ServicePlain) -> str:
-    port = service["port"] or "*"
-    return f"{service['vip']}:{port}/{service['protocol']}"
+    return f"{with_port(service['vip'], service['port'] or '*')}/{service['protocol']}"
 
 
 def _check(check: CheckPlain | None) -> str:

@@ -5,11 +5,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import Final
 
 import structlog
 
+from control.addresses import IpAddress
 from control.facts import BackendKey
 from control.health.tcp import NoResultError
 from control.health.tcp import probe as probe_by_tcp
@@ -19,14 +19,14 @@ from control.status import Health
 
 _log: Final = structlog.get_logger()
 
-ProbeBy = Callable[[IPv4Address, int, float], Awaitable[str]]  # see tcp.probe
+ProbeBy = Callable[[IpAddress, int, float], Awaitable[str]]  # see tcp.probe
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What is probed, and how: another definition is another probe, and starts afresh."""
 
-    address: IPv4Address
+    address: IpAddress
     port: int
     check: TcpCheck
 
@@ -81,7 +81,7 @@ class Monitor:
         running = self._running.get(key)
         return running.problem if running else ""
 
-    def suspects(self) -> frozenset[IPv4Address]:
+    def suspects(self) -> frozenset[IpAddress]:
         """Return the addresses whose last probe failed."""
         return frozenset(r.probe.address for r in self._running.values() if r.problem)
 

@@ -3,8 +3,9 @@
 import asyncio
 import errno
 import os
-from ipaddress import IPv4Address
 from typing import Final
+
+from control.addresses import IpAddress
 
 # What says something of this host, and nothing of the backend.
 _OUR_SHORTAGE: Final = {
@@ -13,6 +14,7 @@ _OUR_SHORTAGE: Final = {
     errno.ENOBUFS,
     errno.ENOMEM,
     errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
 }
 
 
@@ -20,7 +22,7 @@ class NoResultError(Exception):
     """The probe could not be made; ``str()`` says why."""
 
 
-async def probe(address: IPv4Address, port: int, timeout: float) -> str:  # noqa: ASYNC109
+async def probe(address: IpAddress, port: int, timeout: float) -> str:  # noqa: ASYNC109
     """Return "" if ``address`` accepts a connection within ``timeout`` seconds, or why not.
 
     Raises NoResultError.

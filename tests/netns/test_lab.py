@@ -11,12 +11,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from control.addresses import IpAddress
 from control.model import Protocol
 from tests.support.wait import eventually
 from vagrant.lab import cleanup, namespaces
 from vagrant.lab.errors import BusyError, CommandError
 from vagrant.lab.hosts import PROJECT, Host, hosts
 from vagrant.lab.lab import Lab
+from vagrant.lab.segment import ipv6_of
 from vagrant.lab.topology import CLIENT, GATEWAY, VIP, DrTopology, NatTopology
 
 THREAD_NAMESPACE = Path("/proc/thread-self/ns/net")
@@ -33,18 +35,25 @@ with Lab(sys.argv[1], DrTopology) as lab:
 """
 
 
-def connects(client: Host, server: Host, address: IPv4Address) -> bool:
+def connects(client: Host, server: Host, address: IpAddress) -> bool:
     """Whether ``client`` can talk TCP with ``server`` at ``address``."""
-    with server.socket() as listener, client.socket() as asking:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with server.socket(family) as listener, client.socket(family) as asking:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((str(address), 5000))
         listener.listen()
         asking.settimeout(2)
         asking.connect((str(address), 5000))
-        accepted, (source, _) = listener.accept()
+        accepted, source = listener.accept()
         with accepted:
             accepted.sendall(b"hello")
-            return asking.recv(5) == b"hello" and source == asking.getsockname()[0]
+            return asking.recv(5) == b"hello" and source == asking.getsockname()
+
+
+def connects_by_both(client: Host, server: Host, address: IPv4Address) -> bool:
+    """Whether they can talk at ``address`` and at the IPv6 one beside it."""
+    both = (address, ipv6_of(address))
+    return all(connects(client, server, each) for each in both)
 
 
 def get(client: Host, url: str) -> tuple[str, bytes]:
@@ -74,9 +83,10 @@ def test_in_direct_return_everyone_is_on_one_segment(lab_name):
         topology = lab.topology
 
         for name, host in topology.balancers.items():
-            assert connects(lab.client, host, topology.balancer_addresses(name)["eth0"])
+            address = topology.balancer_addresses(name)["eth0"]
+            assert connects_by_both(lab.client, host, address)
         for name, host in topology.backends.items():
-            assert connects(lab.client, host, topology.backend_address(name))
+            assert connects_by_both(lab.client, host, topology.backend_address(name))
 
 
 def test_in_direct_return_no_backend_says_by_arp_that_it_has_the_vip(lab_name):
@@ -90,14 +100,27 @@ def test_in_direct_return_no_backend_says_by_arp_that_it_has_the_vip(lab_name):
             asking.connect((str(VIP), 80))
 
 
+def test_in_direct_return_no_backend_says_by_neighbour_discovery_that_it_has_the_vip(
+    lab_name,
+):
+    with Lab(lab_name, DrTopology) as lab:
+        lab.topology.unplug(lab.topology.balancers["lb1"])  # which has it
+        lab.client.sysctl("net.ipv6.neigh.eth0.retrans_time_ms", 50)
+
+        with pytest.raises(CommandError, match="Address unreachable"):
+            lab.client.run("ping", "-c1", "-W5", str(ipv6_of(VIP)))
+
+
 def test_in_nat_the_client_reaches_the_balancers_and_they_the_backends(lab_name):
     with Lab(lab_name, NatTopology) as lab:
         topology = lab.topology
 
         for name, balancer in topology.balancers.items():
-            assert connects(lab.client, balancer, topology.balancer_addresses(name)["eth0"])
+            address = topology.balancer_addresses(name)["eth0"]
+            assert connects_by_both(lab.client, balancer, address)
             for backend, host in topology.backends.items():
-                assert connects(balancer, host, topology.backend_address(backend))
+                address = topology.backend_address(backend)
+                assert connects_by_both(balancer, host, address)
 
 
 def test_in_nat_backends_reach_the_client_through_whoever_is_their_gateway(lab_name):

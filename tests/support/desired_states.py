@@ -1,6 +1,6 @@
 """Strategies for valid desired states."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from string import ascii_letters, digits
 
 from hypothesis import strategies as st
@@ -11,9 +11,11 @@ from control.model import (
     MAX_SECONDS,
     MAX_WEIGHT,
     MIN_SECONDS,
+    Affinity,
     Backend,
     BackendState,
     DesiredState,
+    Hash,
     Mode,
     Protocol,
     Service,
@@ -24,7 +26,9 @@ names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
 seconds = st.floats(min_value=MIN_SECONDS, max_value=MAX_SECONDS)
 counts = st.integers(1, MAX_COUNT)
 ports = st.integers(1, 65535)
-vips = st.integers(0, 255).map(lambda host: IPv4Address("192.0.2.0") + host)
+# By IP version: where VIPs are, and, for each service, where its backends are.
+_VIPS = {4: IPv4Address("192.0.2.0"), 6: IPv6Address("2001:db8::")}
+_BACKENDS = {4: IPv4Address("10.0.0.0"), 6: IPv6Address("2001:db8:1::")}
 checks = st.builds(
     TcpCheck,
     interval=seconds,
@@ -38,6 +42,7 @@ checks = st.builds(
 @st.composite
 def services(draw: st.DrawFn, index: int) -> Service:
     """Draw the service number ``index``, whose backends no other number has."""
+    version = draw(st.sampled_from([4, 6]))
     mode = draw(st.sampled_from(Mode))
     port = draw(ports)
     hosts = draw(st.lists(st.integers(1, 250), unique=True, max_size=4))
@@ -47,7 +52,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
     backends = [
         Backend(
             name=name,
-            address=IPv4Address(f"10.0.{index}.{host}"),
+            address=_BACKENDS[version] + 256 * index + host,
             port=port if mode is Mode.DR else draw(ports),
             weight=draw(st.integers(0, MAX_WEIGHT)),
             state=draw(st.sampled_from(BackendState)),
@@ -56,13 +61,15 @@ def services(draw: st.DrawFn, index: int) -> Service:
     ]
     return Service(
         name=f"{draw(names)[: MAX_NAME - 4]}-{index}",
-        vip=draw(vips),
+        vip=_VIPS[version] + draw(st.integers(0, 255)),
         protocol=draw(st.sampled_from(Protocol)),
         port=port,
         mode=mode,
         backends=tuple(backends),
         check=draw(st.none() | checks),
         ring_size=draw(st.sampled_from([None, 11, 4093, 65537])),
+        affinity=draw(st.sampled_from(Affinity)),
+        hash=draw(st.sampled_from(Hash)),
     )
 
 

@@ -40,7 +40,7 @@ def web(**changed: object) -> pb.AddServiceRequest:
     ("request_", "sentence"),
     [
         (web(name=None), "service name: '' is not a name: 1…63 letters, digits and any of"),
-        (web(vip="nowhere"), "service.vip: 'nowhere' is not an IPv4 address"),
+        (web(vip="nowhere"), "service.vip: 'nowhere' is not an IP address"),
         (
             web(vip="224.0.0.1"),
             "service 'web': 224.0.0.1 is not an address that a host can have",
@@ -81,7 +81,7 @@ def test_a_service_that_is_wrong_is_refused(
 @pytest.mark.parametrize(
     ("backend", "sentence"),
     [
-        (pb.Backend(), "backend.address: '' is not an IPv4 address"),
+        (pb.Backend(), "backend.address: '' is not an IP address"),
         (
             pb.Backend(address="192.0.2.10"),
             "service 'web', backend '192.0.2.10': 192.0.2.10 is the VIP itself",

@@ -43,6 +43,33 @@ def test_a_service_is_added_with_all_options(cli: CommandLine) -> None:
     assert dns.backends[0].identity == "10.0.0.1:5353"
 
 
+def test_a_service_of_ipv6_is_added_and_shown(cli: CommandLine) -> None:
+    line = (
+        "service add web6 --vip 2001:db8::10 --port 80 --mode nat "
+        "--backend 2001:db8::1 --backend [2001:db8::2] "
+        "--backend [2001:DB8::3]:8080,weight=2"
+    )
+    assert cli.said(line) == "service web6 is added at [2001:db8::10]:80/tcp\n"
+
+    web = cli.node.store.state.service("web6")
+    assert [(b.name, b.identity, b.weight) for b in web.backends] == [
+        ("2001:db8::1", "[2001:db8::1]:80", 1),
+        ("2001:db8::2", "[2001:db8::2]:80", 1),
+        ("2001:db8::3", "[2001:db8::3]:8080", 2),
+    ]
+    assert cli.rows("service list")[1].startswith("web6 [2001:db8::10]:80/tcp nat")
+    assert cli.rows("backend list web6")[3].startswith("2001:db8::3 [2001:db8::3]:8080 2")
+
+
+def test_an_ipv6_backend_is_added_by_its_address(cli: CommandLine) -> None:
+    cli.run("service add web6 --vip 2001:db8::10 --port 80 --mode dr")
+
+    said = cli.said("backend add web6 2001:db8::1")
+
+    assert said == "2001:db8::1 is added to web6\n"
+    assert cli.node.store.state.service("web6").backend("2001:db8::1").port == 80
+
+
 def test_a_service_may_go_unchecked(cli: CommandLine) -> None:
     cli.said(ADD_WEB + " --no-check")
 

@@ -31,7 +31,18 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
             "backend add web 10.0.0.1 --name c",
             "the address 10.0.0.1:80, which another backend has already",
         ),
-        ("backend add web nowhere", "backend.address: 'nowhere' is not an IPv4 address"),
+        (
+            "backend add web 2001:db8::1",
+            (
+                "service 'web', backend '2001:db8::1': 2001:db8::1 is IPv6, and the VIP "
+                "192.0.2.10 is IPv4: both have to be of one family"
+            ),
+        ),
+        (
+            "service add w --vip 192.0.2.9 --port 80 --mode nat --backend [2001:db8::1:80",
+            "backend.address: '[2001:db8::1:80' is not an IP address",
+        ),
+        ("backend add web nowhere", "backend.address: 'nowhere' is not an IP address"),
         ("service change web --ring-size 4096", "ring size 4096 is not a prime number"),
         ("service change web --check-interval nan", "interval nan s is not in 0.01…3600 s"),
         (ADD_WEB, "service 'web' exists already"),

@@ -1,13 +1,13 @@
 """From what is wanted and known to what the maps hold."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
 from control.compile import Settings, check_capacity, compile_image
 from control.errors import HostError
-from control.facts import Facts, Interface, Network, NextHop
+from control.facts import Facts, Interface, Moment, Network, NextHop
 from control.model import (
     Backend,
     BackendState,
@@ -21,7 +21,17 @@ from control.status import Health
 from control.tables import Tables
 from dataplane import records
 from dataplane.image import Image
-from dataplane.records import MODE_DR, MODE_NAT, Address, Endpoint, Index, Prefix, Return
+from dataplane.records import (
+    AFFINITY_TRANSITION,
+    HASH_FLOW,
+    MODE_DR,
+    MODE_NAT,
+    Address,
+    Endpoint,
+    Index,
+    Prefix,
+    Return,
+)
 from dataplane.source import Limits
 
 VIP = IPv4Address("192.0.2.1")
@@ -66,7 +76,11 @@ def facts(*services: Service, **changes) -> Facts:
 
 
 def compiled(
-    *services: Service, known: Image | None = None, facts_=None, settings=SETTINGS
+    *services: Service,
+    known: Image | None = None,
+    facts_=None,
+    settings=SETTINGS,
+    moment=Moment(0),  # noqa: B008 - frozen
 ):
     return compile_image(
         DesiredState(services),
@@ -74,6 +88,7 @@ def compiled(
         settings,
         known or Image(),
         Tables(),
+        moment,
     )
 
 
@@ -81,7 +96,9 @@ def test_a_service_leads_to_its_ring_and_the_ring_to_its_backends() -> None:
     image = compiled(web(backend(1), backend(2))).image
 
     service = image.services[WEB]
-    assert service == records.Service(0, 0, 4093, 42, MODE_DR)
+    assert service == records.Service(
+        0, 0, 4093, 42, MODE_DR, AFFINITY_TRANSITION, HASH_FLOW, 900
+    )
     assert set(image.rings[0]) == {1, 2}
     assert image.backends[Index(1)] == records.Backend(
         0, IPv4Address("10.0.0.11"), 80, ETH0.ifindex, hop(1).mac, ETH0.mac
@@ -107,6 +124,34 @@ def test_the_nodes_own_addresses_are_direct_but_no_vip_is() -> None:
     assert set(image.direct) == {
         Prefix(IPv4Network("10.0.0.1/32")),
         Prefix(IPv4Network("10.9.0.0/16")),
+    }
+
+
+def test_a_service_of_ipv6_is_served_beside_one_of_ipv4() -> None:
+    vip, address = IPv6Address("2001:db8::1"), IPv6Address("2001:db8::11")
+    member = Backend("b1", address, 8080)
+    four = web(replace(backend(1), port=8080), mode=Mode.NAT)
+    six = replace(four, name="web6", vip=vip, backends=(member,))
+    way = hop(1)
+    network = facts().network
+    network = replace(
+        network,
+        addresses=network.addresses | {vip, IPv6Address("2001:db8::2")},
+        next_hops={**network.next_hops, address: way},
+    )
+
+    image = compiled(four, six, facts_=facts(four, six, network=network)).image
+
+    service = image.services[Endpoint(vip, 80, 6)]
+    (number,) = set(image.rings[service.ring_offset])
+    assert image.backends[Index(number)] == records.Backend(
+        service.id, address, 8080, way.ifindex, way.mac, way.source_mac
+    )
+    assert image.returns[Endpoint(address, 8080, 6)] == Return(vip, 80)
+    assert set(image.vips) == {Address(VIP), Address(vip)}
+    assert set(image.direct) == {
+        Prefix(IPv4Network("10.0.0.1/32")),
+        Prefix(IPv6Network("2001:db8::2/128")),
     }
 
 
@@ -152,7 +197,7 @@ def test_a_backend_that_cannot_serve_gets_no_slot_and_it_is_said_why(
 @pytest.mark.parametrize(
     ("way", "why"),
     [
-        (hop(1, mac=None), "nobody answers ARP for it"),
+        (hop(1, mac=None), "nobody answers ARP or neighbour discovery for it"),
         (
             hop(1, interface="eth9"),
             "it is reached by eth9, which is not among `interfaces`",
@@ -240,15 +285,16 @@ def test_an_unknown_next_hop_keeps_the_entry_but_gives_no_slot() -> None:
     service = web(backend(1), backend(2))
     before = compiled(service).image
     network = facts(service).network
-    lost = {**network.next_hops, backend(1).address: hop(1, mac=None)}
+    hops = {**network.next_hops, backend(1).address: hop(1, mac=None)}
 
     after = compiled(
         service,
         known=before,
-        facts_=facts(service, network=replace(network, next_hops=lost)),
+        facts_=facts(service, network=replace(network, next_hops=hops)),
     ).image
 
-    assert after.backends == before.backends
+    lost = before.backends[Index(1)]
+    assert after.backends == {**before.backends, Index(1): replace(lost, is_down=True)}
     assert set(after.rings[after.services[WEB].ring_offset]) == {2}
 
 

@@ -1,6 +1,6 @@
 """The configuration file: what it becomes, and what is said about a wrong one."""
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -74,6 +74,54 @@ def test_what_may_be_left_out_has_a_default() -> None:
     assert desired == DesiredState()
 
 
+def test_a_file_may_have_services_of_both_families() -> None:
+    text = """
+interfaces: [eth0]
+direct: [2001:db8:7::/48, 10.0.0.0/8]
+services:
+  - name: web6
+    vip: 2001:DB8::10
+    port: 80
+    mode: dr
+    backends:
+      - {address: 2001:DB8:0::21}
+      - {name: b, address: "2001:db8::22"}
+  - {name: web, vip: 192.0.2.10, port: 80, mode: dr}
+"""
+    node, desired = parse(text, "guideway.yaml")
+
+    assert node.direct == (IPv6Network("2001:db8:7::/48"), IPv4Network("10.0.0.0/8"))
+    backends = (
+        Backend("2001:db8::21", IPv6Address("2001:db8::21"), 80),
+        Backend("b", IPv6Address("2001:db8::22"), 80),
+    )
+    vip = IPv6Address("2001:db8::10")
+    assert desired == DesiredState(
+        (
+            Service("web6", vip, Protocol.TCP, 80, Mode.DR, backends),
+            Service("web", IPv4Address("192.0.2.10"), Protocol.TCP, 80, Mode.DR),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("prefix", "sentence"),
+    [
+        ("10.0.0.1/8", "has host bits set; did you mean 10.0.0.0/8?"),
+        ("2001:db8::1/32", "has host bits set; did you mean 2001:db8::/32?"),
+        ("eth0", "is not a prefix such as 10.0.0.0/8 or 2001:db8::/32"),
+        ("fe80::%eth0/64", "is one interface's; a prefix counts on all of them"),
+        ("::/0", "has IPv4 addresses in it, in the form of IPv6; write an IPv4 prefix, or"),
+        ("::ffff:10.0.0.0/104", "has IPv4 addresses in it, in the form of IPv6; write"),
+    ],
+)
+def test_a_wrong_prefix_is_refused(prefix: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"interfaces: [eth0]\nservices: []\ndirect: ['{prefix}']", "c.yaml")
+
+    assert str(raised.value).startswith(f"c.yaml: `direct`: {prefix!r} {sentence}")
+
+
 WEB = "name: web, vip: 192.0.2.1, port: 80, mode: dr"
 
 
@@ -93,10 +141,6 @@ WEB = "name: web, vip: 192.0.2.1, port: 80, mode: dr"
         ("interfaces: [eth0\n", "c.yaml line 2: not YAML: expected ',' or ']'"),
         ("interfaces: \0", "c.yaml: not YAML: unacceptable character #x0000: special"),
         ("interfaces: [eth0]\nport: 1", "c.yaml: Object contains unknown field `port`"),
-        (
-            "interfaces: [eth0]\nservices: []\ndirect: [10.0.0.1/8]",
-            "c.yaml: `direct`: '10.0.0.1/8' has host bits set; did you mean 10.0.0.0/8?",
-        ),
     ],
 )
 def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None:
@@ -112,7 +156,15 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
     [
         (
             "name: web, vip: nope, port: 80, mode: dr",
-            "c.yaml: `vip`: 'nope' is not an IPv4 address - at `$.services[0]`",
+            "c.yaml: `vip`: 'nope' is not an IP address - at `$.services[0]`",
+        ),
+        (
+            # YAML 1.1 takes this for a number to the base of 60.
+            "name: web, vip: 2001:10:20:30:40:50:1:2, port: 80, mode: dr",
+            (
+                "c.yaml: Expected `str`, got `int`; put it in quotes "
+                "- at `$.services[0].vip`"
+            ),
         ),
         (
             "name: web, vip: 192.0.2.1, port: 70000, mode: dr",

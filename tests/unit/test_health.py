@@ -5,10 +5,11 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from control.addresses import IpAddress
 from control.health.monitor import Monitor
 from control.health.tcp import NoResultError, probe
 from control.health.tracker import Tracker
@@ -16,6 +17,7 @@ from control.model import Backend, DesiredState, Mode, Protocol, Service, TcpChe
 from control.status import Health
 
 LOOPBACK = IPv4Address("127.0.0.1")
+LOOPBACKS = [LOOPBACK, IPv6Address("::1")]
 
 
 @pytest.mark.parametrize(
@@ -43,14 +45,17 @@ def test_it_takes_two_to_rise_and_three_to_fall_but_the_first_decides_alone(
     assert tracker.health is health
 
 
-def test_a_listening_port_is_well_and_a_closed_one_is_said_to_refuse() -> None:
+@pytest.mark.parametrize("address", LOOPBACKS, ids=str)
+def test_a_listening_port_is_well_and_a_closed_one_is_said_to_refuse(
+    address: IpAddress,
+) -> None:
     async def scenario() -> tuple[str, str]:
-        server = await asyncio.start_server(lambda _, w: w.close(), str(LOOPBACK), 0)
+        server = await asyncio.start_server(lambda _, w: w.close(), str(address), 0)
         port = server.sockets[0].getsockname()[1]
-        listening = await probe(LOOPBACK, port, timeout=5)
+        listening = await probe(address, port, timeout=5)
         server.close()
         await server.wait_closed()
-        closed = await probe(LOOPBACK, port, timeout=5)
+        closed = await probe(address, port, timeout=5)
         return listening, closed.replace(str(port), "N")
 
     assert asyncio.run(scenario()) == ("", "port N: Connection refused")

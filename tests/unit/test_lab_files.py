@@ -20,6 +20,7 @@ def test_guidewayd_understands_the_services_as_they_were_meant(kind):
         kind.service(),
         kind.service("dns", 53, Protocol.UDP, weights=[1, 0], check=None),
         kind.service("other", 81, check=TcpCheck(port=80)),
+        kind.service("web6", ipv6=True),
     )
 
     text = yaml.safe_dump(guidewayd_file("lb1", kind, services, PATHS))

@@ -1,14 +1,14 @@
 """Small pieces of the lab that need no network."""
 
 import itertools
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
 from tests.support.wait import eventually
 from vagrant.lab import cleanup
 from vagrant.lab.errors import LabError, NotInTimeError
-from vagrant.lab.segment import mac_of
+from vagrant.lab.segment import ipv6_of, mac_of
 from vagrant.lab.webserver import write_large_file
 
 
@@ -33,6 +33,10 @@ def test_what_could_mean_something_else_is_no_name_for_a_lab(name):
 
 def test_a_mac_shows_the_address_of_its_interface():
     assert mac_of(IPv4Address("10.20.0.21")) == "02:00:0a:14:00:15"
+
+
+def test_an_ipv6_address_shows_the_ipv4_address_beside_it():
+    assert ipv6_of(IPv4Address("10.20.0.21")) == IPv6Address("2001:db8:20::21")
 
 
 def test_the_large_file_is_the_same_every_time_and_exactly_as_large_as_asked(tmp_path):

@@ -1,7 +1,7 @@
 """The desired state: a valid one is made, another is not."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +24,8 @@ VIP = IPv4Address("192.0.2.10")
 A = Backend("a", IPv4Address("10.0.0.1"), 80)
 B = Backend("b", IPv4Address("10.0.0.2"), 80)
 WEB = Service("web", VIP, Protocol.TCP, 80, Mode.DR, (A, B))
+VIP6 = IPv6Address("2001:db8::10")
+A6 = Backend("a", IPv6Address("2001:db8::1"), 80)
 MAIL = Service("mail", VIP, Protocol.TCP, 25, Mode.DR)
 BOTH = DesiredState((WEB, MAIL))
 
@@ -131,6 +133,81 @@ def test_a_backend_that_breaks_a_rule_is_refused(
     changed: dict[str, object], sentence: str
 ) -> None:
     assert refusal(lambda: service(backends=(backend(**changed),))).startswith(sentence)
+
+
+IMPOSSIBLE = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "127.0.0.1",
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "ff02::1",
+    "ff0e::1",
+]
+ONE_LINK = ["fe80::1", "febf::1", "fe80::1%eth0", "2001:db8::1%eth0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        *((text, "is not an address that a host can have") for text in IMPOSSIBLE),
+        *(
+            (text, "is an address of one link only; give one that counts everywhere")
+            for text in ONE_LINK
+        ),
+        ("::ffff:10.0.0.1", "is IPv4 in the form of IPv6; write 10.0.0.1"),
+    ],
+)
+def test_an_address_that_cannot_be_reached_is_refused(text: str, why: str) -> None:
+    address = ip_address(text)
+    vip = {4: VIP, 6: VIP6}[address.version]
+    member = backend(address=address)
+
+    assert refusal(lambda: service(vip=address)) == f"service 'web': {address} {why}"
+    assert refusal(lambda: service(vip=vip, backends=(member,))) == (
+        f"service 'web', backend 'a': {address} {why}"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.9", "1.0.0.0", "223.255.255.255", "2001:db8::9", "fd00::1", "::2"]
+)
+def test_an_address_that_a_host_can_have_is_accepted(text: str) -> None:
+    assert service(vip=ip_address(text)).vip == ip_address(text)
+
+
+def test_a_service_and_its_backends_are_of_one_family() -> None:
+    assert service(vip=VIP6, backends=(A6,)).backends == (A6,)
+    assert refusal(lambda: service(vip=VIP6, backends=(A6, replace(A, name="b1")))) == (
+        "service 'web', backend 'b1': 10.0.0.1 is IPv4, and the VIP 2001:db8::10 is IPv6: "
+        "both have to be of one family"
+    )
+    assert refusal(lambda: service(backends=(A6,))) == (
+        "service 'web', backend 'a': 2001:db8::1 is IPv6, and the VIP 192.0.2.10 is IPv4: "
+        "both have to be of one family"
+    )
+
+
+def test_a_port_of_an_ipv6_address_is_written_behind_brackets() -> None:
+    web = service(vip=VIP6)
+
+    assert refusal(lambda: DesiredState((web, replace(web, name="web2")))) == (
+        "service 'web2': [2001:db8::10]:80/tcp belongs to service 'web' already"
+    )
+    assert len(DesiredState((WEB, replace(web, name="web6"))).services) == 2
+
+
+def test_the_identities_that_tables_are_made_of_are_the_same_for_ever() -> None:
+    backends = (A, A6, replace(A6, address=IPv6Address("2001:DB8:0:0:1:0:0:A"), port=8080))
+
+    assert [each.identity for each in backends] == [
+        "10.0.0.1:80",
+        "[2001:db8::1]:80",
+        "[2001:db8::1:0:0:a]:8080",
+    ]
 
 
 def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:

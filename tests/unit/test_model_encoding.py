@@ -32,6 +32,11 @@ def test_a_state_is_read_as_it_was_written(state: DesiredState) -> None:
             encode(WANTED).replace(b"192.0.2.10", b"192.0.2.x"), "192.0.2.x", id="address"
         ),
         pytest.param(
+            encode(WANTED).replace(b"192.0.2.10", b"2001:db8::1"),
+            "both have to be of one family",
+            id="family",
+        ),
+        pytest.param(
             encode(WANTED).replace(b'"weight":1', b'"weight":-1'), "weight -1", id="rule"
         ),
     ],

@@ -104,6 +104,8 @@ def _service(service: Service) -> dict[str, Any]:
         "backends": [_backend(backend) for backend in service.backends],
         "check": "none" if service.check is None else _check(service.check),
         **({} if service.ring_size is None else {"ring_size": service.ring_size}),
+        "affinity": service.affinity.value,
+        "hash": service.hash.value,
     }
 
 

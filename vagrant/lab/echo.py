@@ -9,7 +9,6 @@ import socket
 import threading
 from typing import Final
 
-_IP_PKTINFO: Final = 8  # linux/in.h; Python's socket module has it from 3.14 on
 _LARGEST_DATAGRAM: Final = 65535
 
 
@@ -24,7 +23,9 @@ def echo_datagrams(name: str, server: socket.socket) -> None:
 
 def name_on_connect(name: str, port: int) -> None:
     """Name ourselves to everyone who connects, for ever."""
-    with socket.create_server(("", port), backlog=1024) as server:
+    with socket.create_server(
+        ("", port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True
+    ) as server:
         while True:
             connection, _ = server.accept()
             with connection:
@@ -42,8 +43,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     both = (arguments.name, arguments.port)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         server.bind(("", arguments.port))
         # Who can connect may take it that datagrams are answered, too.
         threading.Thread(target=name_on_connect, args=both, daemon=True).start()

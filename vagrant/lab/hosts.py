@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import IPRoute
 
+from control.addresses import IpAddress
 from vagrant.lab import namespaces
 from vagrant.lab.errors import CommandError
 
@@ -101,8 +102,10 @@ class Host:
         with self.inside():
             Path("/proc/sys", *name.split(".")).write_text(f"{value}\n", encoding="ascii")
 
-    def add_address(self, interface: str, address: IPv4Interface) -> None:
+    def add_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
         """Give ``interface`` an address, and bring it up."""
+        if isinstance(address, IPv6Interface):
+            self._enable_ipv6(interface)
         with self.netlink() as ip:
             index = link_index(ip, interface)
             ip.addr(
@@ -124,10 +127,11 @@ class Host:
                         "del", index=index, address=address, prefixlen=found["prefixlen"]
                     )
 
-    def default_route(self, gateway: IPv4Address) -> None:
-        """Send everything that is not local to ``gateway``."""
+    def default_route(self, gateway: IpAddress) -> None:
+        """Send everything of the gateway's family that is not local to ``gateway``."""
+        everywhere = {4: "0.0.0.0/0", 6: "::/0"}[gateway.version]
         with self.netlink() as ip:
-            ip.route("add", dst="default", gateway=str(gateway))
+            ip.route("add", dst=everywhere, gateway=str(gateway))
 
     def kill_everything(self) -> None:
         """Kill every process on this host, whoever started it."""
@@ -143,6 +147,12 @@ class Host:
         self.kill_everything()
         namespaces.remove(self.namespace)
 
+    def _enable_ipv6(self, interface: str) -> None:
+        """Let ``interface`` have IPv6 addresses, of use at once and without any noise."""
+        for key, value in (("accept_dad", 0), ("router_solicitations", 0)):
+            self.sysctl(f"net.ipv6.conf.{interface}.{key}", value)
+        self.sysctl(f"net.ipv6.conf.{interface}.disable_ipv6", 0)
+
     def _enter(self) -> tuple[str, ...]:
         # Not `ip netns exec`: that mounts a new /sys, without the bpffs.
         return ("nsenter", f"--net={namespaces.DIRECTORY / self.namespace}", "--")
@@ -153,8 +163,8 @@ def create(name: str, prefix: str, cleanup: ExitStack) -> Host:
     host = Host(name, prefix)
     namespaces.create(host.namespace)
     cleanup.callback(host.remove)
-    # Router solicitations and the like would be noise in the counters.
-    host.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+    # What IPv6 says by itself would be noise in the counters: an interface has it when it
+    # is given an address.
     host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
     with host.netlink() as ip:
         ip.link("set", index=1, state="up")

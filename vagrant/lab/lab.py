@@ -147,11 +147,15 @@ class Lab:
         return next(service for service in self.services if service.name == name)
 
     def _servers(self, backend: str, host: Host) -> dict[str, Program]:
-        return {
-            service.name: self._server(service, backend, host)
-            for service in self.services
-            if any(each.name == backend for each in service.backends)
-        }
+        """Return who serves what on ``backend``; one program serves both families."""
+        servers: dict[str, Program] = {}
+        by_port: dict[tuple[Protocol, int], Program] = {}
+        for service in self.services:
+            if any(each.name == backend for each in service.backends):
+                place = (service.protocol, service.backend(backend).port)
+                server = by_port.get(place) or self._server(service, backend, host)
+                servers[service.name] = by_port[place] = server
+        return servers
 
     def _server(self, service: Service, backend: str, host: Host) -> Program:
         arguments = ("--name", backend, "--port", str(service.backend(backend).port))

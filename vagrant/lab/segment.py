@@ -1,14 +1,21 @@
-"""A segment: one Ethernet and its IPv4 network, made of a bridge and veth pairs."""
+"""A segment: one Ethernet and its networks, made of a bridge and veth pairs."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+)
 from typing import Final, Self
 
 from vagrant.lab import xdp_pass
 from vagrant.lab.hosts import Host, create, link_index
 
 _BRIDGE: Final = "bridge"
+_IPV6_PREFIX: Final = 64  # bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,10 @@ class Segment:
         return cls(switch, network)
 
     def connect(self, host: Host, interface: str, address: IPv4Address) -> None:
-        """Give ``host`` an ``interface`` on this segment, with ``address``, up."""
+        """Give ``host`` an ``interface`` on this segment, up.
+
+        It has ``address``, and the IPv6 address that goes with it: :func:`ipv6_of`.
+        """
         with self.switch.netlink() as ip:
             ip.link(
                 "add",
@@ -46,6 +56,7 @@ class Segment:
             leg = link_index(ip, host.name)
             ip.link("set", index=leg, master=link_index(ip, _BRIDGE), state="up")
         host.add_address(interface, IPv4Interface((address, self.network.prefixlen)))
+        host.add_address(interface, IPv6Interface((ipv6_of(address), _IPV6_PREFIX)))
 
     def connect_balancer(self, host: Host, interface: str, address: IPv4Address) -> None:
         """Connect a host that will run XDP on ``interface``."""
@@ -76,3 +87,13 @@ def mac_of(address: IPv4Address) -> str:
     '02:00:0a:00:00:0b'
     """
     return (b"\x02\x00" + address.packed).hex(":")
+
+
+def ipv6_of(address: IPv4Address) -> IPv6Address:
+    """Return the IPv6 address of who has ``address``: the second and the last number.
+
+    >>> ipv6_of(IPv4Address("10.20.0.11"))
+    IPv6Address('2001:db8:20::11')
+    """
+    _, network, _, host = str(address).split(".")
+    return IPv6Address(f"2001:db8:{network}::{host}")

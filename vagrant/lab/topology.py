@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from typing import ClassVar, Final, Self
 
+from control.addresses import IpAddress
 from control.model import Backend, Mode, Protocol, Service, TcpCheck
 from vagrant.lab.hosts import Host, create
-from vagrant.lab.segment import Segment
+from vagrant.lab.segment import Segment, ipv6_of
 
 FRONT: Final = IPv4Network("10.0.0.0/24")
 BACK: Final = IPv4Network("10.20.0.0/24")
@@ -69,17 +70,22 @@ class Topology(ABC):
         *,
         weights: Sequence[int] = (3, 2, 1),
         check: TcpCheck | None = FAST_CHECK,
+        ipv6: bool = False,
     ) -> Service:
         """Return a service of the VIP with b1, b2 … as its backends, one for each weight.
 
         In NAT the backends serve it at another port than clients ask for: 80 at 8080.
         """
+
+        def reached(address: IPv4Address) -> IpAddress:
+            return ipv6_of(address) if ipv6 else address
+
         inner = port + _NAT_PORTS if cls.mode is Mode.NAT else port
         backends = tuple(
-            Backend(backend, cls.backend_address(backend), inner, weight)
+            Backend(backend, reached(cls.backend_address(backend)), inner, weight)
             for backend, weight in zip(_BACKENDS, weights, strict=False)
         )
-        return Service(name, VIP, protocol, port, cls.mode, backends, check)
+        return Service(name, reached(VIP), protocol, port, cls.mode, backends, check)
 
     def unplug(self, balancer: Host) -> None:
         """Pull all cables of a balancer."""
@@ -103,6 +109,7 @@ class DrTopology(Topology):
             └───────────┴─────────┴──┬─────┴────────┴────────┘
                                   switch
                10.0.0.0/24, VIP 10.0.0.100 on the Active balancer
+               2001:db8::/64, VIP 2001:db8::100 on lb1
     """
 
     mode = Mode.DR
@@ -118,6 +125,7 @@ class DrTopology(Topology):
         balancers = {name: create(name, prefix, cleanup) for name in _BALANCERS}
         for name, host in balancers.items():
             segment.connect_balancer(host, "eth0", cls.balancer_addresses(name)["eth0"])
+        _hold_ipv6_vip(balancers["lb1"])
         backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
         for name, host in backends.items():
             segment.connect(host, "eth0", cls.backend_address(name))
@@ -138,12 +146,12 @@ class NatTopology(Topology):
               client .10
                  │eth0
         ─────────┴──┬───────────┬───── front: 10.0.0.0/24, VIP 10.0.0.100
-                    │eth0 .11   │eth0 .12
-                   lb1         lb2        the Active has the VIP and 10.20.0.1
-                    │eth1 .11   │eth1 .12
-        ────┬───────┴┬────────┬─┴───── back: 10.20.0.0/24
+                    │eth0 .11   │eth0 .12     2001:db8::/64, VIP 2001:db8::100
+                   lb1         lb2        the Active has the VIP and 10.20.0.1;
+                    │eth1 .11   │eth1 .12     lb1 has those of IPv6
+        ────┬───────┴┬────────┬─┴───── back: 10.20.0.0/24, 2001:db8:20::/64
             │eth0    │eth0    │eth0
-          b1 .21   b2 .22   b3 .23        default route via 10.20.0.1
+          b1 .21   b2 .22   b3 .23        default route via 10.20.0.1, or lb1
     """
 
     mode = Mode.NAT
@@ -163,10 +171,13 @@ class NatTopology(Topology):
             front.connect_balancer(host, "eth0", own["eth0"])
             back.connect_balancer(host, "eth1", own["eth1"])
             _route_replies(host)
+        _hold_ipv6_vip(balancers["lb1"])
+        ipv6_gateway = ipv6_of(cls.balancer_addresses("lb1")["eth1"])
         backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
         for name, host in backends.items():
             back.connect(host, "eth0", cls.backend_address(name))
             host.default_route(GATEWAY)
+            host.default_route(ipv6_gateway)
         return cls(client, balancers, backends, (front, back))
 
     @classmethod
@@ -177,11 +188,25 @@ class NatTopology(Topology):
 
 
 def _hold_vip_silently(backend: Host) -> None:
-    """Let ``backend`` accept packets to the VIP, but never say by ARP that it has it."""
+    """Let ``backend`` accept packets to the VIP, but never say that it has it.
+
+    Neighbour discovery needs no such order: it tells only of the interface that was asked.
+    """
     for interface in ("all", "eth0"):
         backend.sysctl(f"net.ipv4.conf.{interface}.arp_ignore", 1)
         backend.sysctl(f"net.ipv4.conf.{interface}.arp_announce", 2)
     backend.add_address("lo", IPv4Interface(f"{VIP}/32"))
+    backend.add_address("lo", IPv6Interface(f"{ipv6_of(VIP)}/128"))
+
+
+def _hold_ipv6_vip(balancer: Host) -> None:
+    """Give ``balancer`` the IPv6 VIP for good: VRRP moves IPv4 addresses only, so far.
+
+    Deprecated, it is never the source of what the balancer says itself: health checks from
+    the VIP would be answered to the backend's own loopback.
+    """
+    address = ("address", "add", f"{ipv6_of(VIP)}/128", "dev", "eth0")
+    balancer.run("ip", *address, "nodad", "preferred_lft", "0")
 
 
 def _route_replies(balancer: Host) -> None:
@@ -194,3 +219,4 @@ def _route_replies(balancer: Host) -> None:
     balancer.sysctl("net.ipv4.conf.all.rp_filter", 0)
     balancer.sysctl("net.ipv4.conf.eth1.rp_filter", 0)
     balancer.sysctl("net.ipv4.conf.eth1.accept_local", 1)
+    balancer.sysctl("net.ipv6.conf.all.forwarding", 1)

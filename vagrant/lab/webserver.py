@@ -5,6 +5,7 @@ answer says in ``X-Backend`` who gave it.
 """
 
 import argparse
+import socket
 import socketserver
 from functools import partial
 from http import HTTPStatus
@@ -52,13 +53,15 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each connection."""
+    """A thread for each connection, of either family."""
 
+    address_family = socket.AF_INET6
     daemon_threads = True
     request_queue_size = 1024  # connections that wait to be accepted
 
     def server_bind(self) -> None:
         """Bind, without asking the DNS for our own name as HTTPServer does."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 

@@ -182,7 +182,7 @@ class Service(_message.Message):
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
-    """IPv4 address that clients reach, as 192.0.2.10."""
+    """IP address that clients reach, as 192.0.2.10 or 2001:db8::10."""
     protocol: Global___Protocol.ValueType
     """Required."""
     port: _builtins.int
@@ -332,7 +332,7 @@ class Backend(_message.Message):
     name: _builtins.str
     """Its identity within the service; see Service.name. Empty in a request: the address."""
     address: _builtins.str
-    """Its own IPv4 address; not the VIP."""
+    """Its own IP address, of the VIP's family; not the VIP."""
     port: _builtins.int
     """0 to 65535. Absent in a request: the service's, which it must be in MODE_DR."""
     weight: _builtins.int

@@ -1,0 +1,148 @@
+"""Connections keep their backend while the table changes under them."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.wait import eventually
+from vagrant.lab.lab import Lab
+from vagrant.lab.topology import VIP, DrTopology, NatTopology
+
+CONNECTIONS = 500
+
+
+class Connection:
+    """A long-lived HTTP connection through the VIP."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._socket = lab.client.socket()
+        self._socket.settimeout(10)
+        self._socket.connect((str(VIP), 80))
+        self.backend = self.ask()
+
+    def ask(self) -> str:
+        """Send a request and return who answered; OSError if the connection is broken."""
+        self._socket.sendall(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")
+        answer = b""
+        while b"\r\n\r\n" not in answer or not answer.endswith(b"\n"):
+            received = self._socket.recv(4096)
+            if not received:
+                raise ConnectionResetError("the other end has closed it")
+            answer += received
+        (name,) = (
+            line.split(b": ")[1]
+            for line in answer.split(b"\r\n")
+            if line.startswith(b"X-Backend")
+        )
+        return name.decode()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=[DrTopology, NatTopology], ids=["dr", "nat"])
+def lab(request) -> Iterator[Lab]:
+    """Return a lab whose service has b1 and b2, and b3 at hand."""
+    kind = request.param
+    with Lab(
+        f"a{os.getpid()}{kind.mode}", kind, (kind.service(weights=(1, 1, 0)),)
+    ) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture
+def connections(lab: Lab) -> Iterator[list[Connection]]:
+    with ExitStack() as cleanup:
+        made = [Connection(lab) for _ in range(CONNECTIONS)]
+        for connection in made:
+            cleanup.callback(connection.close)
+        yield made
+
+
+def change(lab: Lab, *arguments: str) -> None:
+    """Change the service on the node, and wait until the kernel has it."""
+    node = lab.nodes["lb1"]
+    socket = ("--socket", str(node.paths.socket))
+    node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
+    eventually(node.api.answers, within=5, what="the kernel has the change")
+
+
+def moved(connections: list[Connection]) -> list[str]:
+    """Return whose connections were broken, or have another backend now."""
+    broken = []
+    for connection in connections:
+        try:
+            if connection.ask() != connection.backend:
+                broken.append(connection.backend)
+        except OSError:
+            broken.append(connection.backend)
+    return broken
+
+
+def who_gets_new_ones(lab: Lab, count: int = 200) -> Counter:
+    answers = Counter()
+    for _ in range(count):
+        connection = Connection(lab)
+        answers[connection.backend] += 1
+        connection.close()
+    return answers
+
+
+def test_500_connections_survive_every_change_of_the_table(
+    lab: Lab, connections: list[Connection]
+) -> None:
+    assert set(Counter(c.backend for c in connections)) == {"b1", "b2"}
+
+    change(lab, "backend", "set", "web", "b3", "--weight", "2")  # added
+    assert moved(connections) == []
+    shares = who_gets_new_ones(lab)
+    assert shares["b3"] == pytest.approx(100, abs=35)
+
+    change(lab, "backend", "set", "web", "b1", "--weight", "5")  # within the transition
+    assert moved(connections) == []
+
+    change(lab, "backend", "drain", "web", "b2")
+    assert moved(connections) == []
+    assert who_gets_new_ones(lab, 60)["b2"] == 0
+
+    change(lab, "backend", "set", "web", "b2", "--state", "active")
+    assert moved(connections) == []
+
+
+def test_a_killed_backend_breaks_its_own_connections_and_no_others(
+    lab: Lab, connections: list[Connection]
+) -> None:
+    change(lab, "backend", "set", "web", "b3", "--weight", "1")
+    own = [connection for connection in connections if connection.backend == "b1"]
+    node = lab.nodes["lb1"]
+
+    lab.kill_servers("b1")
+    eventually(lambda: node.api.shares("web")["b1"] == 0, within=10, what="b1 is out")
+
+    broken = moved(connections)
+    assert Counter(broken) == {"b1": len(own)}
+    assert "b1" not in who_gets_new_ones(lab, 60)
+
+    lab.start_servers("b1")
+    eventually(lambda: node.api.shares("web")["b1"] > 0, within=10, what="b1 is back")
+    alive = [connection for connection in connections if connection.backend != "b1"]
+    assert moved(alive) == []
+
+
+def test_connections_survive_a_restart_of_guidewayd_in_a_transition(
+    lab: Lab, connections: list[Connection]
+) -> None:
+    change(lab, "backend", "set", "web", "b3", "--weight", "2")
+    node = lab.nodes["lb1"]
+
+    node.guidewayd.kill()
+    assert moved(connections) == []
+    node.guidewayd.start()
+    node.wait_until_ready()
+
+    assert moved(connections) == []
