@@ -18,8 +18,10 @@ lab-down: setup-lab  ## remove the lab (root)
 test: setup-dev  ## all tests; those that need root are skipped without it
 	@$(PYTHON) -m pytest
 
-bench: setup-dev  ## time the hot paths against baselines of the same run
+bench: setup-dev  ## measure table, program and forwarding, with baselines (root; 5 minutes)
 	@$(PYTHON) -m bench.table
+	@$(PYTHON) -m bench.packet_cost
+	@$(PYTHON) -m bench.forwarding
 
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures

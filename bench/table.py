@@ -6,7 +6,6 @@ figures belong to a machine, and only ratios of one run can be compared.
 
 import platform
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.table import Table
@@ -15,6 +14,7 @@ from bench import building, changing, probes
 from bench.building import Building, Case
 from bench.changing import Changing
 from bench.clock import Timing, settle
+from bench.machine import processor
 from bench.paper import Paper
 from bench.report import add_numbers, make_console, make_table, print_tables
 from maglev import Permutations
@@ -34,7 +34,7 @@ def main() -> None:
     core = settle()
     paper = Paper()
     console.print(
-        f"{_processor()}, core {core}; Python {platform.python_version()}; {paper.compiler}"
+        f"{processor()}, core {core}; Python {platform.python_version()}; {paper.compiler}"
     )
     buildings = list(building.measure(paper))
     print_tables(console, _building_table(buildings))
@@ -45,13 +45,6 @@ def main() -> None:
         _targets_table(buildings, changings),
         _probes_table(buildings),
     )
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    fields = (line.partition(":") for line in lines)
-    models = (value.strip() for name, _, value in fields if name.strip() == "model name")
-    return next(models, platform.machine())
 
 
 def _building_table(rows: Iterable[Building]) -> Table:

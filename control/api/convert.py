@@ -11,9 +11,11 @@ from control.addresses import IpAddress, parse_address
 from control.api.v1 import guideway_pb2 as pb
 from control.errors import ConfigError
 from control.model import (
+    Affinity,
     Backend,
     BackendState,
     DesiredState,
+    Hash,
     Mode,
     Protocol,
     Service,
@@ -28,12 +30,23 @@ _MODES: Final = {
     pb.MODE_DR: Mode.DR,
     pb.MODE_NAT: Mode.NAT,
 }
+_AFFINITIES: Final = {
+    pb.AFFINITY_TRANSITION: Affinity.TRANSITION,
+    pb.AFFINITY_ALWAYS: Affinity.ALWAYS,
+    pb.AFFINITY_NONE: Affinity.NONE,
+}
+_HASHES: Final = {
+    pb.HASH_FLOW: Hash.FLOW,
+    pb.HASH_SOURCE: Hash.SOURCE,
+}
 _BACKEND_STATES: Final = {
     pb.BACKEND_STATE_ACTIVE: BackendState.ACTIVE,
     pb.BACKEND_STATE_DRAINING: BackendState.DRAINING,
 }
 _PROTOCOLS_TO_PB: Final = {value: number for number, value in _PROTOCOLS.items()}
 _MODES_TO_PB: Final = {value: number for number, value in _MODES.items()}
+_AFFINITIES_TO_PB: Final = {value: number for number, value in _AFFINITIES.items()}
+_HASHES_TO_PB: Final = {value: number for number, value in _HASHES.items()}
 _BACKEND_STATES_TO_PB: Final = {value: number for number, value in _BACKEND_STATES.items()}
 
 
@@ -51,6 +64,8 @@ def new_service(request: pb.AddServiceRequest) -> Service:
         backends=tuple(_backend(backend, wanted.port) for backend in request.backends),
         check=_check(wanted.check, TcpCheck()) if wanted.HasField("check") else TcpCheck(),
         ring_size=wanted.ring_size or None,
+        affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
+        hash=_hash(wanted.hash) or Hash.FLOW,
     )
 
 
@@ -64,9 +79,15 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
         check = _check(request.check, service.check or TcpCheck())
     if request.HasField("ring_size"):
         ring_size = request.ring_size or None
-    return state.with_service(
-        replace(service, mode=mode, check=check, ring_size=ring_size),
+    changed = replace(
+        service,
+        mode=mode,
+        check=check,
+        ring_size=ring_size,
+        affinity=_affinity(request.affinity) or service.affinity,
+        hash=_hash(request.hash) or service.hash,
     )
+    return state.with_service(changed)
 
 
 def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> DesiredState:
@@ -95,6 +116,8 @@ def service_to_pb(service: Service) -> pb.Service:
         mode=_MODES_TO_PB[service.mode],
         check=_check_to_pb(service.check),
         ring_size=service.ring_size or 0,
+        affinity=_AFFINITIES_TO_PB[service.affinity],
+        hash=_HASHES_TO_PB[service.hash],
     )
 
 
@@ -168,6 +191,26 @@ def _mode(number: pb.Mode.ValueType) -> Mode:
     if number not in _MODES:
         raise ConfigError("service.mode", "is required: dr or nat")
     return _MODES[number]
+
+
+def _affinity(number: pb.Affinity.ValueType) -> Affinity | None:
+    """Return the affinity, None if it is left out."""
+    if number == pb.AFFINITY_UNSPECIFIED:
+        return None
+    if number not in _AFFINITIES:
+        raise ConfigError(
+            "service.affinity", f"{number} is unknown: transition, always or none"
+        )
+    return _AFFINITIES[number]
+
+
+def _hash(number: pb.Hash.ValueType) -> Hash | None:
+    """Return the hash, None if it is left out."""
+    if number == pb.HASH_UNSPECIFIED:
+        return None
+    if number not in _HASHES:
+        raise ConfigError("service.hash", f"{number} is unknown: flow or source")
+    return _HASHES[number]
 
 
 def _backend_state(number: pb.BackendState.ValueType) -> BackendState | None:

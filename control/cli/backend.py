@@ -104,7 +104,7 @@ def drain(session: Session, service: str, name: str) -> None:
     )
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     session.done(
-        f"{name} gets nothing of {service} any more; flows that it had move to others",
+        f"{name} gets no new flows of {service} any more; those that it has stay",
         answer.version,
     )
 

@@ -19,6 +19,8 @@ WEIGHT: Final = click.IntRange(0, MAX_WEIGHT)
 RING_SIZE: Final = click.IntRange(0, MAX_RING_SIZE)
 MODE: Final = click.Choice(["dr", "nat"])
 PROTOCOL: Final = click.Choice(["tcp", "udp"])
+AFFINITY: Final = click.Choice(["transition", "always", "none"])
+HASH: Final = click.Choice(["flow", "source"])
 
 
 def _set_output(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -35,6 +37,48 @@ output_option: Final = click.option(
     expose_value=False,
     help="A table for people or JSON for programs.",
 )
+
+
+class RingOptions(TypedDict):
+    """What :func:`ring_options` passes to a command."""
+
+    ring_size: int | None
+    affinity: str | None
+    hash: str | None
+
+
+def ring_options(command: Command) -> Command:
+    """Give a command the options of a service's ring."""
+    options = (
+        click.option(
+            "--ring-size",
+            type=RING_SIZE,
+            help="Slots, a prime; 0: chosen from the backends.",
+        ),
+        click.option(
+            "--affinity",
+            type=AFFINITY,
+            help="Flows are recorded while their slot changes hands (the default), always, "
+            "or never.",
+        ),
+        click.option(
+            "--hash",
+            type=HASH,
+            help="flow: by addresses and ports (the default); source: all of a client's "
+            "flows go to one backend.",
+        ),
+    )
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def affinity_value(spelled: str | None) -> pb.Affinity.ValueType:
+    """Return the message's value; the unspecified one if the option is not given."""
+    return pb.Affinity.Value(f"AFFINITY_{(spelled or 'unspecified').upper()}")
+
+
+def hash_value(spelled: str | None) -> pb.Hash.ValueType:
+    """Return the message's value; the unspecified one if the option is not given."""
+    return pb.Hash.Value(f"HASH_{(spelled or 'unspecified').upper()}")
 
 
 class CheckOptions(TypedDict):

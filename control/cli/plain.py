@@ -51,6 +51,8 @@ class ServicePlain(TypedDict):
     check: CheckPlain | None  # null: none
     ring_size: int  # slots now; 0: nobody can serve
     ring_size_wanted: int | None  # null: chosen from the number of backends
+    affinity: str  # "transition", "always" or "none"
+    hash: str  # "flow" or "source"
     backends: list[BackendPlain]
 
 
@@ -131,6 +133,8 @@ def service_plain(status: pb.ServiceStatus) -> ServicePlain:
         "check": _check_plain(service.check),
         "ring_size": status.ring_size,
         "ring_size_wanted": service.ring_size or None,
+        "affinity": spelled(pb.Affinity, service.affinity),
+        "hash": spelled(pb.Hash, service.hash),
         "backends": [backend_plain(service.name, backend) for backend in status.backends],
     }
 

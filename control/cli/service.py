@@ -11,20 +11,23 @@ from control.cli.options import (
     MODE,
     PORT,
     PROTOCOL,
-    RING_SIZE,
     BackendParameter,
     CheckOptions,
+    RingOptions,
+    affinity_value,
     check_options,
+    hash_value,
     health_check,
     output_option,
+    ring_options,
 )
 from control.cli.plain import service_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import service_view, services_table
 
-ring_size_option = click.option(
-    "--ring-size", type=RING_SIZE, help="Slots, a prime; 0: chosen from the backends."
-)
+
+class Settings(RingOptions, CheckOptions):
+    """The options that adding and changing have in common."""
 
 
 @click.group()
@@ -74,7 +77,7 @@ def show(session: Session, name: str) -> None:
     help="A server; may be repeated. Its port defaults to the service's; an IPv6 address "
     "with a port is written [ADDRESS]:PORT.",
 )
-@ring_size_option
+@ring_options
 @check_options
 @output_option
 @pass_session
@@ -87,8 +90,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
     protocol: str,
     mode: str,
     backends: tuple[pb.Backend, ...],
-    ring_size: int | None,
-    **check: Unpack[CheckOptions],
+    **settings: Unpack[Settings],
 ) -> None:
     """Add the service NAME."""
     wanted = pb.Service(
@@ -97,8 +99,10 @@ def add(  # noqa: PLR0913 (one parameter per option)
         port=port,
         protocol=pb.Protocol.Value(f"PROTOCOL_{protocol.upper()}"),
         mode=pb.Mode.Value(f"MODE_{mode.upper()}"),
-        check=health_check(check),
-        ring_size=ring_size or 0,
+        check=health_check(settings),
+        ring_size=settings["ring_size"] or 0,
+        affinity=affinity_value(settings["affinity"]),
+        hash=hash_value(settings["hash"]),
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     answer = session.client.call(lambda stub: stub.AddService, request)
@@ -111,7 +115,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 )
 @click.argument("name")
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
-@ring_size_option
+@ring_options
 @check_options
 @output_option
 @pass_session
@@ -119,18 +123,21 @@ def change(
     session: Session,
     name: str,
     mode: str | None,
-    ring_size: int | None,
-    **check: Unpack[CheckOptions],
+    **settings: Unpack[Settings],
 ) -> None:
     """Change what is given of the service NAME."""
     request = pb.ChangeServiceRequest(
         name=name,
         mode=None if mode is None else pb.Mode.Value(f"MODE_{mode.upper()}"),
-        check=health_check(check),
-        ring_size=ring_size,
+        check=health_check(settings),
+        ring_size=settings["ring_size"],
+        affinity=affinity_value(settings["affinity"]),
+        hash=hash_value(settings["hash"]),
     )
     if request == pb.ChangeServiceRequest(name=name):
-        raise click.UsageError("say what to change: --mode, --ring-size or the check")
+        raise click.UsageError(
+            "say what to change: --mode, --ring-size, --affinity, --hash or the check"
+        )
     answer = session.client.call(lambda stub: stub.ChangeService, request)
     session.done(f"service {name} is changed", answer.version)
 

@@ -61,6 +61,7 @@ def service_view(service: ServicePlain, now: float) -> RenderableType:
         ("mode", service["mode"]),
         ("check", _check(service["check"])),
         ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
+        ("affinity", f"{service['affinity']}, by {service['hash']}"),
     )
     backends = backends_table(service["backends"], now, with_service=False)
     return _paragraphs(facts, backends)

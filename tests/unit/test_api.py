@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from control.api.v1 import guideway_pb2 as pb
-from control.model import BackendState, DesiredState, Mode, TcpCheck
+from control.model import Affinity, BackendState, DesiredState, Hash, Mode, TcpCheck
 from tests.support.api_client import ADD_WEB, WEB, Api, api_client
 from tests.support.running_api import BACKEND_MAC, STARTED
 
@@ -27,6 +27,7 @@ def test_an_added_service_is_listed_with_what_was_left_out(api: Api) -> None:
     settings = pb.Service()
     settings.CopyFrom(WEB)
     settings.check.CopyFrom(DEFAULT_CHECK)
+    settings.affinity, settings.hash = pb.AFFINITY_TRANSITION, pb.HASH_FLOW
     web = pb.ServiceStatus(
         service=settings,
         ring_size=4093,
@@ -85,6 +86,23 @@ def test_a_change_touches_only_what_is_given(api: Api) -> None:
     change(check=pb.HealthCheck(tcp=pb.TcpCheck(rise=1)), ring_size=0)
     assert api.state.service("web").check == TcpCheck(rise=1)
     assert api.state.service("web").ring_size is None
+
+
+def test_affinity_and_hash_are_changed_where_they_are_given(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+    web = api.state.service("web")
+    assert (web.affinity, web.hash) == (Affinity.TRANSITION, Hash.FLOW)
+
+    api.stub.ChangeService(pb.ChangeServiceRequest(name="web", affinity=pb.AFFINITY_ALWAYS))
+    api.stub.ChangeService(pb.ChangeServiceRequest(name="web", hash=pb.HASH_SOURCE))
+
+    web = api.state.service("web")
+    assert (web.affinity, web.hash) == (Affinity.ALWAYS, Hash.SOURCE)
+    (shown,) = api.stub.ListServices(pb.ListServicesRequest()).services
+    assert (shown.service.affinity, shown.service.hash) == (
+        pb.AFFINITY_ALWAYS,
+        pb.HASH_SOURCE,
+    )
 
 
 def test_backends_come_change_and_go(api: Api) -> None:

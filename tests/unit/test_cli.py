@@ -108,7 +108,7 @@ def test_a_service_is_shown_with_its_backends(cli: CommandLine) -> None:
 
     shown = cli.said("service show web")
 
-    assert "slots:    4093 (automatic)" in shown
+    assert "slots:     4093 (automatic)" in shown
     assert "b        10.0.0.2:80       3  100.0%  up" in shown
     assert BACKEND_MAC in shown
     assert shown.endswith("\na gets no traffic: health check: no answer within 1 s\n")
@@ -131,7 +131,7 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
     answer = cli.said("backend drain web 10.0.0.3")
     assert (
         answer
-        == "10.0.0.3 gets nothing of web any more; flows that it had move to others\n"
+        == "10.0.0.3 gets no new flows of web any more; those that it has stay\n"
     )
     assert backend("10.0.0.3") == (0, BackendState.DRAINING)
 
@@ -204,7 +204,7 @@ def test_what_the_daemon_says_is_no_markup(cli: CommandLine) -> None:
 
     shown = cli.said("service show :cat:")
 
-    assert "service:  :cat:" in shown
+    assert "service:   :cat:" in shown
     assert "[red]down[/red] :dog: [link=x]" in shown
 
 

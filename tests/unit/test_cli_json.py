@@ -35,6 +35,8 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
         },
         "ring_size": 4093,
         "ring_size_wanted": None,
+        "affinity": "transition",
+        "hash": "flow",
         "backends": [
             {
                 "service": "web",

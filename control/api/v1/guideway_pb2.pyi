@@ -72,6 +72,54 @@ MODE_NAT: Mode.ValueType  # 2
 """Address and port are rewritten, replies come back through the node."""
 Global___Mode: _TypeAlias = Mode  # noqa: Y015
 
+class _Affinity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AffinityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Affinity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AFFINITY_UNSPECIFIED: _Affinity.ValueType  # 0
+    AFFINITY_TRANSITION: _Affinity.ValueType  # 1
+    """While their slot changes hands."""
+    AFFINITY_ALWAYS: _Affinity.ValueType  # 2
+    """Always: the classic connection table."""
+    AFFINITY_NONE: _Affinity.ValueType  # 3
+    """Never: a slot that changes hands takes its flows along."""
+
+class Affinity(_Affinity, metaclass=_AffinityEnumTypeWrapper):
+    """When the flows of a service are recorded, so that they keep their backend."""
+
+AFFINITY_UNSPECIFIED: Affinity.ValueType  # 0
+AFFINITY_TRANSITION: Affinity.ValueType  # 1
+"""While their slot changes hands."""
+AFFINITY_ALWAYS: Affinity.ValueType  # 2
+"""Always: the classic connection table."""
+AFFINITY_NONE: Affinity.ValueType  # 3
+"""Never: a slot that changes hands takes its flows along."""
+Global___Affinity: _TypeAlias = Affinity  # noqa: Y015
+
+class _Hash:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HashEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Hash.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HASH_UNSPECIFIED: _Hash.ValueType  # 0
+    HASH_FLOW: _Hash.ValueType  # 1
+    """Addresses and ports."""
+    HASH_SOURCE: _Hash.ValueType  # 2
+    """The client's address: all its flows go to one backend."""
+
+class Hash(_Hash, metaclass=_HashEnumTypeWrapper):
+    """What of a packet chooses the backend."""
+
+HASH_UNSPECIFIED: Hash.ValueType  # 0
+HASH_FLOW: Hash.ValueType  # 1
+"""Addresses and ports."""
+HASH_SOURCE: Hash.ValueType  # 2
+"""The client's address: all its flows go to one backend."""
+Global___Hash: _TypeAlias = Hash  # noqa: Y015
+
 class _BackendState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -179,6 +227,8 @@ class Service(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     CHECK_FIELD_NUMBER: _builtins.int
     RING_SIZE_FIELD_NUMBER: _builtins.int
+    AFFINITY_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
@@ -191,6 +241,10 @@ class Service(_message.Message):
     """Required."""
     ring_size: _builtins.int
     """Slots of the ring, a prime up to 8388593; 0: chosen from the number of backends."""
+    affinity: Global___Affinity.ValueType
+    """Unspecified in AddService: AFFINITY_TRANSITION."""
+    hash: Global___Hash.ValueType
+    """Unspecified in AddService: HASH_FLOW."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
         """Absent in AddService: a TCP check with the defaults."""
@@ -205,10 +259,12 @@ class Service(_message.Message):
         mode: Global___Mode.ValueType = ...,
         check: Global___HealthCheck | None = ...,
         ring_size: _builtins.int = ...,
+        affinity: Global___Affinity.ValueType = ...,
+        hash: Global___Hash.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "port", b"port"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
@@ -569,11 +625,17 @@ class ChangeServiceRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     CHECK_FIELD_NUMBER: _builtins.int
     RING_SIZE_FIELD_NUMBER: _builtins.int
+    AFFINITY_FIELD_NUMBER: _builtins.int
+    HASH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
     """Absent or unspecified: as it is."""
     ring_size: _builtins.int
     """Absent: as it is; 0: chosen from the number of backends."""
+    affinity: Global___Affinity.ValueType
+    """Unspecified: as it is."""
+    hash: Global___Hash.ValueType
+    """Unspecified: as it is."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
         """Absent: as it is."""
@@ -585,10 +647,12 @@ class ChangeServiceRequest(_message.Message):
         mode: Global___Mode.ValueType | None = ...,
         check: Global___HealthCheck | None = ...,
         ring_size: _builtins.int | None = ...,
+        affinity: Global___Affinity.ValueType = ...,
+        hash: Global___Hash.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "name", b"name", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015

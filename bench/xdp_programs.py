@@ -1,0 +1,46 @@
+"""Small XDP programs of our own, compiled by BCC and loaded.
+
+They are loaded as dataplane loads the balancer, for the same kind of attachment: a link
+swaps, and a program array holds, programs of one kind only.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from bcc import BPF
+
+from dataplane import libbpf
+from dataplane.headers import make_tree
+from dataplane.records import Index
+
+_XDP: Final = 6  # enum bpf_prog_type: BPF_PROG_TYPE_XDP
+
+
+class Programs:
+    """The programs and maps of one source file; they go with this object."""
+
+    def __init__(self, source: Path, **defines: int) -> None:
+        """Compile ``source`` with these preprocessor constants."""
+        flags = [f"-D{name}={value}" for name, value in defines.items()]
+        text = source.read_text(encoding="utf-8")
+        with TemporaryDirectory(prefix="guideway-headers-") as tree:
+            make_tree(Path(tree))
+            os.environ["BCC_KERNEL_SOURCE"] = tree
+            self._module: Any = BPF(text=text, cflags=flags)
+
+    def load(self, name: str) -> int:
+        """Return the descriptor of the program that the function ``name`` is."""
+        loaded = self._module.load_func(name.encode(), _XDP, attach_type=libbpf.BPF_XDP)
+        return int(loaded.fd)
+
+    def map(self, name: str) -> int:
+        """Return the descriptor of a map."""
+        return int(self._module[name.encode()].map_fd)
+
+    def put(self, name: str, entries: Mapping[int, bytes]) -> None:
+        """Set entries of an array, or of what is indexed like one."""
+        for number, value in entries.items():
+            libbpf.map_update(self.map(name), Index(number).pack(), value)
