@@ -129,10 +129,7 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
     assert backend("10.0.0.3") == (0, BackendState.ACTIVE)
 
     answer = cli.said("backend drain web 10.0.0.3")
-    assert (
-        answer
-        == "10.0.0.3 gets no new flows of web any more; those that it has stay\n"
-    )
+    assert answer == "10.0.0.3 gets no new flows of web any more; those that it has stay\n"
     assert backend("10.0.0.3") == (0, BackendState.DRAINING)
 
     assert cli.said("backend remove web 10.0.0.3") == "10.0.0.3 serves web no more\n"

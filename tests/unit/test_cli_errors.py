@@ -64,7 +64,10 @@ def test_what_the_daemon_refuses_is_one_sentence(
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("service change web", "say what to change: --mode, --ring-size, --affinity, --hash or the check"),
+        (
+            "service change web",
+            "say what to change: --mode, --ring-size, --affinity, --hash or the check",
+        ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
         ("backend set web a", "say what to change: --weight or --state"),
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
