@@ -12,6 +12,7 @@ from dataplane.source import BPF_DIRECTORY
 PROGRAM: Final = "balancer"
 MAPS: Final = (
     "services",
+    "gates",
     "vips",
     "slots",
     "records",

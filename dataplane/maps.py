@@ -3,11 +3,13 @@
 import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from dataplane import abi, libbpf
 from dataplane.errors import PinError
+from dataplane.gates import Gates
 from dataplane.image import Image, Ring
 from dataplane.membarrier import wait_for_packets
 from dataplane.plan import Delete, Put, Reset, Settle, Write
@@ -56,7 +58,8 @@ class Maps:
             for name in abi.MAPS:
                 self._fds[name] = libbpf.get(directory / name)
             self._check_shapes(directory)
-            self._words = self._map_slots()
+            self._words = self._map("slots", _SLOT_BYTES).cast("I")
+            self._gates = Gates(self._map("gates", abi.sizeof("gw_gates")))
         except BaseException:
             self.close()
             raise
@@ -89,7 +92,10 @@ class Maps:
             for service in services
             if service.ring_size
         }
-        return Image(**tables)
+        image = Image(**tables)
+        answered_for = (endpoint.address for endpoint in image.returns)
+        self._gates.become(chain((vip.address for vip in image.vips), answered_for))
+        return image
 
     def read_ring(self, offset: int, size: int) -> Ring:
         """Return ``size`` slots from ``offset``."""
@@ -121,6 +127,9 @@ class Maps:
                     self._words[2 * offset : 2 * (offset + len(ring))] = ring.view()
                 case Delete("rings", _):
                     pass  # nobody names these slots any more; they hold no one back
+                case Put("vips" | "returns" as table, key, value):
+                    self._gates.open(key.address)
+                    libbpf.map_update(self._fds[table], key.pack(), value.pack())
                 case Put(table, key, value):
                     libbpf.map_update(self._fds[table], key.pack(), value.pack())
                 case Delete(table, key) if table in _ARRAYS:
@@ -165,9 +174,8 @@ class Maps:
             if self.shape(name).value_size != abi.sizeof(struct):
                 raise PinError(str(directory / name), "is a map of another layout")
 
-    def _map_slots(self) -> memoryview:
-        """Return the words of all slots, two each, in memory shared with the kernel."""
-        fd = self._fds["slots"]
-        length = self.shape("slots").max_entries * _SLOT_BYTES
+    def _map(self, name: str, element_bytes: int) -> memoryview:
+        """Return an array as memory shared with the kernel."""
+        length = self.shape(name).max_entries * element_bytes
         pages = -(-length // mmap.PAGESIZE) * mmap.PAGESIZE
-        return memoryview(mmap.mmap(fd, pages, mmap.MAP_SHARED))[:length].cast("I")
+        return memoryview(mmap.mmap(self._fds[name], pages, mmap.MAP_SHARED))[:length]

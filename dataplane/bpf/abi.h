@@ -8,7 +8,7 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 3
+#define GW_ABI_VERSION 4
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
@@ -19,6 +19,9 @@
 /* Fragmented datagrams that are remembered at a time, for at most so long. */
 #define GW_FRAGMENTS 16384
 #define GW_FRAGMENT_SECONDS 30
+
+/* Bits of `gates`; an address has one of them. */
+#define GW_GATES 65536
 
 /* In a slot's `before_id`: nobody had it before who could serve, but there are records. */
 #define GW_RECORDS_ONLY 0xffffffff
@@ -155,6 +158,15 @@ struct gw_fragment {
 	struct gw_address address; /* of the backend; if there is none, the VIP of a NAT reply */
 	__u32 backend_id;          /* or GW_NO_BACKEND_ID */
 	__u32 mode;                /* enum gw_mode */
+};
+
+/*
+ * Value of `gates`, the only one: the bit of every VIP and of every NAT backend is set. An
+ * address whose bit is not set is neither, and needs no lookup in a hash, which takes ten
+ * times as long. Bits too many cost time and nothing else.
+ */
+struct gw_gates {
+	__u64 words[1024]; /* GW_GATES bits; see gate_of() in lookup.h */
 };
 
 /* Key of `direct`, a longest-prefix match. */

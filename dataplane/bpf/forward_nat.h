@@ -92,7 +92,7 @@ static __always_inline enum gw_reason send_reply(struct xdp_md *ctx, struct pack
 static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct packet *pkt)
 {
 	struct gw_endpoint key = pkt->src;
-	struct gw_return *from = returns.lookup(&key);
+	struct gw_return *from = may_be_ours(&key.address) ? returns.lookup(&key) : NULL;
 	struct l4_ports *ports = pkt->l4;
 	struct bpf_fib_lookup way = {};
 

@@ -3,9 +3,29 @@
  * From a flow to its service and its backend.
  */
 
+/* The bit of an address. The controller computes the same, in dataplane/gates.py. */
+static __always_inline u32 gate_of(const struct gw_address *address)
+{
+	const __be32 *word = address->word;
+
+	return ((word[0] ^ word[1] ^ word[2] ^ word[3]) * 0x9e3779b1) >> 16;
+}
+
+/* False: the address is no VIP and no NAT backend's. */
+static __always_inline bool may_be_ours(const struct gw_address *address)
+{
+	u32 zero = 0, gate = gate_of(address);
+	struct gw_gates *open = gates.lookup(&zero);
+
+	return open && open->words[gate / 64] >> gate % 64 & 1;
+}
+
 static __always_inline struct gw_service *find_service(const struct packet *pkt)
 {
 	struct gw_endpoint key = pkt->dst;
+
+	if (!may_be_ours(&key.address))
+		return NULL;
 	struct gw_service *service = services.lookup(&key);
 
 	if (service)
@@ -37,7 +57,7 @@ static __always_inline bool is_vip(const struct gw_address *address)
 {
 	struct gw_address key = *address;
 
-	return vips.lookup(&key);
+	return may_be_ours(&key) && vips.lookup(&key);
 }
 
 static __always_inline struct gw_port *find_port(u32 ifindex)

@@ -8,6 +8,8 @@
 
 BPF_TABLE("hash", struct gw_endpoint, struct gw_service, services, LIMIT_SERVICES);
 
+BPF_F_TABLE("array", u32, struct gw_gates, gates, 1, BPF_F_MMAPABLE);
+
 /* Addresses of services: tells whether an unreadable packet was meant for us. */
 BPF_TABLE("hash", struct gw_address, u32, vips, LIMIT_SERVICES);
 

@@ -8,7 +8,7 @@ static __always_inline bool is_martian(const struct packet *pkt)
 {
 	const __be32 *word = pkt->src.address.word;
 
-	if (is_equal(&pkt->src.address, &pkt->dst.address))
+	if (is_vip(&pkt->src.address)) /* the one that it goes to, or another */
 		return true;
 	if (pkt->is_ipv6) {
 		bool low = !word[0] && !word[1] && !word[2] && bpf_ntohl(word[3]) <= 1;

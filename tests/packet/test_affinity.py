@@ -1,6 +1,5 @@
 """Who keeps a flow when its slot changes hands."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,6 +27,7 @@ from tests.packet.balancer import (
     ROUTER_MAC,
     Balancer,
     Verdict,
+    age,
 )
 from tests.packet.families import V4, Family
 
@@ -189,14 +189,6 @@ def test_a_flow_that_was_silent_for_too_long_is_forgotten(
     assert backend_of(balancer, tcp(family, "A")) == OLD
     age(records, seconds=70)
     assert backend_of(balancer, tcp(family, "A")) == NEW
-
-
-def age(records: int, seconds: int) -> None:
-    """Make all records so much older."""
-    for key, value in list(libbpf.map_items(records)):
-        seen_ns = int.from_bytes(value[:8], sys.byteorder) - seconds * 10**9
-        aged = (seen_ns % 2**64).to_bytes(8, sys.byteorder)
-        libbpf.map_update(records, key, aged + value[8:])
 
 
 @pytest.mark.parametrize("flags", ["R", "RA", "F", "FA", "SF", "FPU"])

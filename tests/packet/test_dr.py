@@ -295,6 +295,16 @@ def test_a_source_address_that_no_client_has_is_dropped_as_martian(
     assert set(balancer.reasons()) == {"martian"}
 
 
+def test_another_vip_is_a_martian_as_well(balancer: Balancer, family: Family) -> None:
+    balancer.add_service(family)
+    balancer.add_service(family, vip=family.other, port=443)
+
+    verdict, _ = balancer.send(TO_US / family.ip(family.other, family.vip) / TCP(dport=80))
+
+    assert verdict is Verdict.DROP
+    assert set(balancer.reasons()) == {"martian"}
+
+
 def test_a_service_without_backends_drops(balancer: Balancer, family: Family) -> None:
     balancer.add_service(family, backends=0)
 

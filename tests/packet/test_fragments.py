@@ -1,6 +1,5 @@
 """Fragments: the first one has the ports, the others follow it."""
 
-import sys
 from dataclasses import replace
 from itertools import count
 
@@ -10,7 +9,6 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, PadN
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from dataplane import libbpf
 from dataplane.records import MODE_DR, MODE_NAT
 from tests.packet.balancer import (
     BACKEND_MACS,
@@ -19,6 +17,7 @@ from tests.packet.balancer import (
     ROUTER_MAC,
     Balancer,
     Verdict,
+    age,
 )
 from tests.packet.families import V4, V6, Family
 
@@ -149,13 +148,6 @@ def test_a_datagram_is_remembered_for_30_seconds(
 
     age(fragments, seconds=10)
     assert balancer.send(later)[0] is Verdict.DROP
-
-
-def age(fragments: int, seconds: int) -> None:
-    """Make all that is remembered so much older."""
-    for key, value in list(libbpf.map_items(fragments)):
-        seen_ns = int.from_bytes(value[:8], sys.byteorder) - seconds * 10**9
-        libbpf.map_update(fragments, key, seen_ns.to_bytes(8, sys.byteorder) + value[8:])
 
 
 @pytest.mark.parametrize("change", ["source", "id", "protocol"])
