@@ -67,11 +67,21 @@ def connections(lab: Lab) -> Iterator[list[Connection]]:
 
 
 def change(lab: Lab, *arguments: str) -> None:
-    """Change the service on the node, and wait until the kernel has it."""
-    node = lab.nodes["lb1"]
-    socket = ("--socket", str(node.paths.socket))
-    node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
-    eventually(node.api.answers, within=5, what="the kernel has the change")
+    """Change the service on both nodes, and wait until the kernel has it."""
+    for node in lab.nodes.values():
+        socket = ("--socket", str(node.paths.socket))
+        node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
+        eventually(node.api.answers, within=5, what="the kernel has the change")
+
+
+def wait_for_share(lab: Lab, backend: str, *, some: bool) -> None:
+    """Wait until ``backend`` has some of the slots, or none, on both nodes."""
+    for node in lab.nodes.values():
+        eventually(
+            lambda node=node: (node.api.shares("web")[backend] > 0) == some,
+            within=10,
+            what=f"{backend} is {'back' if some else 'out'} on {node.name}",
+        )
 
 
 def moved(connections: list[Connection]) -> list[str]:
@@ -121,17 +131,16 @@ def test_a_killed_backend_breaks_its_own_connections_and_no_others(
 ) -> None:
     change(lab, "backend", "set", "web", "b3", "--weight", "1")
     own = [connection for connection in connections if connection.backend == "b1"]
-    node = lab.nodes["lb1"]
 
     lab.kill_servers("b1")
-    eventually(lambda: node.api.shares("web")["b1"] == 0, within=10, what="b1 is out")
+    wait_for_share(lab, "b1", some=False)
 
     broken = moved(connections)
     assert Counter(broken) == {"b1": len(own)}
     assert "b1" not in who_gets_new_ones(lab, 60)
 
     lab.start_servers("b1")
-    eventually(lambda: node.api.shares("web")["b1"] > 0, within=10, what="b1 is back")
+    wait_for_share(lab, "b1", some=True)
     alive = [connection for connection in connections if connection.backend != "b1"]
     assert moved(alive) == []
 
