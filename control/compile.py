@@ -23,7 +23,14 @@ from control.model import (
 )
 from control.status import Health
 from control.tables import Tables
-from control.transition import change, close_window, end, is_in_transition
+from control.transition import (
+    change,
+    close_window,
+    end,
+    is_in_transition,
+    ordinary,
+    owners,
+)
 from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
@@ -216,10 +223,12 @@ def _record(
 
 def _serving(known: Image) -> frozenset[int]:
     """Return the ids of all backends that get packets now, of flows from before too."""
-    rings = (
-        known.rings.get(service.ring_offset, _EMPTY) for service in known.services.values()
-    )
-    return frozenset[int]().union(*(set(ring.view()) for ring in rings))
+    highest = max((index.number for index in known.backends), default=NO_BACKEND_ID)
+    serves = np.zeros(highest + 1, np.bool_)
+    for service in known.services.values():
+        ids = np.frombuffer(known.rings.get(service.ring_offset, _EMPTY).words, np.uint32)
+        serves[ids[ids <= highest]] = True
+    return frozenset(np.flatnonzero(serves).tolist())
 
 
 def _serve(
@@ -268,10 +277,10 @@ def _remember(served: Served, known: Image, moment: Moment) -> Served:
         return served
     old = known.rings.get(before.ring_offset, _EMPTY) if before.ring_size else _EMPTY
     keepers = frozenset(served.backend_ids.values()) - served.down
-    wanted = np.array(served.ring.view()[::2], np.uint32)
+    wanted = owners(served.ring)
     ring, changed_ns = change(old, wanted, keepers), before.changed_ns
     window_ns = _PATIENCE[served.service.protocol] * 1_000_000_000
-    if list(ring) != list(old):
+    if not np.array_equal(wanted, owners(old)):
         changed_ns = moment.now_ns
     elif is_in_transition(ring) and moment.now_ns - changed_ns > window_ns:
         silent = moment.recorded is not None and served.id not in moment.recorded
@@ -330,7 +339,7 @@ def _ring(
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]
-    return Ring.of(numbers[table]), dict(zip(names, slots, strict=True))
+    return ordinary(numbers[table]), dict(zip(names, slots, strict=True))
 
 
 def _ring_size(service: Service) -> int:

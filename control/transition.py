@@ -28,7 +28,9 @@ def change(old: Ring, wanted: Ids, keepers: AbstractSet[int]) -> Ring:
     the size changes, a slot inherits from the old slot that has most of its flows.
     """
     if not old:
-        return _ring(wanted, np.zeros_like(wanted))
+        return ordinary(wanted)
+    if np.array_equal(owners(old), wanted) and not is_in_transition(old):
+        return old
     now, before = (_resized(column, len(wanted)) for column in _columns(old))
     able = np.fromiter(keepers, np.uint32, len(keepers))
     before = np.where((before != _NOBODY) & ~np.isin(before, able), _RECORDS_ONLY, before)
@@ -49,19 +51,22 @@ def close_window(ring: Ring) -> Ring:
 
 def end(ring: Ring) -> Ring:
     """Return ``ring`` with all slots ordinary: no record is left that could matter."""
-    now, _ = _columns(ring)
-    return _ring(now, np.zeros_like(now))
+    return ordinary(owners(ring))
+
+
+def ordinary(wanted: Ids) -> Ring:
+    """Return the ring of these ids in which no slot is in transition."""
+    return _ring(wanted, np.zeros_like(wanted))
+
+
+def owners(ring: Ring) -> Ids:
+    """Return the ids that new flows go to, by slot."""
+    return _columns(ring)[0]
 
 
 def is_in_transition(ring: Ring) -> bool:
     """Tell whether any slot consults records."""
     return bool(_columns(ring)[1].any())
-
-
-def awaits_old_flows(ring: Ring) -> bool:
-    """Tell whether any slot still sends unrecorded flows to whom it was before."""
-    before = _columns(ring)[1]
-    return bool(((before != _NOBODY) & (before != _RECORDS_ONLY)).any())
 
 
 def _columns(ring: Ring) -> tuple[Ids, Ids]:

@@ -8,10 +8,11 @@ from array import array
 from collections.abc import Iterable
 from typing import Final
 
+from dataplane import abi
 from dataplane.records import Address, IpAddress
 
 _WORD_BITS: Final = 64
-_WORDS: Final = 1024
+_WORDS: Final = abi.sizeof("gw_gates") * 8 // _WORD_BITS
 _MULTIPLIER: Final = 0x9E3779B1  # 2³² over the golden ratio
 
 

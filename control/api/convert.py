@@ -4,8 +4,9 @@ What a client may leave out gets its value here; what is wrong in itself (an add
 none, a number that this release does not know) is refused here. The rest is the model's.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from control.addresses import IpAddress, parse_address
 from control.api.v1 import guideway_pb2 as pb
@@ -21,6 +22,8 @@ from control.model import (
     Service,
     TcpCheck,
 )
+
+_Value = TypeVar("_Value")
 
 _PROTOCOLS: Final = {
     pb.PROTOCOL_TCP: Protocol.TCP,
@@ -193,30 +196,24 @@ def _mode(number: pb.Mode.ValueType) -> Mode:
     return _MODES[number]
 
 
-def _affinity(number: pb.Affinity.ValueType) -> Affinity | None:
-    """Return the affinity, None if it is left out."""
-    if number == pb.AFFINITY_UNSPECIFIED:
+def _optional(
+    number: int, known: Mapping[Any, _Value], where: str, spelled: str
+) -> _Value | None:
+    """Return what an enum's number means; None if it is the unspecified one, 0."""
+    if not number:
         return None
-    if number not in _AFFINITIES:
-        raise ConfigError(
-            "service.affinity", f"{number} is unknown: transition, always or none"
-        )
-    return _AFFINITIES[number]
+    if number not in known:
+        raise ConfigError(where, f"{number} is unknown: {spelled}")
+    return known[number]
+
+
+def _affinity(number: pb.Affinity.ValueType) -> Affinity | None:
+    return _optional(number, _AFFINITIES, "service.affinity", "transition, always or none")
 
 
 def _hash(number: pb.Hash.ValueType) -> Hash | None:
-    """Return the hash, None if it is left out."""
-    if number == pb.HASH_UNSPECIFIED:
-        return None
-    if number not in _HASHES:
-        raise ConfigError("service.hash", f"{number} is unknown: flow or source")
-    return _HASHES[number]
+    return _optional(number, _HASHES, "service.hash", "flow or source")
 
 
 def _backend_state(number: pb.BackendState.ValueType) -> BackendState | None:
-    """Return the state, None if it is left out."""
-    if number == pb.BACKEND_STATE_UNSPECIFIED:
-        return None
-    if number not in _BACKEND_STATES:
-        raise ConfigError("backend.state", f"{number} is unknown: active or draining")
-    return _BACKEND_STATES[number]
+    return _optional(number, _BACKEND_STATES, "backend.state", "active or draining")

@@ -12,6 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from control.model import Protocol
+from tests.support.counted import counted
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
@@ -114,23 +115,8 @@ def test_what_was_forwarded_is_counted_by_reason_service_and_backend(
 ) -> None:
     reason = f"forwarded_{lab.topology.mode}"
 
-    def counted() -> tuple[int, int, int]:
-        stats = node.api.statistics()
-        return (
-            sum(each.traffic.packets for each in stats.reasons if each.reason == reason),
-            sum(each.traffic.packets for each in stats.services),
-            sum(each.traffic.packets for each in stats.backends),
-        )
+    gained = counted(node, reason, lambda: who_answers(lab))
 
-    before = counted()
-    who_answers(lab)
-
-    # The last ACK of the connection may be on its way yet.
-    gained = eventually(
-        lambda: [b - a for a, b in zip(before, counted(), strict=True)],
-        within=5,
-        what="packets are counted",
-    )
     assert gained[0] >= 5
     assert gained[0] == gained[1] == gained[2]
 
