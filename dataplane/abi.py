@@ -11,13 +11,12 @@ from dataplane.source import BPF_DIRECTORY
 
 PROGRAM: Final = "balancer"
 MAPS: Final = (
-    "services",
     "gates",
-    "vips",
+    "directory",
+    "endpoints",
     "slots",
     "records",
     "backends",
-    "returns",
     "fragments",
     "direct",
     "ports",

@@ -4,6 +4,7 @@ DataplaneError
 ├── LoadError      the program could not be compiled, verified or pinned
 ├── AttachError    an interface is missing, taken, or cannot do what is asked
 ├── PinError       the bpffs is not there, or holds what is not ours
+├── FullError      a map has no room
 └── KernelError    a bpf(2) call failed
 """
 
@@ -46,6 +47,17 @@ class PinError(DataplaneError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}"
+
+
+@dataclass(eq=False)
+class FullError(DataplaneError):
+    """A map has no room for what is to be written."""
+
+    map: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"the map {self.map} is full: {self.problem}"
 
 
 @dataclass(eq=False)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataplane import abi, libbpf
+from dataplane.abi import constants
+from dataplane.directory import KEY_BYTES, Directory
 from dataplane.errors import PinError
 from dataplane.gates import Gates
 from dataplane.image import Image, Ring
@@ -25,10 +27,20 @@ from dataplane.records import (
 )
 
 _SLOT_BYTES: Final = abi.sizeof("gw_slot")
+_WORD_BYTES: Final = 8  # of the directory
+
+
+def _vip(key: bytes) -> Address:
+    return Address.unpack(key[: abi.sizeof("gw_address")])
+
+
+# What stands in the directory: under which role, and how its key and value are read.
+_ENDPOINTS: Final[dict[str, tuple[int, Callable[[bytes], Any], Callable[[bytes], Any]]]] = {
+    "vips": (constants.GW_ROLE_VIP, _vip, Index.unpack),
+    "services": (constants.GW_ROLE_SERVICE, Endpoint.unpack, Service.unpack),
+    "returns": (constants.GW_ROLE_BACKEND, Endpoint.unpack, Return.unpack),
+}
 _HASHES: Final[dict[str, tuple[Callable[[bytes], Any], Callable[[bytes], Any]]]] = {
-    "services": (Endpoint.unpack, Service.unpack),
-    "vips": (Address.unpack, Index.unpack),
-    "returns": (Endpoint.unpack, Return.unpack),
     "direct": (Prefix.unpack, Index.unpack),
     "transmit_ports": (Index.unpack, Index.unpack),
 }
@@ -48,6 +60,12 @@ def _flows(keys: bytes, values: bytes) -> Iterator[tuple[bytes, Any, Any]]:
         yield key, flows[number], records[number]
 
 
+def _key(table: str, key: Address | Endpoint) -> bytes:
+    """Return ``struct gw_endpoint`` of what stands in the directory."""
+    role = _ENDPOINTS[table][0]
+    return key.pack().ljust(KEY_BYTES, b"\0")[:-1] + bytes([role])
+
+
 class Maps:
     """Open maps; close them when done."""
 
@@ -60,6 +78,11 @@ class Maps:
             self._check_shapes(directory)
             self._words = self._map("slots", _SLOT_BYTES).cast("I")
             self._gates = Gates(self._map("gates", abi.sizeof("gw_gates")))
+            self._directory = Directory(
+                self._map("directory", _WORD_BYTES),
+                self._map("endpoints", abi.sizeof("gw_entry")),
+                wait_for_packets,
+            )
         except BaseException:
             self.close()
             raise
@@ -83,7 +106,9 @@ class Maps:
 
         Entries that nobody could have written by our rules are removed on the way.
         """
-        tables: dict[str, Any] = {name: self._read_hash(name) for name in _HASHES}
+        tables: dict[str, Any] = self._read_directory()
+        for name in _HASHES:
+            tables[name] = self._read_hash(name)
         for name in _ARRAYS:
             tables[name] = self._read_array(name)
         services: Iterable[Service] = tables["services"].values()
@@ -127,9 +152,8 @@ class Maps:
                     self._words[2 * offset : 2 * (offset + len(ring))] = ring.view()
                 case Delete("rings", _):
                     pass  # nobody names these slots any more; they hold no one back
-                case Put("vips" | "returns" as table, key, value):
-                    self._gates.open(key.address)
-                    libbpf.map_update(self._fds[table], key.pack(), value.pack())
+                case Put(table, _, _) | Delete(table, _) if table in _ENDPOINTS:
+                    self._apply_endpoint(write)
                 case Put(table, key, value):
                     libbpf.map_update(self._fds[table], key.pack(), value.pack())
                 case Delete(table, key) if table in _ARRAYS:
@@ -143,6 +167,26 @@ class Maps:
                 case Settle():
                     wait_for_packets()
         return count
+
+    def _apply_endpoint(self, write: Put | Delete) -> None:
+        match write:
+            case Put(table, key, value):
+                self._gates.open(key.address)
+                self._directory.put(_key(table, key), value.pack())
+            case Delete(table, key):
+                self._directory.remove(_key(table, key))
+
+    def _read_directory(self) -> dict[str, Any]:
+        tables: dict[str, Any] = {name: {} for name in _ENDPOINTS}
+        for data, value in self._directory.read().items():
+            for name, (role, unpack_key, unpack_value) in _ENDPOINTS.items():
+                if data[-1] != role:
+                    continue
+                try:
+                    tables[name][unpack_key(data)] = unpack_value(value)
+                except ValueError:
+                    self._directory.remove(data)
+        return tables
 
     def _read_hash(self, name: str) -> dict[Any, Any]:
         unpack_key, unpack_value = _HASHES[name]

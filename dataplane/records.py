@@ -46,7 +46,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """``struct gw_address``; the key of ``vips``."""
+    """``struct gw_address``; as an endpoint, a VIP."""
 
     address: IpAddress
 
@@ -62,7 +62,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``struct gw_endpoint``: the key of ``services`` and ``returns``."""
+    """``struct gw_endpoint`` without its role: a service, or a NAT backend."""
 
     address: IpAddress
     port: int
@@ -84,7 +84,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``struct gw_service``: the value of ``services``."""
+    """``struct gw_service``: what there is to know of a service."""
 
     id: int
     ring_offset: int
@@ -158,7 +158,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """``struct gw_return``: the value of ``returns``."""
+    """``struct gw_return``: whom a NAT backend answers for."""
 
     vip: IpAddress
     port: int
@@ -264,7 +264,7 @@ def _put(field: Any, data: bytes) -> None:
 
 
 def _cast(struct: str, data: bytes) -> Any:
-    """Return a struct of its own memory with these bytes."""
+    """Return a struct of its own memory with the first of these bytes."""
     value = ffi.new(f"struct {struct} *")
-    _put(value, data)
+    _put(value, data[: abi.sizeof(struct)])
     return value

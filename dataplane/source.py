@@ -13,6 +13,9 @@ from typing import Final
 
 BPF_DIRECTORY: Final = Path(__file__).parent / "bpf"
 _MAIN: Final = "balancer.c"
+_SPARE_ENDPOINTS: Final = 1024
+# So that not even in a full directory a key finds the 8 places of its search taken.
+_SPARSITY: Final = 32
 _INCLUDE: Final = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 
 
@@ -25,11 +28,26 @@ class Limits:
     slots: int = 8_388_608
     records: int = 1_048_576
 
+    @property
+    def endpoints(self) -> int:
+        """Entries of the directory: VIPs, services, NAT backends, and spare ones.
+
+        What changes gets a new place. When there is none left, old ones are waited for.
+        """
+        return 2 * self.services + self.backends + _SPARE_ENDPOINTS
+
+    @property
+    def directory(self) -> int:
+        """Words of the directory, a power of two; so sparse that searches are short."""
+        return 1 << (_SPARSITY * self.endpoints - 1).bit_length()
+
 
 def source(limits: Limits) -> str:
     """Return the whole program for maps of these sizes."""
+    derived = {"endpoints": limits.endpoints, "directory": limits.directory}
+    sizes = asdict(limits) | derived
     defines = "".join(
-        f"#define LIMIT_{name.upper()} {value}\n" for name, value in asdict(limits).items()
+        f"#define LIMIT_{name.upper()} {value}\n" for name, value in sizes.items()
     )
     return defines + _paste(_MAIN)
 

@@ -8,7 +8,7 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 4
+#define GW_ABI_VERSION 5
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
@@ -22,6 +22,16 @@
 
 /* Bits of `gates`; an address has one of them. */
 #define GW_GATES 65536
+
+/* How far from its place in `directory` an endpoint may stand. */
+#define GW_DIRECTORY_REACH 8
+
+/* An endpoint's hash is built with these; arbitrary, and the same for every cluster. */
+#define GW_HASH_FIRST 0x7f4a7c159e3779b9
+#define GW_HASH_SECOND 0xb5297a4d68e31da5
+#define GW_HASH_THIRD 0x1b56c4e993d765df
+#define GW_HASH_FOURTH 0xc2b2ae3d27d4eb4f
+#define GW_HASH_FIFTH 0x85ebca77c2b2ae63
 
 /* In a slot's `before_id`: nobody had it before who could serve, but there are records. */
 #define GW_RECORDS_ONLY 0xffffffff
@@ -77,15 +87,22 @@ struct gw_address {
 	__be32 word[4];
 };
 
-/* Key of `services`: (VIP, port, protocol). Key of `returns`: the same of a backend. */
-struct gw_endpoint {
-	struct gw_address address;
-	__be16 port; /* in `services`, 0: every port */
-	__u8 protocol;
-	__u8 pad;
+/* What an endpoint is in the directory. */
+enum gw_role {
+	GW_ROLE_VIP = 1, /* port and protocol are 0 */
+	GW_ROLE_SERVICE, /* port 0: every port */
+	GW_ROLE_BACKEND  /* of a NAT service */
 };
 
-/* Value of `services`. The ring is slots[ring_offset … ring_offset + ring_size - 1]. */
+/* (address, port, protocol) as something. */
+struct gw_endpoint {
+	struct gw_address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 role; /* enum gw_role */
+};
+
+/* A service. The ring is slots[ring_offset … ring_offset + ring_size - 1]. */
 struct gw_service {
 	__u32 id; /* index of its counter */
 	__u32 ring_offset;
@@ -136,11 +153,21 @@ struct gw_backend {
 	__u8 pad;
 };
 
-/* Value of `returns`: whom a NAT backend's reply comes from, as its client sees it. */
+/* Whom a NAT backend's reply comes from, as its client sees it. */
 struct gw_return {
 	struct gw_address vip;
 	__be16 port;
 	__u8 pad[2];
+};
+
+/* Value of `endpoints`. Never changed while the directory points to it. */
+struct gw_entry {
+	struct gw_endpoint endpoint;
+	__u32 pad;
+	union {
+		struct gw_service service; /* GW_ROLE_SERVICE */
+		struct gw_return reply;    /* GW_ROLE_BACKEND */
+	};
 };
 
 /* Key of `fragments`: a datagram, by RFC 791, 3.2 and RFC 8200, 4.5. */

@@ -25,6 +25,7 @@
 #include "maps.h"
 #include "parse.h"
 #include "hash.h"
+#include "directory.h"
 #include "lookup.h"
 #include "affinity.h"
 #include "transmit.h"
@@ -44,23 +45,29 @@
 static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet *pkt,
 					      struct cursor *cur, const bool is_ipv6)
 {
-	struct gw_service *service;
-
 	pkt->is_ipv6 = is_ipv6;
-	switch (is_ipv6 ? parse_ipv6(cur, pkt) : parse_ipv4(cur, pkt)) {
-	case KIND_FLOW:
-		service = find_service(pkt);
+
+	enum kind kind = is_ipv6 ? parse_ipv6(cur, pkt) : parse_ipv4(cur, pkt);
+
+	if (kind == KIND_FOREIGN)
+		return GW_NOT_OURS;
+	if (kind == KIND_FLOW) {
+		struct gw_service *service = find_service(pkt);
+
 		return service ? serve(ctx, pkt, service) : forward_reply(ctx, pkt);
+	}
+
+	bool to_vip = is_vip(&pkt->dst.address);
+
+	switch (kind) {
 	case KIND_FRAGMENT:
-		return serve_fragment(ctx, pkt);
+		return serve_fragment(ctx, pkt, to_vip);
 	case KIND_ICMP:
-		return forward_icmp(ctx, pkt);
-	case KIND_MALFORMED:
-		if (!is_vip(&pkt->dst.address))
+		return to_vip ? serve_icmp(ctx, pkt) : forward_error_reply(ctx, pkt);
+	default: /* KIND_MALFORMED */
+		if (!to_vip)
 			return GW_NOT_OURS;
 		return is_acceptable(ctx, pkt->eth) ? GW_MALFORMED : GW_OTHER_STATION;
-	default:
-		return GW_NOT_OURS;
 	}
 }
 

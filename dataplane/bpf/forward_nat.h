@@ -91,8 +91,7 @@ static __always_inline enum gw_reason send_reply(struct xdp_md *ctx, struct pack
 /* A packet to no service: perhaps a NAT backend's reply. */
 static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct packet *pkt)
 {
-	struct gw_endpoint key = pkt->src;
-	struct gw_return *from = may_be_ours(&key.address) ? returns.lookup(&key) : NULL;
+	struct gw_return *from = find_return(&pkt->src);
 	struct l4_ports *ports = pkt->l4;
 	struct bpf_fib_lookup way = {};
 

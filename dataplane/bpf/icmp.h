@@ -198,19 +198,18 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 	return reason;
 }
 
-/* An error to somebody else: perhaps about a packet that we sent to a NAT backend. */
+/* ICMP to somebody else: perhaps an error about a packet that we sent to a NAT backend. */
 static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, struct packet *pkt)
 {
 	struct bpf_fib_lookup way = {};
 	struct quoted_flow flow = {};
 	struct quote quote = {};
 
-	if (!parse_quote(ctx, pkt, &quote, &flow) ||
+	if (!is_error(pkt) || !parse_quote(ctx, pkt, &quote, &flow) ||
 	    !is_equal(&flow.src.address, &pkt->dst.address))
 		return GW_NOT_OURS;
 
-	struct gw_endpoint key = flow.dst;
-	struct gw_return *from = returns.lookup(&key);
+	struct gw_return *from = find_return(&flow.dst);
 
 	if (!from)
 		return GW_NOT_OURS;
@@ -233,10 +232,8 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 	return send_reply(ctx, pkt, &way, GW_ICMP_REPLIED);
 }
 
-static __always_inline enum gw_reason forward_icmp(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline enum gw_reason serve_icmp(struct xdp_md *ctx, struct packet *pkt)
 {
-	if (!is_vip(&pkt->dst.address))
-		return is_error(pkt) ? forward_error_reply(ctx, pkt) : GW_NOT_OURS;
 	if (!is_for_us(ctx, pkt->eth))
 		return GW_OTHER_STATION;
 	if (is_echo_request(pkt))

@@ -4,12 +4,6 @@
  * checksum that only IPv4 has.
  */
 
-static __always_inline bool is_equal(const struct gw_address *one, const struct gw_address *other)
-{
-	return one->word[0] == other->word[0] && one->word[1] == other->word[1] &&
-	       one->word[2] == other->word[2] && one->word[3] == other->word[3];
-}
-
 /* Write an address over an old one; returns `sum` with what replaces what. */
 static __always_inline u32
 write_address(bool is_ipv6, void *field, const struct gw_address *address, u32 sum)

@@ -26,12 +26,29 @@ static __always_inline struct gw_service *find_service(const struct packet *pkt)
 
 	if (!may_be_ours(&key.address))
 		return NULL;
-	struct gw_service *service = services.lookup(&key);
+	key.role = GW_ROLE_SERVICE;
 
-	if (service)
-		return service;
-	key.port = 0; /* every port */
-	return services.lookup(&key);
+	struct gw_entry *entry = find_entry(&key);
+
+	if (!entry) {
+		key.port = 0; /* every port */
+		entry = find_entry(&key);
+	}
+	return entry ? &entry->service : NULL;
+}
+
+/* Whom the replies of this endpoint come from; NULL if it is no NAT backend. */
+static __always_inline struct gw_return *find_return(const struct gw_endpoint *backend)
+{
+	struct gw_endpoint key = *backend;
+
+	if (!may_be_ours(&key.address))
+		return NULL;
+	key.role = GW_ROLE_BACKEND;
+
+	struct gw_entry *entry = find_entry(&key);
+
+	return entry ? &entry->reply : NULL;
 }
 
 /* A backend that packets may be sent to; NULL if it is none. */
@@ -55,9 +72,9 @@ find_slot(const struct packet *pkt, const struct gw_service *service)
 
 static __always_inline bool is_vip(const struct gw_address *address)
 {
-	struct gw_address key = *address;
+	struct gw_endpoint key = { .address = *address, .role = GW_ROLE_VIP };
 
-	return may_be_ours(&key) && vips.lookup(&key);
+	return may_be_ours(address) && find_entry(&key);
 }
 
 static __always_inline struct gw_port *find_port(u32 ifindex)

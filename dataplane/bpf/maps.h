@@ -2,23 +2,23 @@
 /*
  * The maps. LIMIT_… come from the configuration (source.py defines them).
  *
- * A packet reads services, then slots, then backends; the controller fills them in the
+ * A packet reads the directory, then slots, then backends; the controller fills them in the
  * other order, so that no packet meets a reference to nothing.
  */
 
-BPF_TABLE("hash", struct gw_endpoint, struct gw_service, services, LIMIT_SERVICES);
-
 BPF_F_TABLE("array", u32, struct gw_gates, gates, 1, BPF_F_MMAPABLE);
 
-/* Addresses of services: tells whether an unreadable packet was meant for us. */
-BPF_TABLE("hash", struct gw_address, u32, vips, LIMIT_SERVICES);
+/*
+ * VIPs, services and NAT backends: a hash table of our own, in two arrays. The kernel's
+ * costs ten times as much, since it is called, and hashes bytes. directory.h reads it.
+ */
+BPF_F_TABLE("array", u32, u64, directory, LIMIT_DIRECTORY, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct gw_entry, endpoints, LIMIT_ENDPOINTS, BPF_F_MMAPABLE);
 
 /* All rings, one after the other; the controller maps them into its memory. */
 BPF_F_TABLE("array", u32, struct gw_slot, slots, LIMIT_SLOTS, BPF_F_MMAPABLE);
 
 BPF_TABLE("array", u32, struct gw_backend, backends, LIMIT_BACKENDS);
-
-BPF_TABLE("hash", struct gw_endpoint, struct gw_return, returns, LIMIT_BACKENDS);
 
 BPF_F_TABLE("lpm_trie", struct gw_prefix, u32, direct, GW_DIRECT_PREFIXES, BPF_F_NO_PREALLOC);
 

@@ -82,6 +82,17 @@ struct packet {
 		ok;                                      \
 	})
 
+/*
+ * Verifier: it would walk all that follows once for each number of tags or headers that a
+ * packet may have. A difference of pointers is any number to it, so that one walk does.
+ * `most` is a mask, and at least as large as the distance.
+ */
+static __always_inline void *forget_distance(void *start, void *pos, const u32 most)
+{
+	asm volatile("" : "+r"(pos)); /* or clang would know the difference */
+	return start + (u32)((pos - start) & most);
+}
+
 static __always_inline struct gw_address map_ipv4(__be32 address)
 {
 	return (struct gw_address){ .word = { 0, 0, bpf_htonl(0xffff), address } };
@@ -110,6 +121,7 @@ static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pk
 			return false;
 		*type = tag->protocol;
 	}
+	cur->pos = forget_distance(pkt->eth, cur->pos, 0x1f);
 	return true;
 }
 
@@ -247,6 +259,7 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 	}
 	if (is_extension(next)) /* nobody needs so many */
 		return KIND_MALFORMED;
+	cur->pos = forget_distance(start, cur->pos, 0x3fff);
 
 	u32 header_bytes = cur->pos - start;
 

@@ -89,11 +89,13 @@ serve_reply_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fra
 }
 
 /* A later fragment: where the first one went. */
-static __always_inline enum gw_reason serve_fragment(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline enum gw_reason
+serve_fragment(struct xdp_md *ctx, struct packet *pkt, bool to_vip)
 {
-	struct gw_fragment *first = recall(pkt);
-	bool to_vip = is_vip(&pkt->dst.address);
+	struct gw_fragment *first = NULL;
 
+	if (to_vip || may_be_ours(&pkt->src.address))
+		first = recall(pkt);
 	if (!first && !to_vip)
 		return GW_NOT_OURS;
 	if (to_vip && !is_acceptable(ctx, pkt->eth))
