@@ -60,7 +60,7 @@ class Directory:
         for place in self._taken():
             number = self._words[place] & 0xFFFFFFFF
             key = self._key(number) if number < self._entry_count else b""
-            if not key or self._find(key) != place:
+            if not any(key) or self._find(key) != place:
                 self._words[place] = _GONE
                 continue
             found[key] = self._value(number)

@@ -178,14 +178,14 @@ class Maps:
 
     def _read_directory(self) -> dict[str, Any]:
         tables: dict[str, Any] = {name: {} for name in _ENDPOINTS}
+        roles = {role: name for name, (role, _, _) in _ENDPOINTS.items()}
         for data, value in self._directory.read().items():
-            for name, (role, unpack_key, unpack_value) in _ENDPOINTS.items():
-                if data[-1] != role:
-                    continue
-                try:
-                    tables[name][unpack_key(data)] = unpack_value(value)
-                except ValueError:
-                    self._directory.remove(data)
+            name = roles.get(data[-1], "")
+            try:
+                _, unpack_key, unpack_value = _ENDPOINTS[name]
+                tables[name][unpack_key(data)] = unpack_value(value)
+            except (KeyError, ValueError):
+                self._directory.remove(data)
         return tables
 
     def _read_hash(self, name: str) -> dict[Any, Any]:
