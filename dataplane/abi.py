@@ -19,6 +19,7 @@ MAPS: Final = (
     "backends",
     "fragments",
     "direct",
+    "ways",
     "ports",
     "transmit_ports",
     "reason_counters",

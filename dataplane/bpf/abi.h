@@ -23,6 +23,12 @@
 /* Bits of `gates`; an address has one of them. */
 #define GW_GATES 65536
 
+/* Entries of `ways` on each CPU. */
+#define GW_WAYS 4096
+
+/* The kernel is asked again after so many of its ticks: 25 to 250 ms, by its CONFIG_HZ. */
+#define GW_WAY_TICKS 25
+
 /* How far from its place in `directory` an endpoint may stand. */
 #define GW_DIRECTORY_REACH 8
 
@@ -194,6 +200,27 @@ struct gw_fragment {
  */
 struct gw_gates {
 	__u64 words[1024]; /* GW_GATES bits; see gate_of() in lookup.h */
+};
+
+/* What the kernel's routing may depend on. */
+struct gw_journey {
+	struct gw_address client;
+	struct gw_address backend;
+	__u32 ingress_ifindex;
+	__u8 protocol;
+	__u8 traffic_class; /* of IPv4, TOS */
+	__u8 pad[2];
+};
+
+/* Value of `ways`, one per CPU: how the last of such replies went. */
+struct gw_way {
+	struct gw_journey journey;
+	__u64 found_ticks; /* bpf_jiffies64() */
+	__u32 ifindex;     /* where to send */
+	__u32 most_bytes;  /* of a packet, from its network header on */
+	__u8 mac[6];
+	__u8 source_mac[6];
+	__u8 pad[4];
 };
 
 /* Key of `direct`, a longest-prefix match. */

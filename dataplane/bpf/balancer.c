@@ -33,6 +33,7 @@
 #include "ip.h"
 #include "account.h"
 #include "fragments.h"
+#include "ways.h"
 #include "forward_dr.h"
 #include "forward_nat.h"
 #include "icmp.h"

@@ -32,59 +32,14 @@ forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *bac
 	return GW_FORWARDED_NAT;
 }
 
-static __always_inline bool is_direct(const struct gw_address *address)
-{
-	struct gw_prefix key = { .length = 8 * sizeof(*address), .address = *address };
-
-	return direct.lookup(&key);
-}
-
-/* The way to the client, from the kernel's own routes and neighbours. */
-static __always_inline bool
-find_route(struct xdp_md *ctx, const struct packet *pkt, struct bpf_fib_lookup *way)
-{
-	way->ifindex = ctx->ingress_ifindex;
-	way->l4_protocol = pkt->src.protocol;
-	if (pkt->is_ipv6) {
-		const struct ipv6hdr *ip = pkt->ip;
-
-		way->family = AF_INET6;
-		way->flowinfo = *(__be32 *)ip & bpf_htonl(FLOWINFO_MASK);
-		way->tot_len = bpf_ntohs(ip->payload_len) + sizeof(*ip); /* it minds the MTU */
-		__builtin_memcpy(way->ipv6_src, &ip->saddr, sizeof(ip->saddr));
-		__builtin_memcpy(way->ipv6_dst, &ip->daddr, sizeof(ip->daddr));
-	} else {
-		const struct iphdr *ip = pkt->ip;
-
-		way->family = AF_INET;
-		way->tos = ip->tos;
-		way->tot_len = bpf_ntohs(ip->tot_len);
-		way->ipv4_src = ip->saddr;
-		way->ipv4_dst = ip->daddr;
-	}
-	return bpf_fib_lookup(ctx, way, sizeof(*way), 0) == BPF_FIB_LKUP_RET_SUCCESS &&
-	       find_port(way->ifindex);
-}
-
-/* What is true of everything that NAT backends send to clients. GW_REPLIED_NAT: go on. */
-static __always_inline enum gw_reason check_reply(struct xdp_md *ctx, const struct packet *pkt)
-{
-	if (!is_for_us(ctx, pkt->eth))
-		return GW_OTHER_STATION;
-	if (is_direct(&pkt->dst.address)) /* health checks above all */
-		return GW_REPLY_DIRECT;
-	return ttl_of(pkt) <= 1 ? GW_TTL_EXCEEDED : GW_REPLIED_NAT;
-}
-
 /* Send what is translated already on its way, or let the stack do it. */
 static __always_inline enum gw_reason send_reply(struct xdp_md *ctx, struct packet *pkt,
-						 const struct bpf_fib_lookup *way,
-						 enum gw_reason reason)
+						 const struct gw_way *way, enum gw_reason reason)
 {
-	if (!way->ifindex) /* the stack finds the next hop and decrements the time to live */
+	if (!way) /* the stack finds the next hop and decrements the time to live */
 		return GW_REPLIED_BY_HOST;
 	set_ttl(pkt, ttl_of(pkt) - 1);
-	send_out(ctx, pkt, way->ifindex, way->dmac, way->smac);
+	send_out(ctx, pkt, way->ifindex, way->mac, way->source_mac);
 	return reason;
 }
 
@@ -93,19 +48,17 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 {
 	struct gw_return *from = find_return(&pkt->src);
 	struct l4_ports *ports = pkt->l4;
-	struct bpf_fib_lookup way = {};
+	const struct gw_way *way;
 
 	if (!from)
 		return GW_NOT_OURS;
 
-	enum gw_reason reason = check_reply(ctx, pkt);
+	enum gw_reason reason = find_way(ctx, pkt, &way);
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
 	if (pkt->is_first_fragment)
 		remember_reply(pkt, &from->vip);
-	if (!find_route(ctx, pkt, &way))
-		way.ifindex = 0;
 	translate(pkt, source_of(pkt), &ports->source, &from->vip, from->port);
-	return send_reply(ctx, pkt, &way, reason);
+	return send_reply(ctx, pkt, way, reason);
 }

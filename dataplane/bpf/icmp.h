@@ -201,7 +201,7 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 /* ICMP to somebody else: perhaps an error about a packet that we sent to a NAT backend. */
 static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, struct packet *pkt)
 {
-	struct bpf_fib_lookup way = {};
+	const struct gw_way *way;
 	struct quoted_flow flow = {};
 	struct quote quote = {};
 
@@ -214,12 +214,10 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 	if (!from)
 		return GW_NOT_OURS;
 
-	enum gw_reason reason = check_reply(ctx, pkt);
+	enum gw_reason reason = find_way(ctx, pkt, &way);
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
-	if (!find_route(ctx, pkt, &way))
-		way.ifindex = 0;
 
 	void *field = pkt->is_ipv6 ? (void *)&((struct ipv6hdr *)quote.ip)->daddr :
 				     (void *)&((struct iphdr *)quote.ip)->daddr;
@@ -229,7 +227,7 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 	if (is_equal(&pkt->src.address, &flow.dst.address))
 		sum = readdress_error(pkt, source_of(pkt), &from->vip);
 	translate_quote(pkt, &quote, field, &quote.ports->dest, &from->vip, from->port, sum);
-	return send_reply(ctx, pkt, &way, GW_ICMP_REPLIED);
+	return send_reply(ctx, pkt, way, GW_ICMP_REPLIED);
 }
 
 static __always_inline enum gw_reason serve_icmp(struct xdp_md *ctx, struct packet *pkt)

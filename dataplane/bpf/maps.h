@@ -27,6 +27,8 @@ BPF_TABLE("lru_hash", struct gw_flow, struct gw_record, records, LIMIT_RECORDS);
 
 BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
 
+BPF_TABLE("percpu_array", u32, struct gw_way, ways, GW_WAYS);
+
 BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);
 
 BPF_DEVMAP(transmit_ports, GW_PORTS);

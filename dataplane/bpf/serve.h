@@ -77,15 +77,13 @@ serve_request_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_f
 static __always_inline enum gw_reason
 serve_reply_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fragment *first)
 {
-	struct bpf_fib_lookup way = {};
-	enum gw_reason reason = check_reply(ctx, pkt);
+	const struct gw_way *way;
+	enum gw_reason reason = find_way(ctx, pkt, &way);
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
-	if (!find_route(ctx, pkt, &way))
-		way.ifindex = 0;
 	readdress(pkt, source_of(pkt), &first->address);
-	return send_reply(ctx, pkt, &way, reason);
+	return send_reply(ctx, pkt, way, reason);
 }
 
 /* A later fragment: where the first one went. */

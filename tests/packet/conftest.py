@@ -10,7 +10,7 @@ clients and backends are behind; `out` is where the route to the client leads.
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 
 from dataplane import libbpf
 from dataplane.instance import Instance, open_instance
+from dataplane.records import Index
 from dataplane.source import Limits
 from tests.packet.balancer import OUT, OUT_MAC, ROUTER_MAC, Balancer
 from tests.packet.families import V4, V6, Family
@@ -76,12 +77,32 @@ def _opened(bpffs: Path, balancer: Balancer, name: str) -> Iterator[int]:
 
 
 @pytest.fixture
-def balancer(instance: Instance, _network: None) -> Iterator[Balancer]:
+def balancer(
+    instance: Instance, _network: None, forget_ways: Callable[[], None]
+) -> Iterator[Balancer]:
     """Return the program with empty maps."""
     made = Balancer(instance)
     yield made
     made.clear()
     made.reset_counters()
+    forget_ways()
+
+
+@pytest.fixture(scope="session")
+def forget_ways(bpffs: Path, instance: Instance) -> Iterator[Callable[[], None]]:
+    """Return what makes the program ask the kernel for ways anew."""
+    (pin,) = bpffs.glob(f"guideway/test/*-{instance.digest}/ways")
+    fd = libbpf.get(pin)
+
+    def forget() -> None:
+        values = libbpf.array_read(fd, per_cpu=True)
+        size = len(values) // libbpf.map_shape(fd).max_entries
+        for index in range(len(values) // size):
+            if any(values[index * size : (index + 1) * size]):
+                libbpf.map_update(fd, Index(index).pack(), bytes(size))
+
+    yield forget
+    os.close(fd)
 
 
 @pytest.fixture(params=[V4, V6], ids=["IPv4", "IPv6"])
