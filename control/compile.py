@@ -1,6 +1,7 @@
 """From what is wanted and what is known to what the maps should hold. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Final
@@ -18,12 +19,13 @@ from control.model import (
     DesiredState,
     Hash,
     Mode,
-    Protocol,
     Service,
 )
+from control.returns import answering, returns
 from control.status import Health
 from control.tables import Tables
 from control.transition import (
+    PATIENCE,
     change,
     close_window,
     end,
@@ -34,7 +36,7 @@ from control.transition import (
 from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
-from dataplane.records import Address, Endpoint, Index, Port, Prefix, Return, port_index
+from dataplane.records import Address, Endpoint, Index, Port, Prefix, port_index
 from dataplane.source import Limits
 from maglev import default_size
 
@@ -49,8 +51,6 @@ _AFFINITIES: Final = {
     Affinity.ALWAYS: records.AFFINITY_ALWAYS,
 }
 _HASHES: Final = {Hash.FLOW: records.HASH_FLOW, Hash.SOURCE: records.HASH_SOURCE}
-# How long a flow may be silent and keep its backend while slots change hands, in seconds.
-_PATIENCE: Final = {Protocol.TCP: 900, Protocol.UDP: 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +143,22 @@ def compile_image(
     down = frozenset[int]().union(*(one.down for one in served))
     rings = [one.ring for one in served]
     offsets = _place(rings, known, settings.limits.slots)
+    answers = returns(desired, known.returns, moment.now_ns)
+    tracked = _tracked(served, {end for end, one in answers.items() if one.is_tracked})
     interfaces = facts.network.interfaces
     image = Image(
         ports={port_index(i.ifindex): Port(i.ifindex, i.mac) for i in interfaces},
         transmit_ports={port_index(i.ifindex): Index(i.ifindex) for i in interfaces},
         direct=_direct(desired, facts.network, settings.direct),
         backends={
-            index: replace(backend, is_down=index.number in down)
+            index: replace(
+                backend,
+                is_down=index.number in down,
+                is_tracked=index.number in tracked,
+            )
             for index, backend in backends.items()
         },
-        returns=_returns(desired),
+        returns=answers,
         rings={offset: ring for offset, ring in zip(offsets, rings, strict=True) if ring},
         vips={Address(service.vip): _PRESENT for service in desired},
         services={
@@ -164,7 +170,7 @@ def compile_image(
                 _MODES[one.service.mode],
                 _AFFINITIES[one.service.affinity],
                 _HASHES[one.service.hash],
-                _PATIENCE[one.service.protocol],
+                PATIENCE[one.service.protocol],
                 one.changed_ns,
             )
             for one, offset, ring in zip(served, offsets, rings, strict=True)
@@ -279,7 +285,7 @@ def _remember(served: Served, known: Image, moment: Moment) -> Served:
     keepers = frozenset(served.backend_ids.values()) - served.down
     wanted = owners(served.ring)
     ring, changed_ns = change(old, wanted, keepers), before.changed_ns
-    window_ns = _PATIENCE[served.service.protocol] * 1_000_000_000
+    window_ns = PATIENCE[served.service.protocol] * 1_000_000_000
     if not np.array_equal(wanted, owners(old)):
         changed_ns = moment.now_ns
     elif is_in_transition(ring) and moment.now_ns - changed_ns > window_ns:
@@ -361,16 +367,15 @@ def _place(rings: Sequence[Ring], known: Image, slots: int) -> list[int]:
     return offsets
 
 
-def _returns(desired: DesiredState) -> dict[Endpoint, Return]:
-    """Return whose replies are whose; of backends that are down or draining too."""
-    return {
-        Endpoint(backend.address, backend.port, service.protocol.number): Return(
-            service.vip, service.port
-        )
-        for service in desired
-        if service.mode is Mode.NAT
-        for backend in service.backends
-    }
+def _tracked(served: Iterable[Served], endpoints: AbstractSet[Endpoint]) -> frozenset[int]:
+    """Return the ids of the NAT backends that answer from one of ``endpoints``."""
+    return frozenset(
+        one.backend_ids[backend.name]
+        for one in served
+        if one.service.mode is Mode.NAT
+        for backend in one.service.backends
+        if backend.name in one.backend_ids and answering(one.service, backend) in endpoints
+    )
 
 
 def _direct(

@@ -25,6 +25,7 @@ from control.model import (
     Hash,
     Mode,
     Protocol,
+    Returns,
     Service,
     TcpCheck,
 )
@@ -91,6 +92,7 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ring_size: Annotated[int, Meta(ge=2, le=8_388_593)] | None = None
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
+    returns: Returns = Returns.STATELESS
 
     def __post_init__(self) -> None:
         _address("vip", self.vip)
@@ -109,6 +111,7 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     backends: Annotated[int, Meta(ge=1, le=1_000_000)] = _LIMITS.backends
     slots: Annotated[int, Meta(ge=8191, le=268_435_456)] = _LIMITS.slots
     records: Annotated[int, Meta(ge=1024, le=268_435_456)] = _LIMITS.records
+    replies: Annotated[int, Meta(ge=1024, le=268_435_456)] = _LIMITS.replies
 
 
 class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,6 +239,7 @@ def _service(service: ServiceConfig) -> Service:
         ring_size=service.ring_size,
         affinity=service.affinity,
         hash=service.hash,
+        returns=service.returns,
     )
 
 

@@ -20,6 +20,7 @@ from control.model import (
     Hash,
     Mode,
     Protocol,
+    Returns,
     Service,
     TcpCheck,
 )
@@ -60,6 +61,7 @@ class StoredService(Struct, frozen=True):
     ring_size: int | None
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
+    returns: Returns = Returns.STATELESS
 
 
 class StoredState(Struct, frozen=True):
@@ -107,6 +109,7 @@ def _store_service(service: Service) -> StoredService:
         ring_size=service.ring_size,
         affinity=service.affinity,
         hash=service.hash,
+        returns=service.returns,
     )
 
 
@@ -133,6 +136,7 @@ def _load_service(stored: StoredService) -> Service:
         ring_size=stored.ring_size,
         affinity=stored.affinity,
         hash=stored.hash,
+        returns=stored.returns,
     )
 
 

@@ -62,6 +62,13 @@ class Hash(StrEnum):
     SOURCE = "source"  # the client's address: all its flows go to one backend
 
 
+class Returns(StrEnum):
+    """How a packet from a NAT backend is known to be a reply."""
+
+    STATELESS = "stateless"  # by the address and port that it comes from
+    TRACKED = "tracked"  # by its flow, which has to have come through the service
+
+
 class BackendState(StrEnum):
     """What the operator wants of a backend, whatever its health."""
 
@@ -120,6 +127,7 @@ class Service:
     ring_size: int | None = None  # slots, a prime; None: chosen from the number of backends
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
+    returns: Returns = Returns.STATELESS  # of mode nat
 
     def __post_init__(self) -> None:
         _check_service(self)
@@ -228,6 +236,11 @@ def _check_service(service: Service) -> None:
     _check_address(where, service.vip)
     if service.mode is Mode.NAT and service.port == 0:
         raise ConfigError(where, "NAT needs a port: every port (0) goes with mode dr only")
+    if service.mode is Mode.DR and service.returns is Returns.TRACKED:
+        raise ConfigError(
+            where,
+            "returns: tracked goes with mode nat only; by dr no reply comes here",
+        )
     if len(service.backends) > MAX_BACKENDS:
         problem = f"{len(service.backends)} backends are more than {MAX_BACKENDS}"
         raise ConfigError(where, problem)
@@ -313,7 +326,6 @@ def _check_ring_size(where: str, ring_size: int, backends: int) -> None:
 def _check_state(state: DesiredState) -> None:
     names: set[str] = set()
     places: dict[tuple[IpAddress, Protocol, int], str] = {}
-    returns: dict[tuple[IpAddress, Protocol, int], str] = {}
     for service in state:
         if service.name in names:
             raise ConfigError("services", f"two services are called {service.name!r}")
@@ -325,25 +337,6 @@ def _check_state(state: DesiredState) -> None:
                 f"{service.where} belongs to service {places[place]!r} already",
             )
         places[place] = service.name
-        if service.mode is Mode.NAT:
-            for backend in service.backends:
-                _check_return(returns, service, backend)
-
-
-def _check_return(
-    returns: dict[tuple[IpAddress, Protocol, int], str],
-    service: Service,
-    backend: Backend,
-) -> None:
-    """Refuse a NAT backend of two services: nobody could tell whose reply a reply is."""
-    place = (backend.address, service.protocol, backend.port)
-    other = returns.setdefault(place, service.name)
-    if other != service.name:
-        raise ConfigError(
-            f"service {service.name!r}, backend {backend.name!r}",
-            f"{backend.identity}/{service.protocol} is a NAT backend of service {other!r} "
-            "already; let the server listen on another port or address for this service",
-        )
 
 
 def _check_address(where: str, address: IpAddress) -> None:

@@ -159,4 +159,5 @@ class NodeObserver:
 
 
 def _traffic(counter: Counter | None) -> Traffic:
-    return Traffic(counter.packets, counter.bytes) if counter else Traffic(0, 0)
+    counted = counter or Counter()
+    return Traffic(counted.packets, counted.bytes, counted.flows)

@@ -71,6 +71,7 @@ class Traffic:
 
     packets: int
     bytes: int  # frame lengths, without the FCS
+    flows: int  # TCP connections that began
 
 
 @dataclass(frozen=True, slots=True)

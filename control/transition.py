@@ -12,10 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from control.model import Protocol
 from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from dataplane.image import Ring
 
 Ids = NDArray[np.uint32]
+
+# How long a flow may be silent and keep its backend while slots change hands, in seconds.
+PATIENCE: Final = {Protocol.TCP: 900, Protocol.UDP: 30}
 
 _NOBODY: Final = np.uint32(NO_BACKEND_ID)
 _RECORDS_ONLY: Final = np.uint32(RECORDS_ONLY)

@@ -16,6 +16,7 @@ MAPS: Final = (
     "endpoints",
     "slots",
     "records",
+    "replies",
     "backends",
     "fragments",
     "direct",

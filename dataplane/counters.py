@@ -9,7 +9,7 @@ from dataplane.abi import REASONS, Reason, ffi, sizeof
 from dataplane.maps import Maps
 from dataplane.records import Counter
 
-_FIELDS: Final = 2  # of struct gw_counter: packets, bytes
+_FIELDS: Final = 3  # of struct gw_counter: packets, bytes, flows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,6 @@ def _read(maps: Maps, name: str) -> dict[int, Counter]:
         one = data[number * entry : (number + 1) * entry]
         if one != nothing:
             words = ffi.unpack(ffi.cast("__u64 *", ffi.from_buffer(one)), entry // 8)
-            pairs = zip(words[::_FIELDS], words[1::_FIELDS], strict=True)
-            counters[number] = Counter.total(pairs)
+            values = (words[field::_FIELDS] for field in range(_FIELDS))
+            counters[number] = Counter.total(zip(*values, strict=True))
     return counters

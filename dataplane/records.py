@@ -119,6 +119,7 @@ class Backend:
     mac: bytes
     source_mac: bytes
     is_down: bool = False
+    is_tracked: bool = False
 
     @property
     def owner(self) -> int:
@@ -133,6 +134,7 @@ class Backend:
         value.ifindex = self.ifindex
         value.owner = self.owner
         value.is_down = self.is_down
+        value.is_tracked = self.is_tracked
         value.port = _wire(self.port)
         _put(value.address.word, _mapped(self.address))
         _put(value.mac, self.mac)
@@ -153,6 +155,7 @@ class Backend:
             bytes(ffi.buffer(value.mac)),
             bytes(ffi.buffer(value.source_mac)),
             bool(value.is_down),
+            bool(value.is_tracked),
         )
 
 
@@ -162,19 +165,25 @@ class Return:
 
     vip: IpAddress
     port: int
+    is_tracked: bool = False
+    until_ns: int = 0  # CLOCK_MONOTONIC
 
     def pack(self) -> bytes:
         """Return the bytes of the struct."""
         value: Any = ffi.new("struct gw_return *")
         _put(value.vip.word, _mapped(self.vip))
         value.port = _wire(self.port)
+        value.is_tracked = self.is_tracked
+        value.until_ns = self.until_ns
         return bytes(ffi.buffer(value))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
         """Read what :meth:`pack` wrote."""
         value = _cast("gw_return", data)
-        return cls(_address(value.vip), _wire(value.port))
+        return cls(
+            _address(value.vip), _wire(value.port), bool(value.is_tracked), value.until_ns
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +235,12 @@ class Counter:
 
     packets: int = 0
     bytes: int = 0
+    flows: int = 0  # TCP connections that began
 
     @classmethod
-    def total(cls, values: Iterable[tuple[int, int]]) -> Self:
-        """Return the sum of (packets, bytes) pairs."""
-        packets, size = (sum(column) for column in zip(*values, strict=True))
-        return cls(packets, size)
+    def total(cls, values: Iterable[tuple[int, int, int]]) -> Self:
+        """Return the sum of several (packets, bytes, flows)."""
+        return cls(*(sum(column) for column in zip(*values, strict=True)))
 
 
 def port_index(ifindex: int) -> Index:

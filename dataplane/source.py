@@ -27,6 +27,7 @@ class Limits:
     backends: int = 16384
     slots: int = 8_388_608
     records: int = 1_048_576
+    replies: int = 65_536
 
     @property
     def endpoints(self) -> int:

@@ -19,6 +19,7 @@ from control.model import (
     Hash,
     Mode,
     Protocol,
+    Returns,
     Service,
     TcpCheck,
 )
@@ -42,6 +43,10 @@ _HASHES: Final = {
     pb.HASH_FLOW: Hash.FLOW,
     pb.HASH_SOURCE: Hash.SOURCE,
 }
+_RETURNS: Final = {
+    pb.RETURNS_STATELESS: Returns.STATELESS,
+    pb.RETURNS_TRACKED: Returns.TRACKED,
+}
 _BACKEND_STATES: Final = {
     pb.BACKEND_STATE_ACTIVE: BackendState.ACTIVE,
     pb.BACKEND_STATE_DRAINING: BackendState.DRAINING,
@@ -50,6 +55,7 @@ _PROTOCOLS_TO_PB: Final = {value: number for number, value in _PROTOCOLS.items()
 _MODES_TO_PB: Final = {value: number for number, value in _MODES.items()}
 _AFFINITIES_TO_PB: Final = {value: number for number, value in _AFFINITIES.items()}
 _HASHES_TO_PB: Final = {value: number for number, value in _HASHES.items()}
+_RETURNS_TO_PB: Final = {value: number for number, value in _RETURNS.items()}
 _BACKEND_STATES_TO_PB: Final = {value: number for number, value in _BACKEND_STATES.items()}
 
 
@@ -69,6 +75,7 @@ def new_service(request: pb.AddServiceRequest) -> Service:
         ring_size=wanted.ring_size or None,
         affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
         hash=_hash(wanted.hash) or Hash.FLOW,
+        returns=_returns(wanted.returns) or Returns.STATELESS,
     )
 
 
@@ -89,6 +96,7 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
         ring_size=ring_size,
         affinity=_affinity(request.affinity) or service.affinity,
         hash=_hash(request.hash) or service.hash,
+        returns=_returns(request.returns) or service.returns,
     )
     return state.with_service(changed)
 
@@ -121,6 +129,7 @@ def service_to_pb(service: Service) -> pb.Service:
         ring_size=service.ring_size or 0,
         affinity=_AFFINITIES_TO_PB[service.affinity],
         hash=_HASHES_TO_PB[service.hash],
+        returns=_RETURNS_TO_PB[service.returns],
     )
 
 
@@ -213,6 +222,10 @@ def _affinity(number: pb.Affinity.ValueType) -> Affinity | None:
 
 def _hash(number: pb.Hash.ValueType) -> Hash | None:
     return _optional(number, _HASHES, "service.hash", "flow or source")
+
+
+def _returns(number: pb.Returns.ValueType) -> Returns | None:
+    return _optional(number, _RETURNS, "service.returns", "stateless or tracked")
 
 
 def _backend_state(number: pb.BackendState.ValueType) -> BackendState | None:

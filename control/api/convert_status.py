@@ -100,4 +100,4 @@ def _reason_to_pb(reason: ReasonTraffic) -> pb.ReasonTraffic:
 
 
 def _traffic_to_pb(traffic: Traffic) -> pb.Traffic:
-    return pb.Traffic(packets=traffic.packets, bytes=traffic.bytes)
+    return pb.Traffic(packets=traffic.packets, bytes=traffic.bytes, flows=traffic.flows)

@@ -21,6 +21,7 @@ MODE: Final = click.Choice(["dr", "nat"])
 PROTOCOL: Final = click.Choice(["tcp", "udp"])
 AFFINITY: Final = click.Choice(["transition", "always", "none"])
 HASH: Final = click.Choice(["flow", "source"])
+RETURNS: Final = click.Choice(["stateless", "tracked"])
 
 
 def _set_output(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -39,16 +40,17 @@ output_option: Final = click.option(
 )
 
 
-class RingOptions(TypedDict):
-    """What :func:`ring_options` passes to a command."""
+class FlowOptions(TypedDict):
+    """What :func:`flow_options` passes to a command."""
 
     ring_size: int | None
     affinity: str | None
     hash: str | None
+    returns: str | None
 
 
-def ring_options(command: Command) -> Command:
-    """Give a command the options of a service's ring."""
+def flow_options(command: Command) -> Command:
+    """Give a command the options of how a service treats flows."""
     options = (
         click.option(
             "--ring-size",
@@ -67,6 +69,12 @@ def ring_options(command: Command) -> Command:
             help="flow: by addresses and ports (the default); source: all of a client's "
             "flows go to one backend.",
         ),
+        click.option(
+            "--returns",
+            type=RETURNS,
+            help="NAT replies are known by where they come from (stateless, the default), "
+            "or by their flow (tracked).",
+        ),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
@@ -79,6 +87,11 @@ def affinity_value(spelled: str | None) -> pb.Affinity.ValueType:
 def hash_value(spelled: str | None) -> pb.Hash.ValueType:
     """Return the message's value; the unspecified one if the option is not given."""
     return pb.Hash.Value(f"HASH_{(spelled or 'unspecified').upper()}")
+
+
+def returns_value(spelled: str | None) -> pb.Returns.ValueType:
+    """Return the message's value; the unspecified one if the option is not given."""
+    return pb.Returns.Value(f"RETURNS_{(spelled or 'unspecified').upper()}")
 
 
 class CheckOptions(TypedDict):

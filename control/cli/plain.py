@@ -53,6 +53,7 @@ class ServicePlain(TypedDict):
     ring_size_wanted: int | None  # null: chosen from the number of backends
     affinity: str  # "transition", "always" or "none"
     hash: str  # "flow" or "source"
+    returns: str  # "stateless" or "tracked"; of mode nat
     backends: list[BackendPlain]
 
 
@@ -64,6 +65,7 @@ class ReasonPlain(TypedDict):
     meaning: str
     packets: int
     bytes: int
+    flows: int  # TCP connections that began
 
 
 class ServiceTrafficPlain(TypedDict):
@@ -72,6 +74,7 @@ class ServiceTrafficPlain(TypedDict):
     service: str
     packets: int
     bytes: int
+    flows: int  # TCP connections that began
 
 
 class BackendTrafficPlain(TypedDict):
@@ -81,6 +84,7 @@ class BackendTrafficPlain(TypedDict):
     backend: str
     packets: int
     bytes: int
+    flows: int  # TCP connections that began
 
 
 class StatisticsPlain(TypedDict, total=False):
@@ -135,6 +139,7 @@ def service_plain(status: pb.ServiceStatus) -> ServicePlain:
         "ring_size_wanted": service.ring_size or None,
         "affinity": spelled(pb.Affinity, service.affinity),
         "hash": spelled(pb.Hash, service.hash),
+        "returns": spelled(pb.Returns, service.returns),
         "backends": [backend_plain(service.name, backend) for backend in status.backends],
     }
 
@@ -167,6 +172,7 @@ def statistics_plain(answer: pb.GetStatisticsResponse) -> StatisticsPlain:
                 "meaning": reason.meaning,
                 "packets": reason.traffic.packets,
                 "bytes": reason.traffic.bytes,
+                "flows": reason.traffic.flows,
             }
             for reason in answer.reasons
         ],
@@ -175,6 +181,7 @@ def statistics_plain(answer: pb.GetStatisticsResponse) -> StatisticsPlain:
                 "service": service.service,
                 "packets": service.traffic.packets,
                 "bytes": service.traffic.bytes,
+                "flows": service.traffic.flows,
             }
             for service in answer.services
         ],
@@ -184,6 +191,7 @@ def statistics_plain(answer: pb.GetStatisticsResponse) -> StatisticsPlain:
                 "backend": backend.backend,
                 "packets": backend.traffic.packets,
                 "bytes": backend.traffic.bytes,
+                "flows": backend.traffic.flows,
             }
             for backend in answer.backends
         ],

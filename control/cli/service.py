@@ -13,20 +13,21 @@ from control.cli.options import (
     PROTOCOL,
     BackendParameter,
     CheckOptions,
-    RingOptions,
+    FlowOptions,
     affinity_value,
     check_options,
+    flow_options,
     hash_value,
     health_check,
     output_option,
-    ring_options,
+    returns_value,
 )
 from control.cli.plain import service_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import service_view, services_table
 
 
-class Settings(RingOptions, CheckOptions):
+class Settings(FlowOptions, CheckOptions):
     """The options that adding and changing have in common."""
 
 
@@ -77,7 +78,7 @@ def show(session: Session, name: str) -> None:
     help="A server; may be repeated. Its port defaults to the service's; an IPv6 address "
     "with a port is written [ADDRESS]:PORT.",
 )
-@ring_options
+@flow_options
 @check_options
 @output_option
 @pass_session
@@ -103,6 +104,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
         ring_size=settings["ring_size"] or 0,
         affinity=affinity_value(settings["affinity"]),
         hash=hash_value(settings["hash"]),
+        returns=returns_value(settings["returns"]),
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     answer = session.client.call(lambda stub: stub.AddService, request)
@@ -115,7 +117,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 )
 @click.argument("name")
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
-@ring_options
+@flow_options
 @check_options
 @output_option
 @pass_session
@@ -133,10 +135,12 @@ def change(
         ring_size=settings["ring_size"],
         affinity=affinity_value(settings["affinity"]),
         hash=hash_value(settings["hash"]),
+        returns=returns_value(settings["returns"]),
     )
     if request == pb.ChangeServiceRequest(name=name):
         raise click.UsageError(
-            "say what to change: --mode, --ring-size, --affinity, --hash or the check"
+            "say what to change: --mode, --ring-size, --affinity, --hash, --returns or the "
+            "check"
         )
     answer = session.client.call(lambda stub: stub.ChangeService, request)
     session.done(f"service {name} is changed", answer.version)

@@ -62,6 +62,7 @@ def service_view(service: ServicePlain, now: float) -> RenderableType:
         ("check", _check(service["check"])),
         ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
         ("affinity", f"{service['affinity']}, by {service['hash']}"),
+        *([("returns", service["returns"])] if service["mode"] == "nat" else []),
     )
     backends = backends_table(service["backends"], now, with_service=False)
     return _paragraphs(facts, backends)
@@ -103,11 +104,11 @@ def statistics_view(statistics: StatisticsPlain, *, everything: bool) -> Rendera
         reasons = (one for one in statistics["reasons"] if one["packets"] or everything)
         tables.append(_reasons_table(reasons))
     if "services" in statistics:
-        tables.append(_table("SERVICE", right=("PACKETS", "BYTES")))
+        tables.append(_table("SERVICE", right=("PACKETS", "BYTES", "NEW FLOWS")))
         for service in statistics["services"]:
             tables[-1].add_row(Text(service["service"]), *_counts(service))
     if "backends" in statistics:
-        tables.append(_table("SERVICE", "BACKEND", right=("PACKETS", "BYTES")))
+        tables.append(_table("SERVICE", "BACKEND", right=("PACKETS", "BYTES", "NEW FLOWS")))
         for backend in statistics["backends"]:
             names = Text(backend["service"]), Text(backend["backend"])
             tables[-1].add_row(*names, *_counts(backend))
@@ -115,7 +116,9 @@ def statistics_view(statistics: StatisticsPlain, *, everything: bool) -> Rendera
 
 
 def _reasons_table(reasons: Iterable[ReasonPlain]) -> Table:
-    table = _table("REASON", "VERDICT", right=("PACKETS", "BYTES"), then=("MEANING",))
+    table = _table(
+        "REASON", "VERDICT", right=("PACKETS", "BYTES", "NEW FLOWS"), then=("MEANING",)
+    )
     for reason in reasons:
         name, verdict = Text(reason["reason"]), _colored(reason["verdict"])
         table.add_row(name, verdict, *_counts(reason), Text(reason["meaning"]))
@@ -190,8 +193,9 @@ def _colored(word: str, rest: str = "") -> Text:
 
 def _counts(
     counted: ReasonPlain | ServiceTrafficPlain | BackendTrafficPlain,
-) -> tuple[Text, Text]:
-    return Text(f"{counted['packets']:,}"), Text(size(counted["bytes"]))
+) -> tuple[Text, ...]:
+    packets, flows = (f"{counted[name]:,}" for name in ("packets", "flows"))
+    return Text(packets), Text(size(counted["bytes"])), Text(flows)
 
 
 def _paragraphs(*parts: RenderableType) -> Group:

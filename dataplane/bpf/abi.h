@@ -23,6 +23,9 @@
 /* Bits of `gates`; an address has one of them. */
 #define GW_GATES 65536
 
+/* A flow of `replies` is forgotten when it was silent for so long. */
+#define GW_REPLY_SECONDS 900
+
 /* Entries of `ways` on each CPU. */
 #define GW_WAYS 4096
 
@@ -56,6 +59,7 @@ enum gw_reason {
 	GW_REPLIED_NAT,      /* forward: a backend's reply, sent to the client as the VIP's */
 	GW_REPLIED_BY_HOST,  /* pass: a reply, translated, that the host's stack routes on: its next hop was unknown */
 	GW_REPLY_DIRECT,     /* pass: from a NAT backend to this node or to a direct prefix; not translated */
+	GW_REPLY_UNKNOWN,    /* pass: from a NAT backend with tracked returns, of a flow that we did not forward; not translated */
 	GW_ICMP_ANSWERED,    /* forward: an echo request to a VIP, answered here */
 	GW_ICMP_FORWARDED,   /* forward: an ICMP error, sent to the backend of the flow that it is about */
 	GW_ICMP_REPLIED,     /* forward: an ICMP error about a NAT flow, translated and sent to the client */
@@ -146,6 +150,24 @@ struct gw_record {
 	__u32 owner; /* of that id, then; see gw_backend */
 };
 
+/* Key of `replies`: a flow, as a NAT backend sees it. */
+struct gw_reply_flow {
+	struct gw_address client;
+	struct gw_address backend;
+	__be16 client_port;
+	__be16 backend_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+/* Value of `replies`: the VIP that the client spoke to last. */
+struct gw_speaker {
+	__u64 seen_ns; /* CLOCK_MONOTONIC; up to a second behind */
+	struct gw_address vip;
+	__be16 port;
+	__u8 pad[6];
+};
+
 /* Value of `backends`; the index is the backend's id and that of its counter. */
 struct gw_backend {
 	struct gw_address address;
@@ -156,14 +178,17 @@ struct gw_backend {
 	__u8 mac[6];        /* of the next hop */
 	__u8 source_mac[6]; /* of the interface where to send */
 	__u8 is_down;       /* may not keep flows that are recorded, or were its own before */
-	__u8 pad;
+	__u8 is_tracked;    /* flows that go there are written to `replies` */
 };
 
 /* Whom a NAT backend's reply comes from, as its client sees it. */
 struct gw_return {
 	struct gw_address vip;
 	__be16 port;
-	__u8 pad[2];
+	__u8 is_tracked; /* `replies` say it; for flows that are not there, this does */
+	__u8 pad;
+	__u32 pad2;
+	__u64 until_ns; /* … until then, CLOCK_MONOTONIC */
 };
 
 /* Value of `endpoints`. Never changed while the directory points to it. */
@@ -240,4 +265,5 @@ struct gw_port {
 struct gw_counter {
 	__u64 packets;
 	__u64 bytes; /* frame lengths, without the FCS */
+	__u64 flows; /* TCP connections that began; UDP does not say */
 };

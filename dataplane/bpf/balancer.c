@@ -34,6 +34,7 @@
 #include "account.h"
 #include "fragments.h"
 #include "ways.h"
+#include "replies.h"
 #include "forward_dr.h"
 #include "forward_nat.h"
 #include "icmp.h"
@@ -109,6 +110,7 @@ int balancer(struct xdp_md *ctx)
 	case GW_NOT_OURS:
 	case GW_OTHER_STATION:
 	case GW_REPLY_DIRECT:
+	case GW_REPLY_UNKNOWN:
 	case GW_REPLIED_BY_HOST:
 	case GW_ICMP_PASSED:
 		return XDP_PASS;

@@ -25,6 +25,8 @@ forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *bac
 		return GW_TTL_EXCEEDED;
 	if (is_equal(&pkt->src.address, &backend->address))
 		return GW_HAIRPIN;
+	if (backend->is_tracked)
+		track(pkt, backend);
 
 	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
 	set_ttl(pkt, ttl_of(pkt) - 1);
@@ -49,6 +51,7 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 	struct gw_return *from = find_return(&pkt->src);
 	struct l4_ports *ports = pkt->l4;
 	const struct gw_way *way;
+	struct gw_endpoint speaker;
 
 	if (!from)
 		return GW_NOT_OURS;
@@ -57,8 +60,10 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
+	if (!find_speaker(from, &pkt->dst, &pkt->src, &speaker))
+		return GW_REPLY_UNKNOWN;
 	if (pkt->is_first_fragment)
-		remember_reply(pkt, &from->vip);
-	translate(pkt, source_of(pkt), &ports->source, &from->vip, from->port);
+		remember_reply(pkt, &speaker.address);
+	translate(pkt, source_of(pkt), &ports->source, &speaker.address, speaker.port);
 	return send_reply(ctx, pkt, way, reason);
 }

@@ -202,6 +202,7 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, struct packet *pkt)
 {
 	const struct gw_way *way;
+	struct gw_endpoint speaker;
 	struct quoted_flow flow = {};
 	struct quote quote = {};
 
@@ -218,6 +219,8 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
+	if (!find_speaker(from, &flow.src, &flow.dst, &speaker))
+		return GW_REPLY_UNKNOWN;
 
 	void *field = pkt->is_ipv6 ? (void *)&((struct ipv6hdr *)quote.ip)->daddr :
 				     (void *)&((struct iphdr *)quote.ip)->daddr;
@@ -225,8 +228,9 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 
 	/* A router on the way speaks for itself; the backend is not to be seen. */
 	if (is_equal(&pkt->src.address, &flow.dst.address))
-		sum = readdress_error(pkt, source_of(pkt), &from->vip);
-	translate_quote(pkt, &quote, field, &quote.ports->dest, &from->vip, from->port, sum);
+		sum = readdress_error(pkt, source_of(pkt), &speaker.address);
+	translate_quote(pkt, &quote, field, &quote.ports->dest, &speaker.address, speaker.port,
+			sum);
 	return send_reply(ctx, pkt, way, GW_ICMP_REPLIED);
 }
 

@@ -25,6 +25,9 @@ BPF_F_TABLE("lpm_trie", struct gw_prefix, u32, direct, GW_DIRECT_PREFIXES, BPF_F
 /* Flows of slots in transition; of services with GW_AFFINITY_ALWAYS, all. */
 BPF_TABLE("lru_hash", struct gw_flow, struct gw_record, records, LIMIT_RECORDS);
 
+/* Flows to NAT backends of which the address alone does not say whose replies they are. */
+BPF_TABLE("lru_hash", struct gw_reply_flow, struct gw_speaker, replies, LIMIT_REPLIES);
+
 BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
 
 BPF_TABLE("percpu_array", u32, struct gw_way, ways, GW_WAYS);

@@ -1,7 +1,6 @@
 """Connections keep their backend while the table changes under them."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,42 +8,15 @@ from contextlib import ExitStack
 import pytest
 
 from control.model import TcpCheck
+from tests.support.connection import Connection
+from tests.support.operator import change
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
-from vagrant.lab.topology import VIP, DrTopology, NatTopology
+from vagrant.lab.topology import DrTopology, NatTopology
 
 CONNECTIONS = 500
 # Patient: a backend that a busy machine makes slow would rightly lose its connections.
 CHECK = TcpCheck(interval=0.5, timeout=2, rise=1, fall=2)
-
-
-class Connection:
-    """A long-lived HTTP connection through the VIP."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._socket = lab.client.socket()
-        self._socket.settimeout(10)
-        self._socket.connect((str(VIP), 80))
-        self.backend = self.ask()
-
-    def ask(self) -> str:
-        """Send a request and return who answered; OSError if the connection is broken."""
-        self._socket.sendall(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")
-        answer = b""
-        while b"\r\n\r\n" not in answer or not answer.endswith(b"\n"):
-            received = self._socket.recv(4096)
-            if not received:
-                raise ConnectionResetError("the other end has closed it")
-            answer += received
-        (name,) = (
-            line.split(b": ")[1]
-            for line in answer.split(b"\r\n")
-            if line.startswith(b"X-Backend")
-        )
-        return name.decode()
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 @pytest.fixture(params=[DrTopology, NatTopology], ids=["dr", "nat"])
@@ -60,18 +32,7 @@ def lab(request) -> Iterator[Lab]:
 @pytest.fixture
 def connections(lab: Lab) -> Iterator[list[Connection]]:
     with ExitStack() as cleanup:
-        made = [Connection(lab) for _ in range(CONNECTIONS)]
-        for connection in made:
-            cleanup.callback(connection.close)
-        yield made
-
-
-def change(lab: Lab, *arguments: str) -> None:
-    """Change the service on both nodes, and wait until the kernel has it."""
-    for node in lab.nodes.values():
-        socket = ("--socket", str(node.paths.socket))
-        node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
-        eventually(node.api.answers, within=5, what="the kernel has the change")
+        yield [cleanup.enter_context(Connection(lab)) for _ in range(CONNECTIONS)]
 
 
 def wait_for_share(lab: Lab, backend: str, *, some: bool) -> None:
@@ -99,9 +60,8 @@ def moved(connections: list[Connection]) -> list[str]:
 def who_gets_new_ones(lab: Lab, count: int = 200) -> Counter:
     answers = Counter()
     for _ in range(count):
-        connection = Connection(lab)
-        answers[connection.backend] += 1
-        connection.close()
+        with Connection(lab) as connection:
+            answers[connection.backend] += 1
     return answers
 
 

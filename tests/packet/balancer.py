@@ -168,7 +168,9 @@ class Balancer:
 
 
 def _less(now: Counter, before: Counter) -> Counter:
-    return Counter(now.packets - before.packets, now.bytes - before.bytes)
+    return Counter(
+        now.packets - before.packets, now.bytes - before.bytes, now.flows - before.flows
+    )
 
 
 def age(memory: int, seconds: int) -> None:

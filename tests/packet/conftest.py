@@ -56,19 +56,19 @@ def instance(bpffs: Path) -> Iterator[Instance]:
 @pytest.fixture
 def fragments(bpffs: Path, balancer: Balancer) -> Iterator[int]:
     """Return the map of fragmented datagrams."""
-    yield from _opened(bpffs, balancer, "fragments")
+    yield from opened(bpffs, balancer, "fragments")
 
 
 @pytest.fixture
 def records(bpffs: Path, balancer: Balancer) -> Iterator[int]:
     """Return the map of recorded flows, empty."""
-    for fd in _opened(bpffs, balancer, "records"):
+    for fd in opened(bpffs, balancer, "records"):
         for key, _ in list(libbpf.map_items(fd)):
             libbpf.map_delete(fd, key)
         yield fd
 
 
-def _opened(bpffs: Path, balancer: Balancer, name: str) -> Iterator[int]:
+def opened(bpffs: Path, balancer: Balancer, name: str) -> Iterator[int]:
     """Yield a map that the program fills by itself."""
     (pin,) = bpffs.glob(f"guideway/test/*-{balancer.instance.digest}/{name}")
     fd = libbpf.get(pin)

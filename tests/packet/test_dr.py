@@ -163,7 +163,7 @@ def test_an_exact_port_comes_before_port_0(balancer: Balancer, family: Family) -
 
     balancer.send(packet)
 
-    assert balancer.of_services() == {1: Counter(1, len(packet))}
+    assert balancer.of_services() == {1: Counter(1, len(packet), 1)}
 
 
 def test_a_backend_on_another_interface_is_sent_to_by_redirect(
@@ -229,7 +229,8 @@ def test_what_is_not_ours_goes_to_the_host_untouched(
     verdict, sent = balancer.send_bytes(bytes(packet))
 
     assert (verdict, sent) == (Verdict.PASS, bytes(packet))
-    assert balancer.reasons() == {"not_ours": Counter(1, len(packet))}
+    ((reason, counter),) = balancer.reasons().items()
+    assert (reason, counter.packets, counter.bytes) == ("not_ours", 1, len(packet))
 
 
 def test_a_frame_for_another_station_is_left_alone(
@@ -311,7 +312,7 @@ def test_a_service_without_backends_drops(balancer: Balancer, family: Family) ->
     verdict, _ = balancer.send(syn(family))
 
     assert verdict is Verdict.DROP
-    assert balancer.reasons() == {"no_backend": Counter(1, len(syn(family)))}
+    assert balancer.reasons() == {"no_backend": Counter(1, len(syn(family)), 1)}
 
 
 def test_a_deleted_backend_gets_nothing_even_if_a_slot_names_it(

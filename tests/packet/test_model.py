@@ -61,7 +61,7 @@ def packets(draw) -> bytes:
 
 
 @given(packet=packets() | st.binary(min_size=14, max_size=120))
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 def check(balancer: Balancer, packet: bytes) -> None:
     try:
         reason, bytes_after = expected(packet, SERVICES)

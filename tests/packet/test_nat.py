@@ -155,7 +155,7 @@ CLIENTS = {
     payload=st.binary(max_size=64),
     protocol=st.sampled_from([TCP, UDP]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def check_checksums(balancer, family, data, sport, payload, protocol):
     client = data.draw(CLIENTS[family.version])
     l4 = protocol(sport=sport, dport=80) / payload

@@ -18,6 +18,7 @@ from control.model import (
     Hash,
     Mode,
     Protocol,
+    Returns,
     Service,
     TcpCheck,
 )
@@ -41,7 +42,7 @@ checks = st.builds(
 
 @st.composite
 def services(draw: st.DrawFn, index: int) -> Service:
-    """Draw the service number ``index``, whose backends no other number has."""
+    """Draw the service number ``index``."""
     version = draw(st.sampled_from([4, 6]))
     mode = draw(st.sampled_from(Mode))
     port = draw(ports)
@@ -52,7 +53,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
     backends = [
         Backend(
             name=name,
-            address=_BACKENDS[version] + 256 * index + host,
+            address=_BACKENDS[version] + host,
             port=port if mode is Mode.DR else draw(ports),
             weight=draw(st.integers(0, MAX_WEIGHT)),
             state=draw(st.sampled_from(BackendState)),
@@ -70,6 +71,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
         ring_size=draw(st.sampled_from([None, 11, 4093, 65537])),
         affinity=draw(st.sampled_from(Affinity)),
         hash=draw(st.sampled_from(Hash)),
+        returns=draw(st.sampled_from(Returns)) if mode is Mode.NAT else Returns.STATELESS,
     )
 
 

@@ -57,11 +57,11 @@ class Node:
         """Return a hundred packets for each backend."""
         if self.broken:
             raise ZeroDivisionError
-        each = Traffic(packets=100, bytes=6400)
+        each = Traffic(packets=100, bytes=6400, flows=5)
         return Statistics(
             reasons=(
                 ReasonTraffic("forwarded_dr", "forward", "sent to a backend", each),
-                ReasonTraffic("malformed", "drop", "cut short", Traffic(0, 0)),
+                ReasonTraffic("malformed", "drop", "cut short", Traffic(0, 0, 0)),
             ),
             services={service.name: each for service in self.store.state},
             backends={

@@ -28,6 +28,7 @@ def test_an_added_service_is_listed_with_what_was_left_out(api: Api) -> None:
     settings.CopyFrom(WEB)
     settings.check.CopyFrom(DEFAULT_CHECK)
     settings.affinity, settings.hash = pb.AFFINITY_TRANSITION, pb.HASH_FLOW
+    settings.returns = pb.RETURNS_STATELESS
     web = pb.ServiceStatus(
         service=settings,
         ring_size=4093,
@@ -137,7 +138,7 @@ def test_what_is_so_already_makes_no_version(api: Api) -> None:
 
 def test_statistics_and_status_are_the_observers(api: Api) -> None:
     api.stub.AddService(ADD_WEB)
-    each = pb.Traffic(packets=100, bytes=6400)
+    each = pb.Traffic(packets=100, bytes=6400, flows=5)
 
     assert api.stub.GetStatistics(pb.GetStatisticsRequest()) == pb.GetStatisticsResponse(
         reasons=[

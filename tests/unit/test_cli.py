@@ -167,21 +167,21 @@ def test_statistics_show_the_reasons_that_happened(cli: CommandLine) -> None:
     table = cli.rows("stats")
 
     assert table == [
-        "REASON VERDICT PACKETS BYTES MEANING",
-        "forwarded_dr forward 100 6.4 kB sent to a backend",
-        "SERVICE PACKETS BYTES",
-        "web 100 6.4 kB",
-        "SERVICE BACKEND PACKETS BYTES",
-        "web a 100 6.4 kB",
-        "web b 100 6.4 kB",
+        "REASON VERDICT PACKETS BYTES NEW FLOWS MEANING",
+        "forwarded_dr forward 100 6.4 kB 5 sent to a backend",
+        "SERVICE PACKETS BYTES NEW FLOWS",
+        "web 100 6.4 kB 5",
+        "SERVICE BACKEND PACKETS BYTES NEW FLOWS",
+        "web a 100 6.4 kB 5",
+        "web b 100 6.4 kB 5",
     ]
 
 
 def test_statistics_show_every_reason_if_asked(cli: CommandLine) -> None:
     assert cli.rows("stats --reasons --all") == [
-        "REASON VERDICT PACKETS BYTES MEANING",
-        "forwarded_dr forward 100 6.4 kB sent to a backend",
-        "malformed drop 0 0 B cut short",
+        "REASON VERDICT PACKETS BYTES NEW FLOWS MEANING",
+        "forwarded_dr forward 100 6.4 kB 5 sent to a backend",
+        "malformed drop 0 0 B 0 cut short",
     ]
 
 

@@ -66,7 +66,7 @@ def test_what_the_daemon_refuses_is_one_sentence(
     [
         (
             "service change web",
-            "say what to change: --mode, --ring-size, --affinity, --hash or the check",
+            "say what to change: --mode, --ring-size, --affinity, --hash, --returns or",
         ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
         ("backend set web a", "say what to change: --weight or --state"),

@@ -37,6 +37,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "ring_size_wanted": None,
         "affinity": "transition",
         "hash": "flow",
+        "returns": "stateless",
         "backends": [
             {
                 "service": "web",
@@ -94,6 +95,7 @@ def test_statistics_in_json_are_complete(cli: CommandLine) -> None:
                 "meaning": "sent to a backend",
                 "packets": 100,
                 "bytes": 6400,
+                "flows": 5,
             },
             {
                 "reason": "malformed",
@@ -101,16 +103,19 @@ def test_statistics_in_json_are_complete(cli: CommandLine) -> None:
                 "meaning": "cut short",
                 "packets": 0,
                 "bytes": 0,
+                "flows": 0,
             },
         ],
-        "services": [{"service": "web", "packets": 100, "bytes": 6400}],
+        "services": [{"service": "web", "packets": 100, "bytes": 6400, "flows": 5}],
         "backends": [
-            {"service": "web", "backend": "a", "packets": 100, "bytes": 6400},
-            {"service": "web", "backend": "b", "packets": 100, "bytes": 6400},
+            {"service": "web", "backend": "a", "packets": 100, "bytes": 6400, "flows": 5},
+            {"service": "web", "backend": "b", "packets": 100, "bytes": 6400, "flows": 5},
         ],
     }
     only = json.loads(cli.said("stats -o json --services"))
-    assert only == {"services": [{"service": "web", "packets": 100, "bytes": 6400}]}
+    assert only == {
+        "services": [{"service": "web", "packets": 100, "bytes": 6400, "flows": 5}]
+    }
 
 
 def test_the_status_in_json_keeps_its_shape(cli: CommandLine) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from control.errors import ConfigError, ConflictError, GuidewayError, NotFoundError
@@ -14,6 +14,7 @@ from control.model import (
     DesiredState,
     Mode,
     Protocol,
+    Returns,
     Service,
     TcpCheck,
     is_prime,
@@ -233,16 +234,17 @@ def test_two_services_differ_in_name_and_in_what_packets_name() -> None:
     assert len(DesiredState((WEB, replace(again, protocol=Protocol.UDP))).services) == 2
 
 
-def test_a_nat_backend_belongs_to_one_service() -> None:
+def test_a_nat_backend_may_belong_to_several_services() -> None:
     web = service(mode=Mode.NAT, backends=(A,))
     other = service(mode=Mode.NAT, backends=(A,), name="web2", port=81)
 
-    assert refusal(lambda: DesiredState((web, other))) == (
-        "service 'web2', backend 'a': 10.0.0.1:80/tcp is a NAT backend of service 'web' "
-        "already; let the server listen on another port or address for this service"
+    assert len(DesiredState((web, other)).services) == 2
+
+
+def test_returns_cannot_be_tracked_where_none_come_by() -> None:
+    assert refusal(lambda: service(mode=Mode.DR, returns=Returns.TRACKED)) == (
+        "service 'web': returns: tracked goes with mode nat only; by dr no reply comes here"
     )
-    direct = replace(other, mode=Mode.DR, backends=(backend(port=81),))
-    assert len(DesiredState((web, direct)).services) == 2
 
 
 def test_a_backend_draining_or_without_weight_is_not_in_the_table() -> None:
@@ -297,7 +299,6 @@ def test_a_refused_change_is_refused_as_a_whole() -> None:
         BOTH.with_changed_backend("web", "a", weight=-1, state=BackendState.DRAINING)
 
 
-@settings(deadline=None)  # on a busy machine an example may take long
 @given(desired_states(), st.data())
 def test_a_state_taken_apart_and_put_together_is_the_same(
     state: DesiredState, data: st.DataObject

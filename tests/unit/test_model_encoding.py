@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from control.encoding import decode, encode
 from control.errors import ConfigError
@@ -15,7 +15,6 @@ WEB = Service("web", IPv4Address("192.0.2.10"), Protocol.TCP, 80, Mode.DR, (A,))
 WANTED = DesiredState((WEB,))
 
 
-@settings(deadline=None)  # on a busy machine an example may take long
 @given(desired_states())
 def test_a_state_is_read_as_it_was_written(state: DesiredState) -> None:
     assert decode(encode(state)) == state

@@ -70,4 +70,6 @@ def test_every_reason_of_the_program_has_a_verdict_and_a_meaning() -> None:
 
 
 def test_counters_of_all_cpus_are_summed() -> None:
-    assert records.Counter.total([(1, 60), (0, 0), (2, 3000)]) == records.Counter(3, 3060)
+    assert records.Counter.total([(1, 60, 1), (0, 0, 0), (2, 3000, 1)]) == (
+        records.Counter(3, 3060, 2)
+    )

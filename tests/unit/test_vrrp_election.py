@@ -146,4 +146,4 @@ class Election(RuleBasedStateMachine):
 
 
 ElectionTest = Election.TestCase
-ElectionTest.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+ElectionTest.settings = settings(max_examples=200, stateful_step_count=40)

@@ -105,6 +105,7 @@ def _service(service: Service) -> dict[str, Any]:
         "check": "none" if service.check is None else _check(service.check),
         **({} if service.ring_size is None else {"ring_size": service.ring_size}),
         "affinity": service.affinity.value,
+        "returns": service.returns.value,
         "hash": service.hash.value,
     }
 

@@ -98,6 +98,28 @@ AFFINITY_NONE: Affinity.ValueType  # 3
 """Never: a slot that changes hands takes its flows along."""
 Global___Affinity: _TypeAlias = Affinity  # noqa: Y015
 
+class _Returns:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReturnsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Returns.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RETURNS_UNSPECIFIED: _Returns.ValueType  # 0
+    RETURNS_STATELESS: _Returns.ValueType  # 1
+    """By the address and port that it comes from."""
+    RETURNS_TRACKED: _Returns.ValueType  # 2
+    """By its flow, which has to have come through the service; others are left to the host."""
+
+class Returns(_Returns, metaclass=_ReturnsEnumTypeWrapper):
+    """How a packet from a NAT backend is known to be a reply."""
+
+RETURNS_UNSPECIFIED: Returns.ValueType  # 0
+RETURNS_STATELESS: Returns.ValueType  # 1
+"""By the address and port that it comes from."""
+RETURNS_TRACKED: Returns.ValueType  # 2
+"""By its flow, which has to have come through the service; others are left to the host."""
+Global___Returns: _TypeAlias = Returns  # noqa: Y015
+
 class _Hash:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -229,6 +251,7 @@ class Service(_message.Message):
     RING_SIZE_FIELD_NUMBER: _builtins.int
     AFFINITY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
@@ -245,6 +268,8 @@ class Service(_message.Message):
     """Unspecified in AddService: AFFINITY_TRANSITION."""
     hash: Global___Hash.ValueType
     """Unspecified in AddService: HASH_FLOW."""
+    returns: Global___Returns.ValueType
+    """Unspecified in AddService: RETURNS_STATELESS. RETURNS_TRACKED goes with MODE_NAT only."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
         """Absent in AddService: a TCP check with the defaults."""
@@ -261,10 +286,11 @@ class Service(_message.Message):
         ring_size: _builtins.int = ...,
         affinity: Global___Affinity.ValueType = ...,
         hash: Global___Hash.ValueType = ...,
+        returns: Global___Returns.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "port", b"port"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
@@ -627,6 +653,7 @@ class ChangeServiceRequest(_message.Message):
     RING_SIZE_FIELD_NUMBER: _builtins.int
     AFFINITY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    RETURNS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
     """Absent or unspecified: as it is."""
@@ -635,6 +662,8 @@ class ChangeServiceRequest(_message.Message):
     affinity: Global___Affinity.ValueType
     """Unspecified: as it is."""
     hash: Global___Hash.ValueType
+    """Unspecified: as it is."""
+    returns: Global___Returns.ValueType
     """Unspecified: as it is."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
@@ -649,10 +678,11 @@ class ChangeServiceRequest(_message.Message):
         ring_size: _builtins.int | None = ...,
         affinity: Global___Affinity.ValueType = ...,
         hash: Global___Hash.ValueType = ...,
+        returns: Global___Returns.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -877,18 +907,22 @@ class Traffic(_message.Message):
 
     PACKETS_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
     packets: _builtins.int
     bytes: _builtins.int
     """Lengths of the frames as received, without the FCS."""
+    flows: _builtins.int
+    """TCP connections that began: SYNs, repeated ones too. UDP does not say."""
     def __init__(
         self,
         *,
         packets: _builtins.int = ...,
         bytes: _builtins.int = ...,
+        flows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "packets", b"packets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "flows", b"flows", "packets", b"packets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,63 @@
+"""Whose the replies of NAT backends are. Pure.
+
+A backend of one service speaks for its VIP, and that is all. If it belongs to several, or
+its service tracks its flows, the data plane writes the flows down on their way there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from control.model import Backend, DesiredState, Mode, Returns, Service
+from control.transition import PATIENCE
+from dataplane.records import Endpoint, Return
+
+ALWAYS: Final = 2**64 - 1  # ns
+
+
+def returns(
+    desired: DesiredState, known: Mapping[Endpoint, Return], now_ns: int
+) -> dict[Endpoint, Return]:
+    """Return whose replies are whose; of backends that are down or draining too.
+
+    ``known`` is what the maps hold. Flows that began before they were written down are
+    those of the service that the backend had then: for as long as a flow may be silent if
+    replies of unknown flows are not to be translated, and for ever if they are.
+    """
+    return {
+        endpoint: _return(services, known.get(endpoint), now_ns)
+        for endpoint, services in _speakers(desired).items()
+    }
+
+
+def answering(service: Service, backend: Backend) -> Endpoint:
+    """Return what the replies of a service's backend come from."""
+    return Endpoint(backend.address, backend.port, service.protocol.number)
+
+
+def _speakers(services: Iterable[Service]) -> dict[Endpoint, list[Service]]:
+    speakers: dict[Endpoint, list[Service]] = {}
+    for service in services:
+        if service.mode is Mode.NAT:
+            for backend in service.backends:
+                speakers.setdefault(answering(service, backend), []).append(service)
+    return speakers
+
+
+def _return(services: Sequence[Service], known: Return | None, now_ns: int) -> Return:
+    first = next(
+        (service for service in services if _is_known(service, known)), services[0]
+    )
+    if not any(service.returns is Returns.TRACKED for service in services):
+        if len(services) == 1:
+            return Return(first.vip, first.port)
+        return Return(first.vip, first.port, is_tracked=True, until_ns=ALWAYS)
+    until_ns = 0
+    if known is not None and _is_known(first, known):
+        until_ns = known.until_ns
+        if not known.is_tracked or until_ns == ALWAYS:
+            until_ns = now_ns + PATIENCE[first.protocol] * 1_000_000_000
+    return Return(first.vip, first.port, is_tracked=True, until_ns=until_ns)
+
+
+def _is_known(service: Service, known: Return | None) -> bool:
+    return known is not None and (service.vip, service.port) == (known.vip, known.port)

@@ -1,0 +1,57 @@
+"""Connections that live as long as a test wants them to."""
+
+from ipaddress import IPv4Address
+from typing import Self
+
+from vagrant.lab.lab import Lab
+from vagrant.lab.topology import VIP
+
+
+class Connection:
+    """A long-lived HTTP connection of the client, through the VIP if not told otherwise.
+
+    Raises OSError if nobody answers within ``patience`` seconds.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        address: IPv4Address = VIP,
+        port: int = 80,
+        *,
+        patience: float = 10.0,
+    ) -> None:
+        self._socket = lab.client.socket()
+        try:
+            self._socket.settimeout(patience)
+            self._socket.connect((str(address), port))
+            self.backend = self.ask()
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self) -> str:
+        """Send a request and return who answered; OSError if the connection is broken."""
+        self._socket.sendall(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")
+        answer = b""
+        while b"\r\n\r\n" not in answer or not answer.endswith(b"\n"):
+            received = self._socket.recv(4096)
+            if not received:
+                raise ConnectionResetError("the other end has closed it")
+            answer += received
+        (name,) = (
+            line.split(b": ")[1]
+            for line in answer.split(b"\r\n")
+            if line.startswith(b"X-Backend")
+        )
+        return name.decode()
+
+    def close(self) -> None:
+        """Close it, whatever it is."""
+        self._socket.close()
