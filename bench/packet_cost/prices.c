@@ -9,6 +9,7 @@
 #include <linux/ip.h>
 
 #define SLOTS 65536
+#define MANY_SLOTS 8388608
 
 struct counter {
 	u64 packets;
@@ -27,6 +28,7 @@ BPF_TABLE("percpu_array", u32, struct counter, counters, 8);
 BPF_TABLE("hash", struct key8, u32, hash8, 1024);
 BPF_TABLE("hash", struct key20, u32, hash20, 1024);
 BPF_TABLE("array", u32, u64, slots, SLOTS);
+BPF_TABLE("array", u32, u64, many_slots, MANY_SLOTS);
 BPF_DEVMAP(ports, 256);
 
 static __always_inline struct iphdr *ip_of(struct xdp_md *ctx)
@@ -104,6 +106,20 @@ int slot(struct xdp_md *ctx)
 	return found && *found ? XDP_ABORTED : XDP_TX;
 }
 
+int slot_of_many(struct xdp_md *ctx)
+{
+	struct iphdr *ip = ip_of(ctx);
+
+	if (!ip)
+		return XDP_ABORTED;
+
+	u32 hash = (ip->saddr * 0xff51afd7ed558ccdULL) >> 32;
+	u32 index = (u64)hash * MANY_SLOTS >> 32;
+	u64 *found = many_slots.lookup(&index);
+
+	return found && *found ? XDP_ABORTED : XDP_TX;
+}
+
 int macs(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -126,6 +142,11 @@ int redirect(struct xdp_md *ctx)
 int clock(struct xdp_md *ctx)
 {
 	return bpf_ktime_get_ns() ? XDP_TX : XDP_ABORTED;
+}
+
+int ticks(struct xdp_md *ctx)
+{
+	return bpf_jiffies64() ? XDP_TX : XDP_ABORTED;
 }
 
 int coarse_clock(struct xdp_md *ctx)

@@ -15,10 +15,12 @@ _PARTS: Final = {  # functions of prices.c
     "one_counter": "a per-CPU counter: lookup, two additions",
     "three_counters": "three of them",
     "slot": "a slot: array of 65,536, by a multiplication hash",
+    "slot_of_many": "a slot: array of 8,388,608, which no cache holds",
     "hash_8": "hash lookup, key of 8 bytes, found",
     "hash_20": "hash lookup, key of 20 bytes, found",
     "macs": "the MACs read and written",
     "redirect": "redirect_map",
+    "ticks": "the kernel's ticks",
     "coarse_clock": "the coarse clock",
     "clock": "the clock",
 }
