@@ -31,6 +31,7 @@ from control.health.monitor import Monitor
 from control.model import DesiredState
 from control.network import survey
 from control.observer import NodeObserver
+from control.plane import Plane
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.store import Store
@@ -41,8 +42,8 @@ from dataplane.instance import (
     check_interfaces,
     open_instance,
     remove_instance,
-    seed_of,
 )
+from dataplane.usage import memory
 
 _log: Final = structlog.get_logger()
 
@@ -109,7 +110,7 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
         try:
             instance.claim(config.interfaces, native=config.native)
             with closing(_open_store(config)) as store:
-                seed = seed_of(_root(config), instance)
+                seed = instance.seed()
                 _refuse_emptiness(store, desired, instance, seed)
                 _apply_file(store, desired)
                 await Daemon(path, config, store, instance, seed).run(signals)
@@ -137,7 +138,6 @@ class Daemon:
         self._instance = instance
         self._network = Network()
         self._surveying = asyncio.Lock()
-        self._unattached = ""  # why packets of an interface do not come through us
         self._tasks = asyncio.TaskGroup()
         self._monitor = Monitor(self._tasks, changed=self._wake)
         self._reconciler = Reconciler(
@@ -147,12 +147,13 @@ class Daemon:
             facts=lambda: Facts(self._network, self._monitor.health()),
             seed=seed,
         )
+        self._plane = Plane(config, instance, self._reconciler, self._present)
         self._observer = NodeObserver(
             config,
             instance,
             self._wanted,
             lambda: self._network,
-            lambda: self._unattached,
+            lambda: self._plane.problem,
             self._monitor,
             self._reconciler,
         )
@@ -171,6 +172,8 @@ class Daemon:
                 raise first from None
             if not isinstance(first, _Stopped):
                 raise
+        finally:
+            await self._plane.finish()
         _log.info("stopped; packets keep flowing")
 
     async def _start_and_serve(self) -> None:
@@ -178,11 +181,14 @@ class Daemon:
         self._monitor.watch(self._store.state)
         await self._learn()
         await self._reconciler.round()
-        await self._attach()
+        await self._plane.attach()
+        sizes = memory(self._instance.maps)
+        _log.info("maps", bytes=sum(sizes.values()), **sizes)
         for task in (self._reconciler.run(), self._follow_network(), self._follow_store()):
             self._tasks.create_task(task)
-        async with serving(self._config.socket, self._store, self._observer):
-            _log.info("serving", socket=str(self._config.socket))
+        socket = self._config.socket
+        async with serving(socket, self._store, self._observer, self._plane):
+            _log.info("serving", socket=str(socket))
             await asyncio.Event().wait()  # until cancelled
 
     async def _learn(self) -> None:
@@ -208,30 +214,12 @@ class Daemon:
             )
             return self._network != before
 
-    async def _attach(self) -> None:
-        present = [interface.name for interface in self._network.interfaces]
-        await asyncio.to_thread(self._instance.attach, present, native=self._config.native)
-        _log.info("attached", interfaces=present, adopted=self._instance.adopted)
-
     async def _follow_network(self) -> None:
         while True:
             await asyncio.sleep(_SURVEY_INTERVAL)
             if await self._survey():
                 self._wake()
-            await self._mend_attachment()
-
-    async def _mend_attachment(self) -> None:
-        """Attach again where an interface came back, or somebody took our program away."""
-        present = [interface.name for interface in self._network.interfaces]
-        problem = ""
-        if await asyncio.to_thread(self._instance.unattached, present):
-            try:
-                await self._attach()
-            except DataplaneError as error:
-                problem = str(error)
-        if problem and problem != self._unattached:
-            _log.error("not attached", problem=problem)
-        self._unattached = problem
+            await self._plane.mend()
 
     async def _follow_store(self) -> None:
         version = self._store.version
@@ -253,6 +241,9 @@ class Daemon:
             _log.warning("reloaded; what is not under `services` waits for a restart")
         else:
             _log.info("reloaded")
+
+    def _present(self) -> list[str]:
+        return [interface.name for interface in self._network.interfaces]
 
     def _wanted(self) -> tuple[int, DesiredState]:
         return self._store.version, self._store.state

@@ -4,6 +4,7 @@ DataplaneError
 ├── LoadError      the program could not be compiled, verified or pinned
 ├── AttachError    an interface is missing, taken, or cannot do what is asked
 ├── PinError       the bpffs is not there, or holds what is not ours
+├── DetachedError  everything was taken away
 └── KernelError    a bpf(2) call failed
 """
 
@@ -46,6 +47,16 @@ class PinError(DataplaneError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}"
+
+
+class DetachedError(DataplaneError):
+    """Program and maps were taken out of the kernel."""
+
+    def __str__(self) -> str:
+        return (
+            "the data plane is detached: `guideway dataplane reload`, or a restart of "
+            "guidewayd, loads and attaches it again"
+        )
 
 
 @dataclass(eq=False)

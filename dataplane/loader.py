@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from dataplane import libbpf
-from dataplane.abi import MAPS, PROGRAM
+from dataplane.abi import KEPT_MAPS, MAPS, PROGRAM
 from dataplane.errors import DataplaneError, LoadError
 from dataplane.headers import make_tree
 from dataplane.source import Limits, source
@@ -29,13 +29,19 @@ _TIMEOUT: Final = 60.0  # seconds; compiling takes 0.3 s natively and 5 s in an 
 _ATTACH_TYPE: Final = libbpf.BPF_XDP  # links can swap programs of one attach type only
 
 
-def load(directory: Path, limits: Limits, lock: int) -> None:
+def load(
+    directory: Path, limits: Limits, lock: int, predecessor: Path | None = None
+) -> None:
     """Compile, load and pin into the existing directory ``directory`` of a bpffs.
 
-    The program is pinned last: if it is there, everything is. The loader holds the file
-    descriptor ``lock`` open as long as it lives, and dies with us. Raises LoadError.
+    The program is pinned last: if it is there, everything is. What the program itself
+    writes (``KEPT_MAPS``) it shares with what is pinned in ``predecessor``, except for maps
+    of another shape. The loader holds the file descriptor ``lock`` open as long as it
+    lives, and dies with us. Raises LoadError.
     """
     command = [sys.executable, "-m", "dataplane.loader", str(directory)]
+    if predecessor:
+        command.append(str(predecessor))
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command,
@@ -70,15 +76,28 @@ def _compile(text: str) -> Any:
             raise LoadError(f"the program does not compile: {error}") from error
 
 
-def _load_and_pin(directory: Path, limits: Limits) -> None:
+def _load_and_pin(directory: Path, limits: Limits, predecessor: Path | None) -> None:
     module = _compile(source(limits))
+    if predecessor:
+        for name in KEPT_MAPS:
+            _share(predecessor / name, module[name.encode()].map_fd)
     try:
-        program = module.load_func(PROGRAM.encode(), 6, attach_type=_ATTACH_TYPE)
+        program = module.load_func(
+            PROGRAM.encode(), libbpf.PROGRAM_XDP, attach_type=_ATTACH_TYPE
+        )
     except Exception as error:
         raise LoadError(f"the kernel refuses the program: {error}") from error
     for name in MAPS:
         libbpf.pin(module[name.encode()].map_fd, directory / name)
     libbpf.pin(program.fd, directory / PROGRAM)
+
+
+def _share(pinned: Path, fd: int) -> None:
+    """Let the descriptor ``fd``, by which the bytecode names a map, name the pinned one."""
+    kept = libbpf.get(pinned)
+    if libbpf.map_shape(kept) == libbpf.map_shape(fd):
+        os.dup2(kept, fd)
+    os.close(kept)
 
 
 def _die_with_parent() -> None:
@@ -93,7 +112,8 @@ def _main() -> int:
     _die_with_parent()
     limits = msgspec.json.decode(sys.stdin.buffer.read(), type=Limits)
     try:
-        _load_and_pin(Path(sys.argv[1]), limits)
+        directory, *predecessors = map(Path, sys.argv[1:])
+        _load_and_pin(directory, limits, predecessors[0] if predecessors else None)
     except DataplaneError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -8,6 +8,7 @@ import click
 from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
+from control.cli.dataplane import dataplane
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -54,7 +55,7 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status):
+for _command in (service, backend, stats, status, dataplane):
     guideway.add_command(_command)
 
 
