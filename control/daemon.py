@@ -107,6 +107,8 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     check_socket(config.socket)
     opened = await asyncio.to_thread(open_instance, _root(config), config.limits)
     with closing(opened) as instance:
+        if instance.replaces:
+            _log.info("another program will be replaced", of=instance.replaces)
         try:
             instance.claim(config.interfaces, native=config.native)
             with closing(_open_store(config)) as store:

@@ -18,6 +18,7 @@ from dataplane.maps import Maps
 from dataplane.pins import unpin
 
 _NAME: Final = re.compile(r"([0-9]+)-([0-9a-f]{16})(?:-([0-9]+))?")
+_NAME_LENGTH: Final = 15  # characters that the kernel keeps of a map's name
 _LINKS: Final = "links"
 _REMEDY: Final = (
     "somebody else put it there: remove that pin and start guidewayd again; what is "
@@ -101,10 +102,14 @@ class Place:
         path = self.directory / name
         fd = libbpf.get(path)
         try:
-            is_used = libbpf.object_kind(fd) == "map" and libbpf.map_id(fd) in used
+            is_ours = (
+                libbpf.object_kind(fd) == "map"
+                and libbpf.map_id(fd) in used
+                and libbpf.map_name(fd) == name[:_NAME_LENGTH]
+            )
         finally:
             os.close(fd)
-        if not is_used:
+        if not is_ours:
             raise PinError(str(path), f"is not the map that the program uses: {_REMEDY}")
 
 

@@ -133,7 +133,8 @@ class Instance:
         if self._open:
             self._open.place.is_whole()
         loaded = self._load(limits, self._open)
-        self._before, self._open, self._in_use = self._open, loaded, False
+        self._before, self._open = self._open, loaded
+        self._in_use = self.adopted = False
 
     def revert(self) -> None:
         """Undo :meth:`renew`: what served before goes on, unless it is gone already."""

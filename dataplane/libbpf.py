@@ -72,7 +72,10 @@ struct program_info {
     uint64_t map_ids;
     char name[16];
 };
-struct map_info { uint32_t type, id, key_size, value_size, max_entries, flags; };
+struct map_info {
+    uint32_t type, id, key_size, value_size, max_entries, flags;
+    char name[16];
+};
 """)
 
 
@@ -181,7 +184,7 @@ def program_info(program: int) -> ProgramInfo:
     return ProgramInfo(
         info.type,
         info.id,
-        bytes(_ffi.buffer(info.name)).rstrip(b"\0").decode(),
+        _text(info.name),
         info.load_time / 1e9,
         frozenset(ids),
     )
@@ -214,6 +217,11 @@ def map_shape(fd: int) -> MapShape:
 def map_id(fd: int) -> int:
     """Return the number by which ``bpftool map list`` names a map."""
     return int(_info(fd, "struct map_info").id)
+
+
+def map_name(fd: int) -> str:
+    """Return the name of a map, at most 15 characters."""
+    return _text(_info(fd, "struct map_info").name)
 
 
 def map_update(fd: int, key: bytes, value: bytes) -> None:
@@ -323,6 +331,10 @@ def _keys(fd: int, key_size: int) -> Iterator[bytes]:
         _checked("bpf_map_get_next_key", code)
         key = bytes(_ffi.buffer(following))
         yield key
+
+
+def _text(name: Any) -> str:
+    return bytes(_ffi.buffer(name)).rstrip(b"\0").decode()
 
 
 def _info(fd: int, struct: str) -> Any:

@@ -8,6 +8,7 @@ while. It ends when everything is pinned; the caller opens the pins. The only im
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from dataplane.source import Limits, source
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _TIMEOUT: Final = 60.0  # seconds; compiling takes 0.3 s natively and 5 s in an emulator
+_MAP_REFUSED: Final = re.compile(r"could not open bpf map: (\w+), error: (.+)")
 _ATTACH_TYPE: Final = libbpf.BPF_XDP  # links can swap programs of one attach type only
 
 
@@ -56,8 +58,18 @@ def load(
         raise LoadError(f"compiling the program took more than {_TIMEOUT:.0f} s") from error
     if done.returncode != 0:
         # BCC prints the verifier's or clang's log before; the last line is our sentence.
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise LoadError(lines[-1] if lines else f"the loader died ({done.returncode})")
+        said = done.stderr.decode(errors="replace").strip()
+        if refused := _MAP_REFUSED.search(said):
+            raise LoadError(
+                f"the kernel does not make the map {refused[1]}: {refused[2]}; lower "
+                "`limits`, or give the machine more memory"
+            )
+        if done.returncode < 0:
+            raise LoadError(
+                f"the loader was killed by signal {-done.returncode}: is there memory "
+                "enough? it needs 150 MB for a second, besides the maps"
+            )
+        raise LoadError(said.splitlines()[-1] if said else "the loader failed silently")
 
 
 def _compile(text: str) -> Any:
