@@ -44,6 +44,7 @@ from dataplane.instance import (
     remove_instance,
 )
 from dataplane.usage import memory
+from service_manager import ServiceManager
 
 _log: Final = structlog.get_logger()
 
@@ -62,6 +63,7 @@ _LEARN_PAUSE: Final = 0.02  # seconds
     show_default=True,
     help="The configuration file.",
 )
+@click.version_option(package_name="guideway", message="guidewayd %(version)s")
 @click.option("--check", is_flag=True, help="Check the file and exit.")
 @click.option(
     "--detach",
@@ -141,6 +143,8 @@ class Daemon:
         self._network = Network()
         self._surveying = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
+        self._manager = ServiceManager()
+        self._serving = False
         self._monitor = Monitor(self._tasks, changed=self._wake)
         self._reconciler = Reconciler(
             instance.maps,
@@ -166,7 +170,12 @@ class Daemon:
             async with self._tasks:
                 self._tasks.create_task(self._start_and_serve())
                 while await signals.get() == signal.SIGHUP:
+                    if self._serving:
+                        self._manager.reloading()
                     await self._reload()
+                    if self._serving:
+                        self._manager.ready()
+                self._manager.stopping()
                 raise _Stopped
         except ExceptionGroup as group:
             first = group.exceptions[0]
@@ -186,11 +195,18 @@ class Daemon:
         await self._plane.attach()
         sizes = memory(self._instance.maps)
         _log.info("maps", bytes=sum(sizes.values()), **sizes)
-        for task in (self._reconciler.run(), self._follow_network(), self._follow_store()):
+        for task in (
+            self._reconciler.run(),
+            self._follow_network(),
+            self._follow_store(),
+            self._manager.beat(),
+        ):
             self._tasks.create_task(task)
         socket = self._config.socket
         async with serving(socket, self._store, self._observer, self._plane):
             _log.info("serving", socket=str(socket))
+            self._manager.ready()
+            self._serving = True
             await asyncio.Event().wait()  # until cancelled
 
     async def _learn(self) -> None:
@@ -222,6 +238,7 @@ class Daemon:
             if await self._survey():
                 self._wake()
             await self._plane.mend()
+            self._manager.status(self._summary())
 
     async def _follow_store(self) -> None:
         version = self._store.version
@@ -246,6 +263,14 @@ class Daemon:
 
     def _present(self) -> list[str]:
         return [interface.name for interface in self._network.interfaces]
+
+    def _summary(self) -> str:
+        """Say in a line how we are; `guideway status` says more."""
+        problem = self._plane.problem or self._reconciler.problem
+        if self._instance.detached:
+            return "detached: nothing is balanced"
+        balanced = f"services: {len(self._store.state.services)}"
+        return f"{balanced}, on {', '.join(self._present())}; {problem or 'all is well'}"
 
     def _wanted(self) -> tuple[int, DesiredState]:
         return self._store.version, self._store.state

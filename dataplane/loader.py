@@ -60,9 +60,9 @@ def load(
         # BCC prints the verifier's or clang's log before; the last line is our sentence.
         said = done.stderr.decode(errors="replace").strip()
         if refused := _MAP_REFUSED.search(said):
+            remedy = "lower `limits`, or give the machine more memory"
             raise LoadError(
-                f"the kernel does not make the map {refused[1]}: {refused[2]}; lower "
-                "`limits`, or give the machine more memory"
+                f"the kernel does not make the map {refused[1]}: {refused[2]}; {remedy}"
             )
         if done.returncode < 0:
             raise LoadError(

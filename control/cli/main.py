@@ -25,6 +25,7 @@ Examples:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
+@click.version_option(package_name="guideway", message="guideway %(version)s")
 @click.option(
     "--socket",
     type=click.Path(readable=False, path_type=Path),  # who may not open it is told so

@@ -221,26 +221,30 @@ def test_another_program_goes_on_with_records_and_counters(
     assert gone_back(before, counters(node)) == {}
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"services": 128, "backends": 512, "slots": 524_288, "records": 100_000},
+        {"services": 8, "backends": 64, "slots": 16_384, "records": 2048},
+    ],
+    ids=["larger", "smaller"],
+)
 def test_other_limits_take_records_and_counters_along(
-    node: Node, remembered: list[Connection]
+    node: Node, remembered: list[Connection], limits: dict[str, int]
 ) -> None:
     before, maps = counters(node), map_ids(node)
     node.guidewayd.stop()
-    more = {"services": 128, "backends": 512, "slots": 131_072, "records": 100_000}
-    edit(node, lambda file: file["limits"].update(more))
+    edit(node, lambda file: file["limits"].update(limits))
 
     restart(node)
 
     assert moved(remembered) == []
     assert gone_back(before, counters(node)) == {}
-    limits = {each.name: each.limit for each in node.api.data_plane().maps}
-    wanted = {
-        "services": 128,
-        "records": 100_000,
-        "slots": 131_072,
-        "backend_counters": 512,
-    }
-    assert {name: limits[name] for name in wanted} == wanted
+    have = {each.name: each.limit for each in node.api.data_plane().maps}
+    assert {
+        name: have[name] for name in ("services", "slots", "backends", "records")
+    } == limits
+    assert have["backend_counters"] == limits["backends"]
     assert map_ids(node)["reason_counters"] == maps["reason_counters"]
 
 
