@@ -111,7 +111,7 @@ class NodeObserver:
         missing = await asyncio.to_thread(instance.unattached, self.config.interfaces)
         try:
             maps = await asyncio.to_thread(instance.usage)
-            loaded = time.time() - instance.age()
+            loaded = time.time() - await asyncio.to_thread(instance.age)
         except DetachedError:
             maps, loaded = (), None
         return DataPlaneStatus(

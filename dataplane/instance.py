@@ -83,8 +83,12 @@ class Instance:
         return f"program {self._before.place.digest}" if self._before else ""
 
     def age(self) -> float:
-        """Return the seconds since the kernel loaded the program. Raises DetachedError."""
-        return self._generation.age()
+        """Return the seconds since the kernel loaded the program; from any thread.
+
+        Raises DetachedError.
+        """
+        with self._reading:
+            return self._generation.age()
 
     def counters(self) -> Counters:
         """Read the counters; from any thread. Raises DetachedError."""
