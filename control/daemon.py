@@ -31,6 +31,7 @@ from control.health.monitor import Monitor
 from control.model import DesiredState
 from control.network import survey
 from control.observer import NodeObserver
+from control.plane import Plane
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.store import Store
@@ -41,8 +42,9 @@ from dataplane.instance import (
     check_interfaces,
     open_instance,
     remove_instance,
-    seed_of,
 )
+from dataplane.usage import memory
+from service_manager import ServiceManager
 
 _log: Final = structlog.get_logger()
 
@@ -61,6 +63,7 @@ _LEARN_PAUSE: Final = 0.02  # seconds
     show_default=True,
     help="The configuration file.",
 )
+@click.version_option(package_name="guideway", message="guidewayd %(version)s")
 @click.option("--check", is_flag=True, help="Check the file and exit.")
 @click.option(
     "--detach",
@@ -106,10 +109,12 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     check_socket(config.socket)
     opened = await asyncio.to_thread(open_instance, _root(config), config.limits)
     with closing(opened) as instance:
+        if instance.replaces:
+            _log.info("another program will be replaced", of=instance.replaces)
         try:
             instance.claim(config.interfaces, native=config.native)
             with closing(_open_store(config)) as store:
-                seed = seed_of(_root(config), instance)
+                seed = instance.seed()
                 _refuse_emptiness(store, desired, instance, seed)
                 _apply_file(store, desired)
                 await Daemon(path, config, store, instance, seed).run(signals)
@@ -137,8 +142,9 @@ class Daemon:
         self._instance = instance
         self._network = Network()
         self._surveying = asyncio.Lock()
-        self._unattached = ""  # why packets of an interface do not come through us
         self._tasks = asyncio.TaskGroup()
+        self._manager = ServiceManager()
+        self._serving = False
         self._monitor = Monitor(self._tasks, changed=self._wake)
         self._reconciler = Reconciler(
             instance.maps,
@@ -147,12 +153,13 @@ class Daemon:
             facts=lambda: Facts(self._network, self._monitor.health()),
             seed=seed,
         )
+        self._plane = Plane(config, instance, self._reconciler, self._present)
         self._observer = NodeObserver(
             config,
             instance,
             self._wanted,
             lambda: self._network,
-            lambda: self._unattached,
+            lambda: self._plane.problem,
             self._monitor,
             self._reconciler,
         )
@@ -163,7 +170,12 @@ class Daemon:
             async with self._tasks:
                 self._tasks.create_task(self._start_and_serve())
                 while await signals.get() == signal.SIGHUP:
+                    if self._serving:
+                        self._manager.reloading()
                     await self._reload()
+                    if self._serving:
+                        self._manager.ready()
+                self._manager.stopping()
                 raise _Stopped
         except ExceptionGroup as group:
             first = group.exceptions[0]
@@ -171,6 +183,8 @@ class Daemon:
                 raise first from None
             if not isinstance(first, _Stopped):
                 raise
+        finally:
+            await self._plane.finish()
         _log.info("stopped; packets keep flowing")
 
     async def _start_and_serve(self) -> None:
@@ -178,11 +192,21 @@ class Daemon:
         self._monitor.watch(self._store.state)
         await self._learn()
         await self._reconciler.round()
-        await self._attach()
-        for task in (self._reconciler.run(), self._follow_network(), self._follow_store()):
+        await self._plane.attach()
+        sizes = memory(self._instance.maps)
+        _log.info("maps", bytes=sum(sizes.values()), **sizes)
+        for task in (
+            self._reconciler.run(),
+            self._follow_network(),
+            self._follow_store(),
+            self._manager.beat(),
+        ):
             self._tasks.create_task(task)
-        async with serving(self._config.socket, self._store, self._observer):
-            _log.info("serving", socket=str(self._config.socket))
+        socket = self._config.socket
+        async with serving(socket, self._store, self._observer, self._plane):
+            _log.info("serving", socket=str(socket))
+            self._manager.ready()
+            self._serving = True
             await asyncio.Event().wait()  # until cancelled
 
     async def _learn(self) -> None:
@@ -208,30 +232,13 @@ class Daemon:
             )
             return self._network != before
 
-    async def _attach(self) -> None:
-        present = [interface.name for interface in self._network.interfaces]
-        await asyncio.to_thread(self._instance.attach, present, native=self._config.native)
-        _log.info("attached", interfaces=present, adopted=self._instance.adopted)
-
     async def _follow_network(self) -> None:
         while True:
             await asyncio.sleep(_SURVEY_INTERVAL)
             if await self._survey():
                 self._wake()
-            await self._mend_attachment()
-
-    async def _mend_attachment(self) -> None:
-        """Attach again where an interface came back, or somebody took our program away."""
-        present = [interface.name for interface in self._network.interfaces]
-        problem = ""
-        if await asyncio.to_thread(self._instance.unattached, present):
-            try:
-                await self._attach()
-            except DataplaneError as error:
-                problem = str(error)
-        if problem and problem != self._unattached:
-            _log.error("not attached", problem=problem)
-        self._unattached = problem
+            await self._plane.mend()
+            self._manager.status(self._summary())
 
     async def _follow_store(self) -> None:
         version = self._store.version
@@ -253,6 +260,17 @@ class Daemon:
             _log.warning("reloaded; what is not under `services` waits for a restart")
         else:
             _log.info("reloaded")
+
+    def _present(self) -> list[str]:
+        return [interface.name for interface in self._network.interfaces]
+
+    def _summary(self) -> str:
+        """Say in a line how we are; `guideway status` says more."""
+        problem = self._plane.problem or self._reconciler.problem
+        if self._instance.detached:
+            return "detached: nothing is balanced"
+        balanced = f"services: {len(self._store.state.services)}"
+        return f"{balanced}, on {', '.join(self._present())}; {problem or 'all is well'}"
 
     def _wanted(self) -> tuple[int, DesiredState]:
         return self._store.version, self._store.state

@@ -8,23 +8,27 @@ from importlib.metadata import version
 
 from control.compile import UNHEALTHY, Served
 from control.config import NodeConfig
+from control.errors import HostError
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.reconciler import Reconciler
 from control.status import (
+    Attachment,
     BackendStatus,
+    DataPlaneStatus,
     Health,
     InterfaceStatus,
+    MapStatus,
     NodeStatus,
     ReasonTraffic,
     ServiceStatus,
     Statistics,
     Traffic,
 )
-from dataplane import counters
 from dataplane.abi import VERSION
+from dataplane.errors import DetachedError
 from dataplane.instance import Instance
 from dataplane.records import Counter
 
@@ -60,6 +64,9 @@ class NodeObserver:
             applied_version=self.reconciler.applied_version,
             warnings=self._warnings(desired),
             started=self.started,
+            repairs=self.reconciler.repairs.count,
+            repaired=self.reconciler.repairs.last,
+            detached=self.instance.detached,
         )
 
     def services(self) -> tuple[ServiceStatus, ...]:
@@ -73,8 +80,11 @@ class NodeObserver:
         )
 
     async def statistics(self) -> Statistics:
-        """Read the counters from the kernel."""
-        read = await asyncio.to_thread(counters.read, self.instance.maps)
+        """Read the counters from the kernel. Raises HostError if there are none."""
+        try:
+            read = await asyncio.to_thread(self.instance.counters)
+        except DetachedError as error:
+            raise HostError(str(error)) from error
         compiled = self.reconciler.compiled
         served = compiled.services if compiled else ()
         return Statistics(
@@ -94,10 +104,36 @@ class NodeObserver:
             },
         )
 
+    async def data_plane(self) -> DataPlaneStatus:
+        """Return program, links and maps, the maps' entries counted."""
+        modes = {one.name: one.xdp for one in self.network().interfaces}
+        instance = self.instance
+        missing = await asyncio.to_thread(instance.unattached, self.config.interfaces)
+        try:
+            maps = await asyncio.to_thread(instance.usage)
+            loaded = time.time() - await asyncio.to_thread(instance.age)
+        except DetachedError:
+            maps, loaded = (), None
+        return DataPlaneStatus(
+            abi=VERSION,
+            digest=instance.digest,
+            adopted=instance.adopted,
+            loaded=loaded,
+            interfaces=tuple(
+                Attachment(name, modes.get(name, "none"), attached=name not in missing)
+                for name in self.config.interfaces
+            ),
+            maps=tuple(
+                MapStatus(one.name, one.used, one.limit, one.memory) for one in maps
+            ),
+        )
+
     def _warnings(self, desired: DesiredState) -> tuple[str, ...]:
         network = self.network()
         missing = set(self.config.interfaces) - {i.name for i in network.interfaces}
         warnings = [f"interface {name} is gone" for name in sorted(missing)]
+        if self.instance.detached:
+            warnings.append(f"nothing is balanced: {DetachedError()}")
         wanted = "native" if self.config.native else "generic"
         warnings.extend(
             f"{one.name} runs in {one.xdp} mode, and the file wants {wanted}: stop "

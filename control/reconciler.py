@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -31,6 +32,14 @@ READ_BACK_INTERVAL: Final = 30.0  # seconds
 _RETRY_INTERVAL: Final = 1.0  # seconds after a failure
 
 
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """Foreign writes to the maps that were found and mended."""
+
+    count: int = 0
+    last: float | None = None  # Unix time
+
+
 class Reconciler:
     """Writes one data plane's maps; nobody else does."""
 
@@ -43,7 +52,7 @@ class Reconciler:
         seed: Image | None = None,
     ) -> None:
         """Reconcile ``maps``; numbers are taken over from ``seed`` where they are empty."""
-        self._maps = maps
+        self._maps: Maps | None = maps
         self._settings = settings
         self._wanted = wanted
         self._facts = facts
@@ -52,14 +61,28 @@ class Reconciler:
         self._read_at = 0.0
         self._swept_ns = 0
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()  # a round at a time
         self._tables = Tables()
         self.compiled: Compiled | None = None
         self.applied_version = 0
         self.problem = ""  # why the last round failed; "" if it did not
+        self.repairs = Repairs()
 
     def wake(self) -> None:
         """Have a round made soon; cheap, and may be called for every event."""
         self._wake.set()
+
+    async def move(self, maps: Maps | None, seed: Image | None = None) -> None:
+        """Go on with other maps, or rest without any; ``seed`` as at the beginning.
+
+        Nobody writes the maps before when this returns.
+        """
+        async with self._turn:
+            self._maps, self._seed, self._actual = maps, seed, None
+
+    def forget(self) -> None:
+        """Let go of what was written: the maps are gone."""
+        self.compiled, self.applied_version, self.problem = None, 0, ""
 
     async def run(self) -> None:
         """Make a round whenever woken, and one now and then anyway, until cancelled."""
@@ -81,20 +104,25 @@ class Reconciler:
 
         Raises DataplaneError or HostError; the kernel then serves by what was written.
         """
-        self._wake.clear()
-        version, desired = self._wanted()
-        facts = self._facts()
-        work = asyncio.ensure_future(asyncio.to_thread(self._reconcile, desired, facts))
-        try:
-            compiled, writes = await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])  # a thread cannot be stopped, and has the maps open
-            raise
-        self.compiled, self.applied_version, self.problem = compiled, version, ""
+        async with self._turn:
+            self._wake.clear()
+            if self._maps is None:
+                return
+            version, desired = self._wanted()
+            work = asyncio.ensure_future(
+                asyncio.to_thread(self._reconcile, self._maps, desired, self._facts())
+            )
+            try:
+                compiled, writes = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                # A thread cannot be stopped, and has the maps open.
+                await asyncio.wait([work])
+                raise
+            self.compiled, self.applied_version, self.problem = compiled, version, ""
         if writes:
             _log.info("kernel updated", version=version, writes=writes)
 
-    def _look(self, actual: Image) -> Moment:
+    def _look(self, maps: Maps, actual: Image) -> Moment:
         """Look at the clock and, now and then, at the records of flows in transition."""
         now_ns = time.monotonic_ns()
         if now_ns < self._swept_ns + int(READ_BACK_INTERVAL * 1e9):
@@ -103,25 +131,34 @@ class Reconciler:
             return Moment(now_ns)
         self._swept_ns = now_ns
         idle = {service.id: service.idle_seconds for service in actual.services.values()}
-        return Moment(now_ns, self._maps.sweep(now_ns, idle))
+        return Moment(now_ns, maps.sweep(now_ns, idle))
 
-    def _reconcile(self, desired: DesiredState, facts: Facts) -> tuple[Compiled, int]:
+    def _reconcile(
+        self, maps: Maps, desired: DesiredState, facts: Facts
+    ) -> tuple[Compiled, int]:
         """Read, compile, plan and apply; in a thread, for it takes its time."""
         remembered = self._actual
         if remembered is None or time.monotonic() >= self._read_at + READ_BACK_INTERVAL:
-            actual = self._maps.read()
-            self._read_at = time.monotonic()
-            if remembered is not None and actual != remembered:
-                _log.warning("maps were changed by somebody else; mending them")
+            actual = self._read_back(maps, remembered)
         else:
             actual = remembered
-        known = actual if self._seed is None or actual.services else self._seed
-        moment = self._look(actual)
+        known = actual if self._seed is None else self._seed
+        moment = self._look(maps, actual)
         compiled = compile_image(
             desired, facts, self._settings, known, self._tables, moment
         )
-        writes: list[Write] = list(plan(actual, compiled.image))
+        writes: list[Write] = list(plan(actual, compiled.image, known))
         self._actual = None  # unknown until all is written
-        self._maps.apply(writes)
+        maps.apply(writes)
         self._actual, self._seed = compiled.image, None
         return compiled, len(writes)
+
+    def _read_back(self, maps: Maps, remembered: Image | None) -> Image:
+        """Read the maps, and note whether anybody else has written to them."""
+        strays = maps.strays
+        actual = maps.read()
+        self._read_at = time.monotonic()
+        if remembered is not None and (actual != remembered or maps.strays != strays):
+            self.repairs = Repairs(self.repairs.count + 1, time.time())
+            _log.warning("maps were changed by somebody else; mending them")
+        return actual

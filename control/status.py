@@ -63,6 +63,40 @@ class NodeStatus:
     applied_version: int  # the version that the kernel is equal to; 0: none yet
     warnings: tuple[str, ...]  # what the operator should mend, a sentence each
     started: float  # Unix time
+    repairs: int = 0  # how often foreign writes to the maps were found and mended
+    repaired: float | None = None  # Unix time of the last one
+    detached: bool = False  # program and maps were taken away
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An interface of the configuration, and what is on it."""
+
+    name: str
+    mode: str  # of an XDP program: "native", "generic" or "none"
+    attached: bool  # that program is ours
+
+
+@dataclass(frozen=True, slots=True)
+class MapStatus:
+    """One map of the data plane."""
+
+    name: str
+    used: int  # entries; of an array, those that are not zero
+    limit: int  # entries
+    bytes: int  # of the kernel's memory
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneStatus:
+    """Program, links and maps."""
+
+    abi: int  # version of the map layouts
+    digest: str  # of the program's source, hexadecimal; "" when detached
+    adopted: bool  # it was running before this daemon started
+    loaded: float | None  # Unix time; None: detached
+    interfaces: tuple[Attachment, ...]
+    maps: tuple[MapStatus, ...]  # none when detached
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +137,17 @@ class Observer(Protocol):
         """Return the status of all services."""
 
     async def statistics(self) -> Statistics:
-        """Read the counters from the kernel."""
+        """Read the counters from the kernel. Raises HostError if there are none."""
+
+    async def data_plane(self) -> DataPlaneStatus:
+        """Return program, links and maps, the maps' entries counted."""
+
+
+class Operations(Protocol):
+    """What may be done with the data plane; one thing at a time."""
+
+    async def reload(self) -> str:
+        """Load the program anew and swap it in; return its digest. Raises HostError."""
+
+    async def detach(self) -> None:
+        """Take everything out of the kernel. Raises HostError or ConflictError."""

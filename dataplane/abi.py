@@ -27,6 +27,16 @@ MAPS: Final = (
     "service_counters",
     "backend_counters",
 )
+# What the program writes itself, and no controller could fill in again: the program's
+# successor goes on with these.
+KEPT_MAPS: Final = (
+    "records",
+    "replies",
+    "fragments",
+    "reason_counters",
+    "service_counters",
+    "backend_counters",
+)
 
 _TEXT: Final = (BPF_DIRECTORY / "abi.h").read_text(encoding="utf-8")
 # cffi has no type of the wire's byte order; records.py swaps such fields.

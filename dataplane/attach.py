@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from dataplane import libbpf
-from dataplane.errors import AttachError, KernelError
+from dataplane.errors import AttachError, KernelError, PinError
+from dataplane.pins import make_directory, unpin
 
+_PREFIX: Final = "ifindex-"
+_NOT_OURS: Final = (
+    "somebody else put it there: remove that pin and start guidewayd again; what is "
+    "attached forwards meanwhile"
+)
 _WHY: Final = {
     errno.EBUSY: "carries another XDP program already: take that one away first "
     "(`bpftool net` shows it), or leave the interface out",
@@ -23,6 +29,13 @@ _WHY: Final = {
     errno.ERANGE: "its MTU, or its peer's, is too large for native XDP: at most 3506 bytes",
     errno.ENODEV: "is gone",
 }
+
+
+def _index_of(path: Path) -> int:
+    index = path.name.removeprefix(_PREFIX)
+    if not path.name.startswith(_PREFIX) or not index.isdecimal():
+        raise PinError(str(path), f"is not a pin of guideway's: {_NOT_OURS}")
+    return int(index)
 
 
 def ifindex(interface: str) -> int:
@@ -48,7 +61,7 @@ class Links:
         Return the indices of these. If one interface refuses, those attached by this call
         are detached again and AttachError is raised.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self._directory)
         new: set[int] = set()
         try:
             for name in interfaces:
@@ -61,17 +74,37 @@ class Links:
             raise
         return frozenset(new)
 
-    def swap(self, program: int, interfaces: Iterable[str]) -> None:
-        """Let the links of these interfaces run ``program``, and take all others away."""
-        wanted = {ifindex(name) for name in interfaces}
-        for index in wanted:
-            self._swap(index, program)
-        self.detach(self.pinned() - wanted)
+    def swap(self, program: int) -> None:
+        """Let all living links run ``program``; no packet sees neither the old nor it."""
+        for index in self.pinned():
+            if self._alive(index):
+                self._swap(index, program)
+
+    def keep(self, indices: Iterable[int]) -> None:
+        """Take the links of all other interfaces away."""
+        self.detach(self.pinned().difference(indices))
+
+    def programs(self) -> frozenset[int]:
+        """Return the numbers of the programs that living links run.
+
+        Raises PinError if something is pinned here that is not a link of ours.
+        """
+        found = set()
+        for index in self.pinned():
+            link = libbpf.get(self._path(index))
+            try:
+                if libbpf.object_kind(link) != "link":
+                    raise PinError(str(self._path(index)), f"is not a link: {_NOT_OURS}")
+                if libbpf.link_ifindex(link) == index:
+                    found.add(libbpf.link_program(link))
+            finally:
+                os.close(link)
+        return frozenset(found)
 
     def detach(self, indices: Iterable[int]) -> None:
         """Take the links of these interfaces away."""
         for index in indices:
-            self._path(index).unlink(missing_ok=True)
+            unpin(self._path(index))
 
     def holds(self, name: str) -> bool:
         """Tell whether a living link of ours is on the interface ``name``."""
@@ -81,13 +114,16 @@ class Links:
             return False
 
     def pinned(self) -> frozenset[int]:
-        """Return the indices of the interfaces with a link of ours, living or not."""
-        paths = self._directory.glob("ifindex-*") if self._directory.exists() else ()
-        return frozenset(int(path.name.removeprefix("ifindex-")) for path in paths)
+        """Return the indices of the interfaces with a link of ours, living or not.
+
+        Raises PinError if something is pinned here that is not guideway's.
+        """
+        paths = self._directory.iterdir() if self._directory.exists() else ()
+        return frozenset(map(_index_of, paths))
 
     def _path(self, index: int) -> Path:
         # Not by name: bpffs allows no dot, and VLAN interfaces have one.
-        return self._directory / f"ifindex-{index}"
+        return self._directory / f"{_PREFIX}{index}"
 
     def _alive(self, index: int) -> bool:
         """Whether our link still holds the interface; that may have gone and come again."""
@@ -108,7 +144,7 @@ class Links:
             os.close(link)
 
     def _create(self, index: int, name: str, program: int, *, native: bool) -> None:
-        self._path(index).unlink(missing_ok=True)
+        unpin(self._path(index))
         try:
             link = libbpf.link_create(program, index, native=native)
         except KernelError as error:

@@ -48,6 +48,7 @@ class Directory:
         self._wait = wait_for_packets
         self._free: list[int] = []  # numbers of entries that can be written
         self._left: list[int] = []  # of entries that a packet may still be reading
+        self.strays = 0  # words that nobody of us wrote and that were removed, so far
         self.read()
 
     def read(self) -> dict[bytes, bytes]:
@@ -62,12 +63,20 @@ class Directory:
             key = self._key(number) if number < self._entry_count else b""
             if not any(key) or self._find(key) != place:
                 self._words[place] = _GONE
+                self.strays += 1
                 continue
             found[key] = self._value(number)
             used.add(number)
         self._free = []
         self._left = [n for n in range(self._entry_count) if n not in used]
         return found
+
+    def entries(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and value of what the words lead to now; from any thread."""
+        for place in self._taken():
+            number = self._words[place] & 0xFFFFFFFF
+            if number < self._entry_count:
+                yield self._key(number), self._value(number)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Let packets find ``value`` under ``key``, instead of what they found before.

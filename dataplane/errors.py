@@ -5,6 +5,7 @@ DataplaneError
 ├── AttachError    an interface is missing, taken, or cannot do what is asked
 ├── PinError       the bpffs is not there, or holds what is not ours
 ├── FullError      a map has no room
+├── DetachedError  everything was taken away
 └── KernelError    a bpf(2) call failed
 """
 
@@ -47,6 +48,16 @@ class PinError(DataplaneError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}"
+
+
+class DetachedError(DataplaneError):
+    """Program and maps were taken out of the kernel."""
+
+    def __str__(self) -> str:
+        return (
+            "the data plane is detached: `guideway dataplane reload`, or a restart of "
+            "guidewayd, loads and attaches it again"
+        )
 
 
 @dataclass(eq=False)

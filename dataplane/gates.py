@@ -34,14 +34,18 @@ class Gates:
         word, bit = divmod(gate_of(address), _WORD_BITS)
         self._words[word] |= 1 << bit
 
-    def become(self, addresses: Iterable[IpAddress]) -> None:
+    def become(self, addresses: Iterable[IpAddress]) -> int:
         """Leave open what belongs to ``addresses``, and close all others.
 
-        A word changes at once, and bits that stay set are never cleared in between.
+        Return how many were closed that should have been open. A word changes at once, and
+        bits that stay set are never cleared in between.
         """
         wanted = array("Q", bytes(8 * _WORDS))
         for gate in map(gate_of, addresses):
             wanted[gate // _WORD_BITS] |= 1 << gate % _WORD_BITS
+        missing = 0
         for number, word in enumerate(wanted):
             if self._words[number] != word:
+                missing += (word & ~self._words[number]).bit_count()
                 self._words[number] = word
+        return missing

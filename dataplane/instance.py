@@ -1,27 +1,33 @@
-"""One data plane: what is pinned of it, opened, loaded if need be, taken away.
+"""One data plane: what is pinned of it, opened, loaded if need be, replaced, taken away.
 
-Below ``<bpffs>/guideway/<instance>`` are ``links`` and one directory for each program,
-named by ABI version and digest; usually there is one. The kernel keeps it all running
-when we are gone; :func:`open_instance` adopts what it finds.
+Below ``<bpffs>/guideway/<instance>`` are ``links`` and a directory for each generation of
+the program (``generation.py``); usually there is one. The kernel keeps it all running when
+we are gone; :func:`open_instance` adopts what it finds.
 """
 
 import fcntl
 import os
 import time
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
-from dataplane import libbpf
-from dataplane.abi import MAPS, PROGRAM, VERSION
+from dataplane import counters, generation, usage
+from dataplane.abi import VERSION
 from dataplane.attach import Links, ifindex
-from dataplane.errors import AttachError, PinError
+from dataplane.counters import Counters
+from dataplane.errors import AttachError, DetachedError, LoadError, PinError
+from dataplane.generation import Generation
 from dataplane.image import Image
 from dataplane.loader import load
 from dataplane.maps import Maps
+from dataplane.membarrier import wait_for_packets
+from dataplane.pins import make_directory
 from dataplane.records import port_index
-from dataplane.source import Limits, digest, source
+from dataplane.source import Limits, abi_version, digest, source
+from dataplane.succession import Succession
+from dataplane.usage import MapUsage
 
 # The loader of a guidewayd that was killed holds the lock for as long as it takes to die.
 _LOCK_PATIENCE: Final = 1.0  # seconds
@@ -30,26 +36,124 @@ _BPFFS: Final = "bpf"  # how the kernel calls that file system
 
 
 class Instance:
-    """An open data plane; close it when done, the kernel keeps it."""
+    """An open data plane; close it when done, the kernel keeps it.
 
-    def __init__(self, root: Path, directory: Path, lock: int, *, adopted: bool) -> None:
-        """Open what is pinned in ``directory``; close ``lock`` with it."""
-        self._lock = lock
-        self.digest = directory.name.partition("-")[2]
-        self.adopted = adopted
+    A generation that was loaded gets packets when :meth:`attach` is called, not before:
+    fill its maps first. Until then the one before it serves, if there is one.
+    """
+
+    def __init__(self, root: Path, lock: int) -> None:
+        """Open what is pinned below ``root``, of which ``lock`` keeps others away."""
         self._root = root
-        self._directory = directory
+        self._lock = lock
         self._links = Links(root / "links")
-        self.maps = Maps(directory)
-        self.program = libbpf.get(directory / PROGRAM)
+        self._open: Generation | None = None
+        self._before: Generation | None = None  # what `_open` is about to replace
+        self._foreign_abi: int | None = None  # of what runs, if we cannot read it
+        self._reading = Lock()  # held by whoever reads maps, and to close them
         self._claimed: frozenset[int] = frozenset()
         self._in_use = False
+        self.adopted = False
 
-    def close(self) -> None:
-        """Let go of it."""
-        self.maps.close()
-        os.close(self.program)
-        os.close(self._lock)
+    @property
+    def maps(self) -> Maps:
+        """The maps to be filled. Raises DetachedError."""
+        return self._generation.maps
+
+    @property
+    def program(self) -> int:
+        """The program's file descriptor. Raises DetachedError."""
+        return self._generation.program
+
+    @property
+    def detached(self) -> bool:
+        """Whether everything was taken away by :meth:`detach`."""
+        return self._open is None
+
+    @property
+    def digest(self) -> str:
+        """The program's digest; "" if there is none."""
+        return self._open.place.digest if self._open else ""
+
+    @property
+    def replaces(self) -> str:
+        """What is about to be replaced, in words; "" if there is nothing."""
+        if self._foreign_abi is not None:
+            return f"a program of ABI {self._foreign_abi}, whose maps cannot be read"
+        return f"program {self._before.place.digest}" if self._before else ""
+
+    def age(self) -> float:
+        """Return the seconds since the kernel loaded the program; from any thread.
+
+        Raises DetachedError.
+        """
+        with self._reading:
+            return self._generation.age()
+
+    def counters(self) -> Counters:
+        """Read the counters; from any thread. Raises DetachedError."""
+        with self._reading:
+            return counters.read(self.maps)
+
+    def usage(self) -> tuple[MapUsage, ...]:
+        """Count what is in the maps; from any thread. Raises DetachedError."""
+        with self._reading:
+            return usage.read_usage(self.maps)
+
+    def seed(self) -> Image | None:
+        """Return what the maps hold that are about to be replaced."""
+        return self._before.maps.read() if self._before else None
+
+    def open(self, limits: Limits) -> None:
+        """Adopt the generation that fits, or load one. Raises as :func:`open_instance`."""
+        places = generation.found(self._root)
+        whole = [place for place in places if place.abi == VERSION and place.is_whole()]
+        running = self._links.programs()
+        serving = [place for place in whole if place.program_id() in running]
+        wanted = digest(source(limits))
+        fitting = [place for place in whole if place.digest == wanted]
+        chosen = next(iter([p for p in fitting if p in serving] or fitting[-1:]), None)
+        others = [place for place in serving or whole if place != chosen]
+        if others and chosen not in serving:
+            self._before = Generation(others[-1])
+        foreign = [place for place in places if place.program_id() in running]
+        self._foreign_abi = next((p.abi for p in foreign if p.abi != VERSION), None)
+        if chosen:
+            self._open, self.adopted = Generation(chosen), True
+        else:
+            for place in places:
+                if place.abi == VERSION and place not in whole and place not in foreign:
+                    place.remove()  # a killed loader left it
+            self._open = self._load(limits, self._before)
+
+    def renew(self, limits: Limits) -> None:
+        """Load the program anew, with empty maps but for what it has recorded and counted.
+
+        The one before serves until :meth:`attach`; :meth:`revert` undoes this. Raises
+        LoadError, KernelError or PinError (something below the root is not guideway's), and
+        then nothing has changed.
+        """
+        generation.found(self._root)
+        if self._open:
+            self._open.place.is_whole()
+        loaded = self._load(limits, self._open)
+        self._before, self._open = self._open, loaded
+        self._in_use = self.adopted = False
+
+    def revert(self) -> None:
+        """Undo :meth:`renew`: what served before goes on, unless it is gone already."""
+        if self._in_use and self._before is None:
+            return
+        with self._reading:
+            new, self._open, self._before = self._open, self._before, None
+            if self._open:
+                self._links.swap(self._open.program)
+                self._in_use = True
+            else:
+                self._links.detach(self._claimed)
+            if new:
+                new.close()
+                new.place.remove()
 
     def claim(self, interfaces: Iterable[str], *, native: bool) -> None:
         """Attach to those of these interfaces that carry no program of ours.
@@ -63,65 +167,108 @@ class Instance:
     def attach(self, interfaces: Iterable[str], *, native: bool) -> None:
         """Let packets of these interfaces, and of no others, through this program.
 
-        Call it when the maps are filled. Programs that ran before are gone then. Raises
-        AttachError.
+        Call it when the maps are filled. Programs that ran before are gone then, and what
+        they had recorded and counted is ours. Raises AttachError.
         """
         present = list(interfaces)
-        check_interfaces(present)
+        indices = check_interfaces(present)
         self._links.claim(self.program, present, native=native)
-        self._links.swap(self.program, present)
+        succession = Succession(self._before.maps, self.maps) if self._before else None
         self._in_use = True
-        for directory in _generations(self._root):
-            if directory != self._directory:
-                _remove(directory)
+        self._links.swap(self.program)
+        self._links.keep(indices)
+        if succession:
+            wait_for_packets()
+            succession.finish()
+        self._retire()
 
     def unattached(self, interfaces: Iterable[str]) -> list[str]:
         """Return those of these interfaces whose packets do not come through us."""
         return [name for name in interfaces if not self._links.holds(name)]
 
+    def detach(self) -> None:
+        """Take program, links and maps out of the kernel; :meth:`renew` loads them again.
+
+        Others are kept away from the instance still. Raises PinError.
+        """
+        places = generation.found(self._root)
+        self._links.detach(self._links.pinned())
+        with self._reading:
+            self._close_maps()
+            for place in places:
+                place.remove()
+        self.adopted = self._in_use = False
+
     def discard(self) -> None:
         """Undo opening and claiming, unless packets depend on it since :meth:`attach`."""
-        if self._in_use:
-            return
-        self._links.detach(self._claimed)
-        if not self.adopted:
-            _remove(self._directory)
+        if self._open and not self._in_use:
+            self._links.detach(self._claimed)
+            if not self.adopted:
+                self._open.place.remove()
         _prune(self._root)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._close_maps()
+        os.close(self._lock)
+
+    @property
+    def _generation(self) -> Generation:
+        if self._open is None:
+            raise DetachedError
+        return self._open
+
+    def _load(self, limits: Limits, before: Generation | None) -> Generation:
+        """Load a generation beside ``before``; with what that one recorded and counted."""
+        text = source(limits)
+        if (version := abi_version(text)) != VERSION:
+            raise LoadError(
+                f"the program on disk is of ABI {version}, this guidewayd of {VERSION}: "
+                "restart guidewayd"
+            )
+        place = generation.free_place(self._root, digest(text))
+        try:
+            make_directory(place.directory)
+            old = before.place.directory if before else None
+            load(place.directory, limits, self._lock, old)
+            return Generation(place)
+        except BaseException:
+            place.remove()
+            raise
+
+    def _retire(self) -> None:
+        """Close and unpin all generations but the one that is open."""
+        with self._reading:
+            if self._before:
+                self._before.close()
+                self._before = None
+        self._foreign_abi = None
+        for place in generation.found(self._root):
+            if place != self._generation.place:
+                place.remove()
+
+    def _close_maps(self) -> None:
+        for one in (self._open, self._before):
+            if one:
+                one.close()
+        self._open = self._before = None
 
 
 def open_instance(root: Path, limits: Limits) -> Instance:
     """Open the data plane pinned below ``root``, loading the program if it is not there.
 
-    A directory without a program is what a killed loader left: it is made anew. Raises
-    PinError (somebody else has it open, for one), LoadError or KernelError; what it made
-    itself is gone then.
+    Raises PinError (somebody else has it open, for one, or something below ``root`` is not
+    guideway's), LoadError or KernelError; what it made itself is gone then.
     """
     check_bpffs(root)
-    lock = _lock(root)
-    directory = root / f"{VERSION}-{digest(source(limits))}"
-    adopted = _is_complete(directory)
+    instance = Instance(root, _lock(root))
     try:
-        if not adopted:
-            _remove(directory)
-            directory.mkdir()
-            load(directory, limits, lock)
-        return Instance(root, directory, lock, adopted=adopted)
+        instance.open(limits)
     except BaseException:
-        if not adopted:
-            _remove(directory)
-        os.close(lock)
+        instance.close()
         _prune(root)
         raise
-
-
-def seed_of(root: Path, instance: Instance) -> Image | None:
-    """Return what the maps hold that ``instance`` is about to replace, if readable."""
-    for directory in _generations(root):
-        readable = directory.name.startswith(f"{VERSION}-") and _is_complete(directory)
-        if readable and directory.name != f"{VERSION}-{instance.digest}":
-            with closing(Maps(directory)) as maps:
-                return maps.read()
-    return None
+    return instance
 
 
 def remove_instance(root: Path) -> bool:
@@ -135,20 +282,26 @@ def remove_instance(root: Path) -> bool:
     lock = _lock(root)
     try:
         links = Links(root / "links")
+        places = generation.found(root)
         links.detach(links.pinned())
-        for directory in _generations(root):
-            _remove(directory)
+        for place in places:
+            place.remove()
     finally:
         os.close(lock)
     _prune(root)
     return True
 
 
-def check_interfaces(interfaces: Iterable[str]) -> None:
-    """Raise AttachError if an interface is missing, or two share a place in ``ports``."""
+def check_interfaces(interfaces: Iterable[str]) -> frozenset[int]:
+    """Return the interfaces' indices.
+
+    Raises AttachError if one is missing, or two share a place in ``ports``.
+    """
+    indices = set[int]()
     places: dict[int, str] = {}
     for name in interfaces:
         index = ifindex(name)
+        indices.add(index)
         other = places.setdefault(port_index(index).number, name)
         if other != name:
             raise AttachError(
@@ -156,6 +309,7 @@ def check_interfaces(interfaces: Iterable[str]) -> None:
                 f"its index {index} falls together with that of {other}: delete and add "
                 "one of the two, so that it gets another index",
             )
+    return frozenset(indices)
 
 
 def check_bpffs(root: Path) -> None:
@@ -174,7 +328,7 @@ def check_bpffs(root: Path) -> None:
 
 def _lock(root: Path) -> int:
     """Make ``root`` and return a descriptor that keeps others away until it is closed."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_directory(root)
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     deadline = time.monotonic() + _LOCK_PATIENCE
     while True:
@@ -197,29 +351,6 @@ def _mounted_kinds() -> dict[str, str]:
     rows = [line.split() for line in mounts]
     # The kernel writes a space in a path as \\040.
     return {row[1].encode().decode("unicode_escape"): row[2] for row in rows}
-
-
-def _is_complete(directory: Path) -> bool:
-    """Tell whether a loader got to its end here: it pins the program last."""
-    return (directory / PROGRAM).exists()
-
-
-def _generations(root: Path) -> list[Path]:
-    if not root.exists():
-        return []
-    return [path for path in root.iterdir() if path.is_dir() and path.name != "links"]
-
-
-def _remove(directory: Path) -> None:
-    """Unpin a program and its maps; the program first: without it all is incomplete."""
-    if not directory.exists():
-        return
-    for name in (PROGRAM, *MAPS):
-        (directory / name).unlink(missing_ok=True)
-    try:
-        directory.rmdir()
-    except OSError as error:
-        raise PinError(str(directory), "holds pins that are not guideway's") from error
 
 
 def _prune(root: Path) -> None:

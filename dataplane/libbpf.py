@@ -17,6 +17,11 @@ from cffi import FFI
 from dataplane.errors import KernelError, LoadError
 
 BPF_XDP: Final = 37  # enum bpf_attach_type
+PROGRAM_XDP: Final = 6  # enum bpf_prog_type
+MAP_HASH: Final = 1  # enum bpf_map_type
+MAP_ARRAY: Final = 2
+MAP_PERCPU_ARRAY: Final = 6
+MAP_LRU_HASH: Final = 9
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
@@ -33,6 +38,8 @@ int bpf_map_lookup_elem(int fd, const void *key, void *value);
 int bpf_map_get_next_key(int fd, const void *key, void *next_key);
 int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, void *values,
                          uint32_t *count, const void *opts);
+int bpf_map_update_batch(int fd, const void *keys, const void *values, uint32_t *count,
+                         const void *opts);
 int libbpf_num_possible_cpus(void);
 
 struct link_create_opts { size_t size; uint32_t flags; };
@@ -55,8 +62,20 @@ int bpf_prog_test_run_opts(int program, struct test_run_opts *opts);
 
 /* The beginnings of the kernel's info structures; it fills in as much as there is room. */
 struct link_info { uint32_t type, id, program_id, pad, ifindex; };
-struct program_info { uint32_t type, id; };
-struct map_info { uint32_t type, id, key_size, value_size, max_entries, flags; };
+struct program_info {
+    uint32_t type, id;
+    uint8_t tag[8];
+    uint32_t jited_length, translated_length;
+    uint64_t jited, translated;
+    uint64_t load_time; /* ns, CLOCK_BOOTTIME */
+    uint32_t uid, map_count;
+    uint64_t map_ids;
+    char name[16];
+};
+struct map_info {
+    uint32_t type, id, key_size, value_size, max_entries, flags;
+    char name[16];
+};
 """)
 
 
@@ -74,11 +93,24 @@ _lib: Final[Any] = _open_library()
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """Sizes of a map as the kernel has it; bytes and entries."""
+    """What a map was made as; maps of one shape can stand for one another."""
 
-    key_size: int
+    kind: int  # enum bpf_map_type
+    key_size: int  # bytes
     value_size: int
     max_entries: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """A program as the kernel knows it."""
+
+    kind: int  # enum bpf_prog_type
+    id: int
+    name: str  # at most 15 characters
+    load_time: float  # seconds, CLOCK_BOOTTIME
+    map_ids: frozenset[int]  # of the maps that it uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +156,40 @@ def link_ifindex(link: int) -> int:
     return int(_info(link, "struct link_info").ifindex)
 
 
+def link_program(link: int) -> int:
+    """Return the number of the program that a link runs."""
+    return int(_info(link, "struct link_info").program_id)
+
+
+def object_kind(fd: int) -> str:
+    """Return what is behind a descriptor: ``map``, ``prog`` or ``link``."""
+    facts = fdinfo(fd)
+    return next((kind for kind in ("map", "prog", "link") if f"{kind}_type" in facts), "")
+
+
+def fdinfo(fd: int) -> dict[str, str]:
+    """Return what /proc says of a descriptor, by name."""
+    text = Path(f"/proc/self/fdinfo/{fd}").read_text(encoding="ascii")
+    rows = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in rows}
+
+
+def program_info(program: int) -> ProgramInfo:
+    """Return what the kernel tells of a program."""
+    count = _info(program, "struct program_info").map_count
+    ids = _ffi.new("uint32_t[]", count)
+    asked: Any = _ffi.new("struct program_info *")
+    asked.map_count, asked.map_ids = count, int(_ffi.cast("uintptr_t", ids))
+    info = _fill(program, asked)
+    return ProgramInfo(
+        info.type,
+        info.id,
+        _text(info.name),
+        info.load_time / 1e9,
+        frozenset(ids),
+    )
+
+
 def pinned_program_id(path: Path) -> int:
     """Return the number by which ``bpftool prog list`` names the program at ``path``."""
     program = get(path)
@@ -145,12 +211,42 @@ def program_exists(number: int) -> bool:
 def map_shape(fd: int) -> MapShape:
     """Return the sizes of a map."""
     info = _info(fd, "struct map_info")
-    return MapShape(info.key_size, info.value_size, info.max_entries)
+    return MapShape(info.type, info.key_size, info.value_size, info.max_entries, info.flags)
+
+
+def map_id(fd: int) -> int:
+    """Return the number by which ``bpftool map list`` names a map."""
+    return int(_info(fd, "struct map_info").id)
+
+
+def map_name(fd: int) -> str:
+    """Return the name of a map, at most 15 characters."""
+    return _text(_info(fd, "struct map_info").name)
 
 
 def map_update(fd: int, key: bytes, value: bytes) -> None:
     """Set one element."""
     _checked("bpf_map_update_elem", _lib.bpf_map_update_elem(fd, key, value, 0))
+
+
+def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """Return the value of one element, all CPUs' of a per-CPU map; None if it is absent.
+
+    ``value_size`` is in bytes, of all values together.
+    """
+    value = _ffi.new("unsigned char[]", value_size)
+    code = _lib.bpf_map_lookup_elem(fd, key, value)
+    if code == -errno.ENOENT:
+        return None
+    _checked("bpf_map_lookup_elem", code)
+    return bytes(_ffi.buffer(value))
+
+
+def map_update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Set ``count`` elements of a hash, keys and values one after the other."""
+    done = _ffi.new("uint32_t *", count)
+    code = _lib.bpf_map_update_batch(fd, keys, values, done, _ffi.NULL)
+    _checked("bpf_map_update_batch", code)
 
 
 def map_delete(fd: int, key: bytes) -> None:
@@ -237,9 +333,16 @@ def _keys(fd: int, key_size: int) -> Iterator[bytes]:
         yield key
 
 
+def _text(name: Any) -> str:
+    return bytes(_ffi.buffer(name)).rstrip(b"\0").decode()
+
+
 def _info(fd: int, struct: str) -> Any:
-    info = _ffi.new(f"{struct} *")
-    size = _ffi.new("uint32_t *", _ffi.sizeof(struct))
+    return _fill(fd, _ffi.new(f"{struct} *"))
+
+
+def _fill(fd: int, info: Any) -> Any:
+    size = _ffi.new("uint32_t *", _ffi.sizeof(info[0]))
     _checked("bpf_obj_get_info_by_fd", _lib.bpf_obj_get_info_by_fd(fd, info, size))
     return info
 

@@ -8,6 +8,7 @@ while. It ends when everything is pinned; the caller opens the pins. The only im
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,23 +20,30 @@ from typing import Any, Final
 import msgspec
 
 from dataplane import libbpf
-from dataplane.abi import MAPS, PROGRAM
+from dataplane.abi import KEPT_MAPS, MAPS, PROGRAM
 from dataplane.errors import DataplaneError, LoadError
 from dataplane.headers import make_tree
 from dataplane.source import Limits, source
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _TIMEOUT: Final = 60.0  # seconds; compiling takes 0.3 s natively and 5 s in an emulator
+_MAP_REFUSED: Final = re.compile(r"could not open bpf map: (\w+), error: (.+)")
 _ATTACH_TYPE: Final = libbpf.BPF_XDP  # links can swap programs of one attach type only
 
 
-def load(directory: Path, limits: Limits, lock: int) -> None:
+def load(
+    directory: Path, limits: Limits, lock: int, predecessor: Path | None = None
+) -> None:
     """Compile, load and pin into the existing directory ``directory`` of a bpffs.
 
-    The program is pinned last: if it is there, everything is. The loader holds the file
-    descriptor ``lock`` open as long as it lives, and dies with us. Raises LoadError.
+    The program is pinned last: if it is there, everything is. What the program itself
+    writes (``KEPT_MAPS``) it shares with what is pinned in ``predecessor``, except for maps
+    of another shape. The loader holds the file descriptor ``lock`` open as long as it
+    lives, and dies with us. Raises LoadError.
     """
     command = [sys.executable, "-m", "dataplane.loader", str(directory)]
+    if predecessor:
+        command.append(str(predecessor))
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command,
@@ -50,8 +58,18 @@ def load(directory: Path, limits: Limits, lock: int) -> None:
         raise LoadError(f"compiling the program took more than {_TIMEOUT:.0f} s") from error
     if done.returncode != 0:
         # BCC prints the verifier's or clang's log before; the last line is our sentence.
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise LoadError(lines[-1] if lines else f"the loader died ({done.returncode})")
+        said = done.stderr.decode(errors="replace").strip()
+        if refused := _MAP_REFUSED.search(said):
+            remedy = "lower `limits`, or give the machine more memory"
+            raise LoadError(
+                f"the kernel does not make the map {refused[1]}: {refused[2]}; {remedy}"
+            )
+        if done.returncode < 0:
+            raise LoadError(
+                f"the loader was killed by signal {-done.returncode}: is there memory "
+                "enough? it needs 150 MB for a second, besides the maps"
+            )
+        raise LoadError(said.splitlines()[-1] if said else "the loader failed silently")
 
 
 def _compile(text: str) -> Any:
@@ -70,15 +88,28 @@ def _compile(text: str) -> Any:
             raise LoadError(f"the program does not compile: {error}") from error
 
 
-def _load_and_pin(directory: Path, limits: Limits) -> None:
+def _load_and_pin(directory: Path, limits: Limits, predecessor: Path | None) -> None:
     module = _compile(source(limits))
+    if predecessor:
+        for name in KEPT_MAPS:
+            _share(predecessor / name, module[name.encode()].map_fd)
     try:
-        program = module.load_func(PROGRAM.encode(), 6, attach_type=_ATTACH_TYPE)
+        program = module.load_func(
+            PROGRAM.encode(), libbpf.PROGRAM_XDP, attach_type=_ATTACH_TYPE
+        )
     except Exception as error:
         raise LoadError(f"the kernel refuses the program: {error}") from error
     for name in MAPS:
         libbpf.pin(module[name.encode()].map_fd, directory / name)
     libbpf.pin(program.fd, directory / PROGRAM)
+
+
+def _share(pinned: Path, fd: int) -> None:
+    """Let the descriptor ``fd``, by which the bytecode names a map, name the pinned one."""
+    kept = libbpf.get(pinned)
+    if libbpf.map_shape(kept) == libbpf.map_shape(fd):
+        os.dup2(kept, fd)
+    os.close(kept)
 
 
 def _die_with_parent() -> None:
@@ -93,7 +124,8 @@ def _main() -> int:
     _die_with_parent()
     limits = msgspec.json.decode(sys.stdin.buffer.read(), type=Limits)
     try:
-        _load_and_pin(Path(sys.argv[1]), limits)
+        directory, *predecessors = map(Path, sys.argv[1:])
+        _load_and_pin(directory, limits, predecessors[0] if predecessors else None)
     except DataplaneError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -72,6 +72,7 @@ class Maps:
     def __init__(self, directory: Path) -> None:
         """Open what is pinned in ``directory``; PinError if it is not a data plane."""
         self._fds: dict[str, int] = {}
+        self.strays = 0  # entries that nobody of us wrote and that were removed, so far
         try:
             for name in abi.MAPS:
                 self._fds[name] = libbpf.get(directory / name)
@@ -92,6 +93,14 @@ class Maps:
         for fd in self._fds.values():
             os.close(fd)
         self._fds.clear()
+
+    def fd(self, name: str) -> int:
+        """Return the file descriptor of a map."""
+        return self._fds[name]
+
+    def id(self, name: str) -> int:
+        """Return the kernel's number of a map."""
+        return libbpf.map_id(self._fds[name])
 
     def shape(self, name: str) -> libbpf.MapShape:
         """Return the sizes of a map."""
@@ -119,12 +128,28 @@ class Maps:
         }
         image = Image(**tables)
         answered_for = (endpoint.address for endpoint in image.returns)
-        self._gates.become(chain((vip.address for vip in image.vips), answered_for))
+        self.strays += self._gates.become(
+            chain((vip.address for vip in image.vips), answered_for)
+        )
         return image
 
     def read_ring(self, offset: int, size: int) -> Ring:
         """Return ``size`` slots from ``offset``."""
         return Ring(self._words[2 * offset : 2 * (offset + size)].tobytes())
+
+    def slots_used(self) -> int:
+        """Return how many slots the services' rings have."""
+        services = (
+            Service.unpack(value)
+            for key, value in self._directory.entries()
+            if key[-1] == constants.GW_ROLE_SERVICE
+        )
+        rings = {one.ring_offset: one.ring_size for one in services if one.ring_size}
+        return sum(rings.values())
+
+    def endpoints_used(self) -> int:
+        """Return how many VIPs, services and NAT backends there are."""
+        return sum(1 for _ in self._directory.entries())
 
     def sweep(self, now_ns: int, idle_seconds: Mapping[int, int]) -> frozenset[int]:
         """Remove the records of flows that were silent for too long.
@@ -179,12 +204,16 @@ class Maps:
     def _read_directory(self) -> dict[str, Any]:
         tables: dict[str, Any] = {name: {} for name in _ENDPOINTS}
         roles = {role: name for name, (role, _, _) in _ENDPOINTS.items()}
-        for data, value in self._directory.read().items():
+        strays = self._directory.strays
+        read = self._directory.read()
+        self.strays += self._directory.strays - strays
+        for data, value in read.items():
             name = roles.get(data[-1], "")
             try:
                 _, unpack_key, unpack_value = _ENDPOINTS[name]
                 tables[name][unpack_key(data)] = unpack_value(value)
             except (KeyError, ValueError):
+                self.strays += 1
                 self._directory.remove(data)
         return tables
 
@@ -195,6 +224,7 @@ class Maps:
             try:
                 entries[unpack_key(key)] = unpack_value(value)
             except ValueError:
+                self.strays += 1
                 libbpf.map_delete(self._fds[name], key)
         return entries
 
@@ -210,6 +240,7 @@ class Maps:
             try:
                 entries[Index(number)] = unpack(value)
             except ValueError:
+                self.strays += 1
                 libbpf.map_update(self._fds[name], Index(number).pack(), nobody)
         return {index: entry for index, entry in entries.items() if entry is not None}
 

@@ -40,19 +40,21 @@ class Settle:
 Write = Put | Delete | Reset | Settle
 
 
-def plan(actual: Image, wanted: Image) -> Iterator[Write]:
+def plan(actual: Image, wanted: Image, counted: Image | None = None) -> Iterator[Write]:
     """Yield the writes that turn ``actual`` into ``wanted``, in a safe order.
 
     Filling in ``FILL_ORDER`` and emptying in the other one means that no packet ever meets
     a dangling reference, wherever the writing stops. Between the two, packets that still
     read the old entries come to their end. A ring is never changed in place:
-    the caller gives a new one another offset.
+    the caller gives a new one another offset. ``counted`` has the services and backends
+    whose counters go on; without it, those of ``actual`` do.
     """
     deletes: list[Write] = []
     for table in FILL_ORDER:
         have, want = getattr(actual, table), getattr(wanted, table)
+        known = getattr(counted or actual, table)
         for key, value in want.items():
-            if key not in have:
+            if key not in known:
                 yield from _resets(table, key, value)
             if key not in have or have[key] != value:
                 yield Put(table, key, value)

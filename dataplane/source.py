@@ -17,6 +17,7 @@ _SPARE_ENDPOINTS: Final = 1024
 # So that not even in a full directory a key finds the 8 places of its search taken.
 _SPARSITY: Final = 32
 _INCLUDE: Final = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
+_VERSION: Final = re.compile(r"^#define GW_ABI_VERSION (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,13 @@ def source(limits: Limits) -> str:
 def digest(text: str) -> str:
     """Return what names this program among others: 16 hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def abi_version(text: str) -> int:
+    """Return the GW_ABI_VERSION of a program's text."""
+    found = _VERSION.search(text)
+    assert found is not None  # noqa: S101 - cffi has read the same header
+    return int(found[1])
 
 
 def _paste(name: str) -> str:

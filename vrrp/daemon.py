@@ -35,6 +35,7 @@ _SWITCH_INTERVAL: Final = 0.0005  # seconds
     type=click.Path(path_type=Path),
     help="The instances to run, in YAML; SIGHUP reads it again.",
 )
+@click.version_option(package_name="guideway", message="guideway-vrrpd %(version)s")
 @click.option("--check", is_flag=True, help="Check the file and exit.")
 def main(path: Path, *, check: bool) -> None:
     """Hold virtual addresses together with other balancers (VRRP version 3, RFC 9568)."""

@@ -14,6 +14,7 @@ from typing import Final
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
+from service_manager import ServiceManager
 from vrrp.config import DaemonConfig, Instance, load
 from vrrp.errors import ConfigError, VrrpError
 from vrrp.host import check_host
@@ -50,6 +51,7 @@ class Supervisor:
         self._status = status
         self._running: dict[str, _Running] = {}
         self._dirty = asyncio.Event()
+        self._manager = ServiceManager()
 
     async def run(self, config: DaemonConfig) -> None:
         """Run ``config``'s instances, and obey signals until one says stop."""
@@ -57,10 +59,15 @@ class Supervisor:
         helpers = [
             self._tasks.create_task(watch(self._look), name="watch"),
             self._tasks.create_task(self._tell(), name="status"),
+            self._tasks.create_task(self._manager.beat(), name="watchdog"),
         ]
         self._start(config.instances)
+        self._manager.ready()
         while await signals.get() not in _STOP:
+            self._manager.reloading()
             await self._reload(config.status_file)
+            self._manager.ready()
+        self._manager.stopping()
         _log.info("stopping")
         await self._stop(list(self._running))
         for helper in helpers:
@@ -117,6 +124,8 @@ class Supervisor:
             await self._dirty.wait()
             self._dirty.clear()
             status = {name: each.runner.status for name, each in self._running.items()}
+            states = (f"{name} {each.state}" for name, each in status.items())
+            self._manager.status(", ".join(states) or "no instances")
             try:
                 await asyncio.to_thread(self._status.write, status)
             except OSError as error:  # a full disk is no reason to let the addresses go

@@ -6,6 +6,7 @@ from control.api.convert import backend_to_pb, service_to_pb
 from control.api.v1 import guideway_pb2 as pb
 from control.status import (
     BackendStatus,
+    DataPlaneStatus,
     Health,
     NodeStatus,
     ReasonTraffic,
@@ -59,6 +60,31 @@ def node_to_pb(node: NodeStatus) -> pb.NodeStatus:
         applied_version=node.applied_version,
         warnings=node.warnings,
         started=node.started,
+        repairs=node.repairs,
+        repaired=node.repaired,
+        detached=node.detached,
+    )
+
+
+def data_plane_to_pb(status: DataPlaneStatus) -> pb.DataPlane:
+    """Return program, links and maps."""
+    return pb.DataPlane(
+        abi=status.abi,
+        digest=status.digest,
+        adopted=status.adopted,
+        loaded=status.loaded,
+        interfaces=[
+            pb.Attachment(
+                name=one.name,
+                mode=_XDP_MODES.get(one.mode, pb.XDP_MODE_UNSPECIFIED),
+                attached=one.attached,
+            )
+            for one in status.interfaces
+        ],
+        maps=[
+            pb.MapUsage(name=one.name, used=one.used, limit=one.limit, bytes=one.bytes)
+            for one in status.maps
+        ],
     )
 
 

@@ -14,7 +14,7 @@ from control.api.address import target
 from control.api.servicer import LoadBalancer
 from control.api.v1.guideway_pb2_grpc import add_LoadBalancerServicer_to_server
 from control.errors import HostError
-from control.status import Observer
+from control.status import Observer, Operations
 from control.store import Store
 
 MAX_REQUEST_BYTES: Final = 4 << 20  # a service with tens of thousands of backends
@@ -22,7 +22,9 @@ _GRACE: Final = 1.0  # seconds that calls in progress get at the end
 
 
 @asynccontextmanager
-async def serving(path: Path, store: Store, observer: Observer) -> AsyncIterator[None]:
+async def serving(
+    path: Path, store: Store, observer: Observer, plane: Operations
+) -> AsyncIterator[None]:
     """Answer the API at the unix socket ``path`` while the body runs.
 
     The socket has mode 0600 from the first instant; its directory is created with 0700 if
@@ -34,7 +36,7 @@ async def serving(path: Path, store: Store, observer: Observer) -> AsyncIterator
     server = grpc.aio.server(
         options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES)]
     )
-    add_LoadBalancerServicer_to_server(LoadBalancer(store, observer), server)
+    add_LoadBalancerServicer_to_server(LoadBalancer(store, observer, plane), server)
     with _root_only():
         try:
             server.add_insecure_port(target(path))  # replaces a dead daemon's socket

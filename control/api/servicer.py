@@ -1,4 +1,4 @@
-"""``guideway.v1.LoadBalancer`` on top of a store and an observer.
+"""``guideway.v1.LoadBalancer`` on top of a store, an observer and the data plane.
 
 Each method converts, calls and converts back. The methods run on the event loop, one at a
 time up to their first ``await``, and a change has none: changes do not interleave.
@@ -12,12 +12,17 @@ from control.api.convert import (
     changed_service,
     new_service,
 )
-from control.api.convert_status import node_to_pb, service_status_to_pb, statistics_to_pb
+from control.api.convert_status import (
+    data_plane_to_pb,
+    node_to_pb,
+    service_status_to_pb,
+    statistics_to_pb,
+)
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1 import guideway_pb2_grpc as pb_grpc
 from control.errors import NotFoundError
-from control.status import Observer
+from control.status import Observer, Operations
 from control.store import Change, Store
 
 # Who made a change. grpc.aio does not tell the peer's uid on a unix socket, but the socket
@@ -28,9 +33,10 @@ _AUTHOR: Final = "root"
 class LoadBalancer(pb_grpc.LoadBalancerServicer):
     """The methods are described in guideway.proto."""
 
-    def __init__(self, store: Store, observer: Observer) -> None:
+    def __init__(self, store: Store, observer: Observer, plane: Operations) -> None:
         self._store = store
         self._observer = observer
+        self._plane = plane
 
     @reports_errors
     async def ListServices(  # noqa: N802
@@ -129,6 +135,29 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.GetStatusResponse:
         """See guideway.proto."""
         return pb.GetStatusResponse(node=node_to_pb(self._observer.node()))
+
+    @reports_errors
+    async def GetDataPlane(  # noqa: N802
+        self, request: pb.GetDataPlaneRequest, context: Context
+    ) -> pb.GetDataPlaneResponse:
+        """See guideway.proto."""
+        status = await self._observer.data_plane()
+        return pb.GetDataPlaneResponse(data_plane=data_plane_to_pb(status))
+
+    @reports_errors
+    async def ReloadDataPlane(  # noqa: N802
+        self, request: pb.ReloadDataPlaneRequest, context: Context
+    ) -> pb.ReloadDataPlaneResponse:
+        """See guideway.proto."""
+        return pb.ReloadDataPlaneResponse(digest=await self._plane.reload())
+
+    @reports_errors
+    async def DetachDataPlane(  # noqa: N802
+        self, request: pb.DetachDataPlaneRequest, context: Context
+    ) -> pb.DetachDataPlaneResponse:
+        """See guideway.proto."""
+        await self._plane.detach()
+        return pb.DetachDataPlaneResponse()
 
     def _update(self, change: Change, comment: str) -> int:
         return self._store.update(change, source="api", author=_AUTHOR, comment=comment)

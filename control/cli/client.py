@@ -41,7 +41,7 @@ class Client:
             address = target(self.socket)
         except ConfigError as error:
             raise Failure(str(error)) from error
-        self._reach()
+        self.reach()
         # Importing gRPC takes longer than most commands: not for --help, nor for nobody.
         from control.cli.rpc import CallError, call  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ class Client:
         except CallError as error:
             raise Failure(str(error)) from error
 
-    def _reach(self) -> None:
+    def reach(self) -> None:
         """Raise Failure if nobody listens: sooner than gRPC would, and in clearer words."""
         try:
             with socket.socket(socket.AF_UNIX) as probe:

@@ -8,6 +8,7 @@ import click
 from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
+from control.cli.dataplane import dataplane
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -24,6 +25,7 @@ Examples:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXAMPLES)
+@click.version_option(package_name="guideway", message="guideway %(version)s")
 @click.option(
     "--socket",
     type=click.Path(readable=False, path_type=Path),  # who may not open it is told so
@@ -54,7 +56,7 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status):
+for _command in (service, backend, stats, status, dataplane):
     guideway.add_command(_command)
 
 

@@ -115,6 +115,37 @@ class NodePlain(TypedDict):
     applied_version: int
     warnings: list[str]
     started: float  # Unix time
+    repairs: int  # foreign writes to the maps that were found and mended
+    repaired: float | None  # Unix time of the last one; null: never
+    detached: bool
+
+
+class AttachmentPlain(TypedDict):
+    """An interface of the configuration."""
+
+    name: str
+    mode: str  # "native", "generic" or "unspecified": no XDP program
+    attached: bool  # the program is guideway's
+
+
+class MapPlain(TypedDict):
+    """A map of the data plane."""
+
+    name: str
+    used: int  # entries; of an array, those that are not zero
+    limit: int
+    bytes: int
+
+
+class DataPlanePlain(TypedDict):
+    """The answer of ``dataplane status``."""
+
+    abi: int
+    digest: str  # "": detached
+    adopted: bool
+    loaded: float | None  # Unix time; null: detached
+    interfaces: list[AttachmentPlain]
+    maps: list[MapPlain]
 
 
 def spelled(enum: "_EnumTypeWrapper[Number]", number: Number) -> str:
@@ -214,6 +245,31 @@ def node_plain(node: pb.NodeStatus) -> NodePlain:
         "applied_version": node.applied_version,
         "warnings": list(node.warnings),
         "started": node.started,
+        "repairs": node.repairs,
+        "repaired": node.repaired if node.HasField("repaired") else None,
+        "detached": node.detached,
+    }
+
+
+def data_plane_plain(plane: pb.DataPlane) -> DataPlanePlain:
+    """Return program, links and maps."""
+    return {
+        "abi": plane.abi,
+        "digest": plane.digest,
+        "adopted": plane.adopted,
+        "loaded": plane.loaded if plane.HasField("loaded") else None,
+        "interfaces": [
+            {
+                "name": one.name,
+                "mode": spelled(pb.XdpMode, one.mode),
+                "attached": one.attached,
+            }
+            for one in plane.interfaces
+        ],
+        "maps": [
+            {"name": one.name, "used": one.used, "limit": one.limit, "bytes": one.bytes}
+            for one in plane.maps
+        ],
     }
 
 

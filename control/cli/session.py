@@ -36,8 +36,12 @@ class Session:
 
     def done(self, sentence: str, version: int) -> None:
         """Say what a change did; ``version`` of the desired state holds it."""
+        self.said(sentence, version=version)
+
+    def said(self, sentence: str, **facts: object) -> None:
+        """Say what was done; ``facts`` are for programs."""
         if self.output == "json":
-            click.echo(json.dumps({"message": sentence, "version": version}, indent=2))
+            click.echo(json.dumps({"message": sentence, **facts}, indent=2))
         else:
             click.echo(sentence)
 

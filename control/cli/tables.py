@@ -15,6 +15,7 @@ from control.cli.plain import (
     BackendPlain,
     BackendTrafficPlain,
     CheckPlain,
+    DataPlanePlain,
     NodePlain,
     ReasonPlain,
     ServicePlain,
@@ -129,9 +130,7 @@ def node_view(node: NodePlain, now: float) -> RenderableType:
     """Return how the node is; ``now`` is the Unix time."""
     desired, applied = node["desired_version"], node["applied_version"]
     kernel = "has it" if applied == desired else f"has version {applied}"
-    loaded = (
-        "adopted from the daemon before" if node["adopted"] else "loaded by this daemon"
-    )
+    program = f"{_origin(adopted=node['adopted'])}, ABI {node['abi']}, program "
     interfaces = (
         f"{interface['name']} ({interface['mode']})" for interface in node["interfaces"]
     )
@@ -139,11 +138,41 @@ def node_view(node: NodePlain, now: float) -> RenderableType:
         ("guideway", f"{node['release']}, instance {node['instance']}"),
         ("running for", age(now - node["started"])),
         ("interfaces", ", ".join(interfaces) or "none"),
-        ("data plane", f"{loaded}, ABI {node['abi']}, program {node['digest'][:12]}"),
+        (
+            "data plane",
+            "detached" if node["detached"] else program + node["digest"][:12],
+        ),
         ("desired state", f"version {desired}; the kernel {kernel}"),
+        ("mended", _repairs(node, now)),
     )
     warnings = (Text(f"warning: {text}", "yellow") for text in node["warnings"])
     return Group(facts, *warnings)
+
+
+def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:
+    """Return program, interfaces and maps; ``now`` is the Unix time."""
+    table = _table("MAP", right=("USED", "LIMIT", "BYTES"))
+    for one in plane["maps"]:
+        counts = f"{one['used']:,}", f"{one['limit']:,}", f"{one['bytes']:,}"
+        table.add_row(Text(one["name"]), *map(Text, counts))
+    total = sum(one["bytes"] for one in plane["maps"])
+    where = _table("INTERFACE", "XDP", "ATTACHED")
+    for interface in plane["interfaces"]:
+        mode, attached = interface["mode"], interface["attached"]
+        where.add_row(
+            Text(interface["name"]),
+            Text("none" if mode == "unspecified" else mode),
+            Text("yes") if attached else Text("no", "red"),
+        )
+    if plane["loaded"] is None:
+        return _paragraphs(_facts(("program", "none: the data plane is detached")), where)
+    facts = _facts(
+        ("program", f"{plane['digest']}, ABI {plane['abi']}"),
+        ("loaded", f"{age(now - plane['loaded'])} ago"),
+        ("origin", _origin(adopted=plane["adopted"])),
+        ("memory", f"{total:,} bytes in {len(plane['maps'])} maps"),
+    )
+    return _paragraphs(facts, where, table)
 
 
 def age(seconds: float) -> str:
@@ -185,6 +214,16 @@ def _facts(*facts: tuple[str, str]) -> Table:
     for name, value in facts:
         grid.add_row(Text(f"{name}:"), Text(value))
     return grid
+
+
+def _origin(*, adopted: bool) -> str:
+    return "adopted from the daemon before" if adopted else "loaded by this daemon"
+
+
+def _repairs(node: NodePlain, now: float) -> str:
+    count, last = node["repairs"], node["repaired"]
+    ago = "" if last is None else f", the last {age(now - last)} ago"
+    return f"{count or 'no'} foreign write{'s' * (count != 1)} to the maps{ago}"
 
 
 def _colored(word: str, rest: str = "") -> Text:

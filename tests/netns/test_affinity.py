@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from control.model import TcpCheck
-from tests.support.connection import Connection
+from tests.support.connections import Connection, moved
 from tests.support.operator import change
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
@@ -43,18 +43,6 @@ def wait_for_share(lab: Lab, backend: str, *, some: bool) -> None:
             within=10,
             what=f"{backend} is {'back' if some else 'out'} on {node.name}",
         )
-
-
-def moved(connections: list[Connection]) -> list[str]:
-    """Return whose connections were broken, or have another backend now."""
-    broken = []
-    for connection in connections:
-        try:
-            if connection.ask() != connection.backend:
-                broken.append(connection.backend)
-        except OSError:
-            broken.append(connection.backend)
-    return broken
 
 
 def who_gets_new_ones(lab: Lab, count: int = 200) -> Counter:

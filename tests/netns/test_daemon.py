@@ -8,18 +8,23 @@ from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
-from typing import Any
 
 import pytest
-import yaml
 
 from control.api.v1 import guideway_pb2 as pb
+from tests.support.daemon import (
+    edit,
+    guideway,
+    guidewayd,
+    programs,
+    refusal,
+    restart,
+)
 from tests.support.wait import eventually
 from vagrant.lab import xdp_pass
-from vagrant.lab.errors import CommandError, LabError
+from vagrant.lab.errors import LabError
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
-from vagrant.lab.programs import attached
 from vagrant.lab.topology import VIP, DrTopology, NatTopology
 
 
@@ -47,17 +52,6 @@ def who_answers(lab: Lab) -> str:
     return answer
 
 
-def edit(node: Node, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change a node's file as an operator would."""
-    content = yaml.safe_load(node.paths.guidewayd_file.read_text())
-    change(content)
-    node.paths.guidewayd_file.write_text(yaml.safe_dump(content))
-
-
-def programs(node: Node) -> list[int]:
-    return attached(node.host.namespace)
-
-
 def forwarded(node: Node) -> int:
     reasons = node.api.statistics().reasons
     return sum(
@@ -68,11 +62,6 @@ def forwarded(node: Node) -> int:
 def hang_up(node: Node) -> None:
     assert node.guidewayd.pid is not None
     os.kill(node.guidewayd.pid, SIGHUP)
-
-
-def restart(node: Node) -> None:
-    node.guidewayd.start()
-    node.wait_until_ready()
 
 
 def test_packets_flow_on_when_the_daemon_is_killed_and_a_restart_adopts_them(
@@ -325,30 +314,6 @@ def test_generic_mode_is_there_for_drivers_without_xdp(bare_lab: Lab) -> None:
     guidewayd(node, "--detach")
     node.write_files()
     assert modes == dict.fromkeys(("eth0", "eth1"), pb.XDP_MODE_GENERIC)
-
-
-def guidewayd(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
-    """Run guidewayd on a node until it ends, and return what it printed."""
-    config = ("--config", str(node.paths.guidewayd_file))
-    return node.host.run(
-        *before, sys.executable, "-m", "control.daemon", *config, *arguments
-    )
-
-
-def guideway(node: Node, *arguments: str) -> str:
-    socket = ("--socket", str(node.paths.socket))
-    return node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
-
-
-def refusal(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
-    """Return the one sentence by which guidewayd refuses to start."""
-    with pytest.raises(CommandError) as caught:
-        guidewayd(node, *arguments, before=before)
-    assert caught.value.code == 1
-    said = [line for line in caught.value.output.splitlines() if line[:1] != "{"]
-    assert len(said) == 1, said
-    assert said[0].startswith("guidewayd: ")
-    return said[0]
 
 
 def refuse_eth7(node: Node) -> None:

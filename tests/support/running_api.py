@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from control.api.server import serving
+from control.errors import ConflictError, HostError
 from control.model import Backend, Service
 from control.status import (
+    Attachment,
     BackendStatus,
+    DataPlaneStatus,
     Health,
     InterfaceStatus,
+    MapStatus,
     NodeStatus,
     ReasonTraffic,
     ServiceStatus,
@@ -22,17 +26,22 @@ from control.status import (
 from control.store import Store
 
 STARTED = 1_700_000_000.0
+LOADED = STARTED - 3600
+DIGEST = "0123456789abcdef"
 BACKEND_MAC = "02:00:00:00:00:07"
 
 
 @dataclass
 class Node:
-    """An Observer that finds every backend up but those in ``down``."""
+    """An Observer that finds every backend up but those in ``down``; Operations, too."""
 
     store: Store
     down: dict[str, str] = field(default_factory=dict)  # reasons by backend name
     warnings: tuple[str, ...] = ()
     broken: bool = False  # statistics() has a bug
+    detached: bool = False
+    repaired: float | None = None
+    refusal: str = ""  # why the data plane cannot be loaded
 
     def node(self) -> NodeStatus:
         """Return a node that is up to date."""
@@ -40,14 +49,45 @@ class Node:
             release="0.1.0",
             instance="default",
             abi=1,
-            digest="0123456789abcdef",
+            digest="" if self.detached else DIGEST,
             interfaces=(InterfaceStatus("eth0", "native"),),
             adopted=True,
             desired_version=self.store.version,
             applied_version=self.store.version,
             warnings=self.warnings,
             started=STARTED,
+            repairs=0 if self.repaired is None else 2,
+            repaired=self.repaired,
+            detached=self.detached,
         )
+
+    async def data_plane(self) -> DataPlaneStatus:
+        """Return a program on one of two interfaces, and two maps."""
+        maps = MapStatus("services", 1, 1024, 90112), MapStatus("records", 7, 1024, 106496)
+        return DataPlaneStatus(
+            abi=1,
+            digest="" if self.detached else DIGEST,
+            adopted=True,
+            loaded=None if self.detached else LOADED,
+            interfaces=(
+                Attachment("eth0", "native", attached=not self.detached),
+                Attachment("eth1", "none", attached=False),
+            ),
+            maps=() if self.detached else maps,
+        )
+
+    async def reload(self) -> str:
+        """Attach again, unless there is a ``refusal``."""
+        if self.refusal:
+            raise HostError(self.refusal)
+        self.detached = False
+        return DIGEST
+
+    async def detach(self) -> None:
+        """Detach, once."""
+        if self.detached:
+            raise ConflictError("the data plane is detached already")
+        self.detached = True
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the stored services, slots shared by weight."""
@@ -110,7 +150,7 @@ def running_api(directory: Path) -> Iterator[tuple[Path, Node]]:
         store = Store.open(directory / "desired.db")
         try:
             made.append(Node(store))
-            async with serving(socket, store, made[0]):
+            async with serving(socket, store, made[0], made[0]):
                 ready.set()
                 await end.wait()
         finally:

@@ -36,7 +36,8 @@ def serve(path: Path, store: Store, check: Callable[[], None] = lambda: None) ->
     """Serve until ``check`` has returned."""
 
     async def main() -> None:
-        async with serving(path, store, Node(store)):
+        node = Node(store)
+        async with serving(path, store, node, node):
             await asyncio.to_thread(check)
 
     asyncio.run(main())

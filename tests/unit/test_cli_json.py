@@ -130,4 +130,7 @@ def test_the_status_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "applied_version": 0,
         "warnings": [],
         "started": STARTED,
+        "repairs": 0,
+        "repaired": None,
+        "detached": False,
     }

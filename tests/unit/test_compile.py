@@ -263,6 +263,22 @@ def test_a_changed_ring_is_written_beside_the_old_one() -> None:
     assert new.ring_offset >= old.ring_offset + old.ring_size
 
 
+def test_a_ring_beyond_a_smaller_limit_gets_a_place_within_it() -> None:
+    service = web(backend(1))
+    before = compiled(service).image
+    old = before.services[WEB]
+    far = replace(
+        before,
+        services={WEB: replace(old, ring_offset=SETTINGS.limits.slots)},
+        rings={SETTINGS.limits.slots: before.rings[old.ring_offset]},
+    )
+
+    after = compiled(service, known=far).image
+
+    assert after.services[WEB].ring_offset == 0
+    assert after.rings == {0: before.rings[old.ring_offset]}
+
+
 def test_services_with_equal_rings_share_one_only_if_their_backends_are_the_same() -> None:
     one = web(backend(1))
     two = replace(one, name="two", vip=IPv4Address("192.0.2.2"))

@@ -130,6 +130,20 @@ def test_a_counter_is_reset_before_its_id_gets_an_owner() -> None:
     assert writes == [Reset("backend_counters", 1), Put("backends", Index(1), backend)]
 
 
+def test_counters_that_the_successor_goes_on_with_are_not_reset() -> None:
+    known = Backend(0, IPv4Address("10.0.0.1"), 80, 1, bytes(6), bytes(6))
+    new = Backend(0, IPv4Address("10.0.0.2"), 80, 1, bytes(6), bytes(6))
+    wanted = Image(backends={Index(1): known, Index(2): new})
+
+    writes = list(plan(Image(), wanted, Image(backends={Index(1): known})))
+
+    assert writes == [
+        Put("backends", Index(1), known),
+        Reset("backend_counters", 2),
+        Put("backends", Index(2), new),
+    ]
+
+
 def _moved(image: Image, taken: set[int]) -> Image:
     """Return ``image`` with its rings at places that are not in ``taken``."""
     moved = {offset: offset + 1000 if offset in taken else offset for offset in image.rings}

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from control.compile import Settings
 from control.facts import Facts, Interface, Network, NextHop
 from control.model import Backend, DesiredState, Mode, Protocol, Service
-from control.reconciler import Reconciler
+from control.reconciler import Reconciler, Repairs
 from dataplane.errors import KernelError
 from dataplane.image import FILL_ORDER, Image
-from dataplane.plan import Delete, Put
+from dataplane.plan import Delete, Put, Reset
 from dataplane.source import Limits
 
 BACKEND = Backend("b1", IPv4Address("10.0.0.11"), 80)
@@ -42,7 +42,9 @@ class MemoryMaps:
 
     image: Image = field(default_factory=Image)
     refuse_at: int | None = None
+    writes: list = field(default_factory=list)
     reads: int = 0
+    strays: int = 0
 
     def read(self) -> Image:
         self.reads += 1
@@ -53,6 +55,7 @@ class MemoryMaps:
             if number == self.refuse_at:
                 raise KernelError("bpf_map_update_elem", 12)
             self._write(write)
+            self.writes.append(write)
         return len(writes)
 
     def _write(self, write) -> None:
@@ -139,6 +142,70 @@ def test_a_foreign_write_is_mended_and_told_of_when_nothing_else_happens(
         asyncio.run(scenario())
 
     assert "maps were changed by somebody else; mending them" in [e["event"] for e in logs]
+    assert one.repairs.count == 1
+    assert one.repairs.last is not None
+
+
+def test_a_start_finds_no_foreign_writes_in_maps_of_another_daemon() -> None:
+    maps = MemoryMaps()
+    asyncio.run(reconciler(maps).round())
+    two = reconciler(maps, DesiredState((WEB_2, WEB)))
+
+    asyncio.run(two.round())
+
+    assert two.repairs == Repairs()
+
+
+def test_an_entry_that_nobody_could_have_written_is_a_foreign_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("control.reconciler.READ_BACK_INTERVAL", 0.0)
+    maps = MemoryMaps()
+    one = reconciler(maps)
+
+    async def scenario() -> None:
+        await one.round()
+        read = maps.read
+
+        def read_with_a_stray() -> Image:
+            maps.strays += 1  # the maps remove it while they are read
+            return read()
+
+        monkeypatch.setattr(maps, "read", read_with_a_stray)
+        await one.round()
+
+    asyncio.run(scenario())
+
+    assert one.repairs.count == 1
+
+
+def test_other_maps_get_the_same_numbers_and_counters_go_on() -> None:
+    old, new = MemoryMaps(), MemoryMaps()
+    one = reconciler(old, DesiredState((WEB_2, WEB)))
+
+    async def scenario() -> None:
+        await one.round()
+        await one.move(new, seed=old.image)
+        await one.round()
+
+    asyncio.run(scenario())
+
+    assert new.image == old.image
+    assert not any(isinstance(write, Reset) for write in new.writes)
+
+
+def test_without_maps_it_rests() -> None:
+    maps = MemoryMaps()
+    one = reconciler(maps)
+
+    async def scenario() -> None:
+        await one.round()
+        await one.move(None)
+        await one.round()
+
+    asyncio.run(scenario())
+
+    assert maps.reads == 1
 
 
 def test_a_problem_is_remembered_and_tried_again_until_it_is_gone() -> None:

@@ -53,6 +53,12 @@ class Api:
         request = pb.GetStatisticsRequest()
         return self._ask(lambda stub: stub.GetStatistics(request, timeout=_TIMEOUT))
 
+    def data_plane(self) -> pb.DataPlane:
+        """Return the node's program, links and maps."""
+        request = pb.GetDataPlaneRequest()
+        answer = self._ask(lambda stub: stub.GetDataPlane(request, timeout=_TIMEOUT))
+        return answer.data_plane
+
     def _ask(self, question: Callable[[LoadBalancerStub], Answer]) -> Answer:
         """Return the answer; raise UnreachableError, or LabError if it is an error."""
         with grpc.insecure_channel(self._target) as channel:

@@ -30,7 +30,7 @@ _ffi.cdef("""
 
 def attach(host: Host, interface: str) -> None:
     """Attach the program to ``interface`` of ``host``; it goes with the interface."""
-    program = _load()
+    program = load()
     try:
         with host.netlink() as ip:
             ip.link("set", index=link_index(ip, interface), xdp_fd=program)
@@ -40,11 +40,11 @@ def attach(host: Host, interface: str) -> None:
 
 def try_loading() -> None:
     """Raise HostError if the kernel does not let us load XDP programs."""
-    os.close(_load())
+    os.close(load())
 
 
-def _load() -> int:
-    """Load the program and return its file descriptor."""
+def load() -> int:
+    """Load the program and return its file descriptor; raise HostError."""
     try:
         libbpf: Any = _ffi.dlopen("libbpf.so.1")
     except OSError as error:

@@ -1098,6 +1098,9 @@ class NodeStatus(_message.Message):
     APPLIED_VERSION_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
+    REPAIRS_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    DETACHED_FIELD_NUMBER: _builtins.int
     release: _builtins.str
     """Of guideway, as 0.1.0."""
     instance: _builtins.str
@@ -1114,6 +1117,12 @@ class NodeStatus(_message.Message):
     """Version that the kernel is equal to; 0: none yet."""
     started: _builtins.float
     """Of the daemon, Unix time."""
+    repairs: _builtins.int
+    """How often this daemon found that somebody else had written to the maps, and mended them."""
+    repaired: _builtins.float
+    """When it did so last, Unix time; absent: never."""
+    detached: _builtins.bool
+    """Whether DetachDataPlane has taken the data plane away."""
     @_builtins.property
     def interfaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___InterfaceStatus]:
         """Those that the program is attached to."""
@@ -1135,12 +1144,17 @@ class NodeStatus(_message.Message):
         applied_version: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         started: _builtins.float = ...,
+        repairs: _builtins.int = ...,
+        repaired: _builtins.float | None = ...,
+        detached: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_repaired", b"_repaired", "repaired", b"repaired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "release", b"release", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__repaired: _TypeAlias = _typing.Literal["repaired"]  # noqa: Y015
+    _WhichOneofArgType__repaired: _TypeAlias = _typing.Literal["_repaired", b"_repaired"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__repaired) -> _WhichOneofReturnType__repaired | None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
 
@@ -1178,3 +1192,208 @@ class GetStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class Attachment(_message.Message):
+    """An interface of the configuration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    mode: Global___XdpMode.ValueType
+    """Where an XDP program runs on it, of whomever."""
+    attached: _builtins.bool
+    """Whether that program is guideway's."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        mode: Global___XdpMode.ValueType = ...,
+        attached: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "mode", b"mode", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
+
+@_typing.final
+class MapUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Stable, for programs: records."""
+    used: _builtins.int
+    """Entries; of an array, those that are not zero."""
+    limit: _builtins.int
+    """Entries that it has room for."""
+    bytes: _builtins.int
+    """Of the kernel's memory, as the kernel accounts it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        used: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "limit", b"limit", "name", b"name", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapUsage: _TypeAlias = MapUsage  # noqa: Y015
+
+@_typing.final
+class DataPlane(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ABI_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ADOPTED_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
+    INTERFACES_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    abi: _builtins.int
+    """Version of the map layouts."""
+    digest: _builtins.str
+    """Of the program's source, hexadecimal; empty: detached."""
+    adopted: _builtins.bool
+    """Whether it was running before this daemon started, and was not loaded anew since."""
+    loaded: _builtins.float
+    """When the kernel loaded the program, Unix time; absent: detached."""
+    @_builtins.property
+    def interfaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attachment]: ...
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapUsage]:
+        """None: detached."""
+
+    def __init__(
+        self,
+        *,
+        abi: _builtins.int = ...,
+        digest: _builtins.str = ...,
+        adopted: _builtins.bool = ...,
+        loaded: _builtins.float | None = ...,
+        interfaces: _abc.Iterable[Global___Attachment] | None = ...,
+        maps: _abc.Iterable[Global___MapUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_loaded", b"_loaded", "loaded", b"loaded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_loaded", b"_loaded", "abi", b"abi", "adopted", b"adopted", "digest", b"digest", "interfaces", b"interfaces", "loaded", b"loaded", "maps", b"maps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__loaded: _TypeAlias = _typing.Literal["loaded"]  # noqa: Y015
+    _WhichOneofArgType__loaded: _TypeAlias = _typing.Literal["_loaded", b"_loaded"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loaded) -> _WhichOneofReturnType__loaded | None: ...
+
+Global___DataPlane: _TypeAlias = DataPlane  # noqa: Y015
+
+@_typing.final
+class GetDataPlaneRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDataPlaneRequest: _TypeAlias = GetDataPlaneRequest  # noqa: Y015
+
+@_typing.final
+class GetDataPlaneResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_PLANE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def data_plane(self) -> Global___DataPlane: ...
+    def __init__(
+        self,
+        *,
+        data_plane: Global___DataPlane | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data_plane", b"data_plane"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_plane", b"data_plane"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDataPlaneResponse: _TypeAlias = GetDataPlaneResponse  # noqa: Y015
+
+@_typing.final
+class ReloadDataPlaneRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadDataPlaneRequest: _TypeAlias = ReloadDataPlaneRequest  # noqa: Y015
+
+@_typing.final
+class ReloadDataPlaneResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """Of the program that runs now, hexadecimal."""
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadDataPlaneResponse: _TypeAlias = ReloadDataPlaneResponse  # noqa: Y015
+
+@_typing.final
+class DetachDataPlaneRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachDataPlaneRequest: _TypeAlias = DetachDataPlaneRequest  # noqa: Y015
+
+@_typing.final
+class DetachDataPlaneResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachDataPlaneResponse: _TypeAlias = DetachDataPlaneResponse  # noqa: Y015

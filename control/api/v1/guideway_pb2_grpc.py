@@ -84,6 +84,21 @@ class LoadBalancerStub:
                 request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.GetDataPlane = channel.unary_unary(
+                '/guideway.v1.LoadBalancer/GetDataPlane',
+                request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetDataPlaneRequest.SerializeToString,
+                response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetDataPlaneResponse.FromString,
+                _registered_method=True)
+        self.ReloadDataPlane = channel.unary_unary(
+                '/guideway.v1.LoadBalancer/ReloadDataPlane',
+                request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.ReloadDataPlaneRequest.SerializeToString,
+                response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.ReloadDataPlaneResponse.FromString,
+                _registered_method=True)
+        self.DetachDataPlane = channel.unary_unary(
+                '/guideway.v1.LoadBalancer/DetachDataPlane',
+                request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneRequest.SerializeToString,
+                response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneResponse.FromString,
+                _registered_method=True)
 
 
 class LoadBalancerServicer:
@@ -160,6 +175,30 @@ class LoadBalancerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDataPlane(self, request, context):
+        """Program, links and maps; counts the maps' entries, half a second for a million.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadDataPlane(self, request, context):
+        """Loads the program anew, be it the same or another, over new maps that are filled first,
+        and swaps it in on every interface. Packets never stop; records and counters stay. After
+        DetachDataPlane it attaches again. A call that is given up is carried out all the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachDataPlane(self, request, context):
+        """Takes program, links and maps out of the kernel: nothing is balanced any more until
+        ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LoadBalancerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -212,6 +251,21 @@ def add_LoadBalancerServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetStatusRequest.FromString,
                     response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetDataPlane': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDataPlane,
+                    request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetDataPlaneRequest.FromString,
+                    response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetDataPlaneResponse.SerializeToString,
+            ),
+            'ReloadDataPlane': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadDataPlane,
+                    request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.ReloadDataPlaneRequest.FromString,
+                    response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.ReloadDataPlaneResponse.SerializeToString,
+            ),
+            'DetachDataPlane': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachDataPlane,
+                    request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneRequest.FromString,
+                    response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -484,6 +538,87 @@ class LoadBalancer:
             '/guideway.v1.LoadBalancer/GetStatus',
             control_dot_api_dot_v1_dot_guideway__pb2.GetStatusRequest.SerializeToString,
             control_dot_api_dot_v1_dot_guideway__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDataPlane(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/guideway.v1.LoadBalancer/GetDataPlane',
+            control_dot_api_dot_v1_dot_guideway__pb2.GetDataPlaneRequest.SerializeToString,
+            control_dot_api_dot_v1_dot_guideway__pb2.GetDataPlaneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadDataPlane(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/guideway.v1.LoadBalancer/ReloadDataPlane',
+            control_dot_api_dot_v1_dot_guideway__pb2.ReloadDataPlaneRequest.SerializeToString,
+            control_dot_api_dot_v1_dot_guideway__pb2.ReloadDataPlaneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachDataPlane(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/guideway.v1.LoadBalancer/DetachDataPlane',
+            control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneRequest.SerializeToString,
+            control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneResponse.FromString,
             options,
             channel_credentials,
             insecure,

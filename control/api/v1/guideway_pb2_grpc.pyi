@@ -67,6 +67,17 @@ class LoadBalancerStub:
     """What was counted since the data plane was loaded."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.GetStatusRequest, _guideway_pb2.GetStatusResponse]
     """How the node as a whole is."""
+    GetDataPlane: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.GetDataPlaneRequest, _guideway_pb2.GetDataPlaneResponse]
+    """Program, links and maps; counts the maps' entries, half a second for a million."""
+    ReloadDataPlane: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.ReloadDataPlaneRequest, _guideway_pb2.ReloadDataPlaneResponse]
+    """Loads the program anew, be it the same or another, over new maps that are filled first,
+    and swaps it in on every interface. Packets never stop; records and counters stay. After
+    DetachDataPlane it attaches again. A call that is given up is carried out all the same.
+    """
+    DetachDataPlane: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.DetachDataPlaneRequest, _guideway_pb2.DetachDataPlaneResponse]
+    """Takes program, links and maps out of the kernel: nothing is balanced any more until
+    ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
+    """
 
 @_typing.type_check_only
 class LoadBalancerAsyncStub(LoadBalancerStub):
@@ -93,6 +104,17 @@ class LoadBalancerAsyncStub(LoadBalancerStub):
     """What was counted since the data plane was loaded."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_guideway_pb2.GetStatusRequest, _guideway_pb2.GetStatusResponse]  # type: ignore[assignment]
     """How the node as a whole is."""
+    GetDataPlane: _aio.UnaryUnaryMultiCallable[_guideway_pb2.GetDataPlaneRequest, _guideway_pb2.GetDataPlaneResponse]  # type: ignore[assignment]
+    """Program, links and maps; counts the maps' entries, half a second for a million."""
+    ReloadDataPlane: _aio.UnaryUnaryMultiCallable[_guideway_pb2.ReloadDataPlaneRequest, _guideway_pb2.ReloadDataPlaneResponse]  # type: ignore[assignment]
+    """Loads the program anew, be it the same or another, over new maps that are filled first,
+    and swaps it in on every interface. Packets never stop; records and counters stay. After
+    DetachDataPlane it attaches again. A call that is given up is carried out all the same.
+    """
+    DetachDataPlane: _aio.UnaryUnaryMultiCallable[_guideway_pb2.DetachDataPlaneRequest, _guideway_pb2.DetachDataPlaneResponse]  # type: ignore[assignment]
+    """Takes program, links and maps out of the kernel: nothing is balanced any more until
+    ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
+    """
 
 class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -176,5 +198,34 @@ class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_guideway_pb2.GetStatusResponse, _abc.Awaitable[_guideway_pb2.GetStatusResponse]]:
         """How the node as a whole is."""
+
+    @_abc_1.abstractmethod
+    def GetDataPlane(
+        self,
+        request: _guideway_pb2.GetDataPlaneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guideway_pb2.GetDataPlaneResponse, _abc.Awaitable[_guideway_pb2.GetDataPlaneResponse]]:
+        """Program, links and maps; counts the maps' entries, half a second for a million."""
+
+    @_abc_1.abstractmethod
+    def ReloadDataPlane(
+        self,
+        request: _guideway_pb2.ReloadDataPlaneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guideway_pb2.ReloadDataPlaneResponse, _abc.Awaitable[_guideway_pb2.ReloadDataPlaneResponse]]:
+        """Loads the program anew, be it the same or another, over new maps that are filled first,
+        and swaps it in on every interface. Packets never stop; records and counters stay. After
+        DetachDataPlane it attaches again. A call that is given up is carried out all the same.
+        """
+
+    @_abc_1.abstractmethod
+    def DetachDataPlane(
+        self,
+        request: _guideway_pb2.DetachDataPlaneRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guideway_pb2.DetachDataPlaneResponse, _abc.Awaitable[_guideway_pb2.DetachDataPlaneResponse]]:
+        """Takes program, links and maps out of the kernel: nothing is balanced any more until
+        ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
+        """
 
 def add_LoadBalancerServicer_to_server(servicer: LoadBalancerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

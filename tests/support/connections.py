@@ -1,5 +1,6 @@
 """Connections that live as long as a test wants them to."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 from typing import Self
 
@@ -55,3 +56,15 @@ class Connection:
     def close(self) -> None:
         """Close it, whatever it is."""
         self._socket.close()
+
+
+def moved(connections: Iterable[Connection]) -> list[str]:
+    """Return whose connections were broken, or have another backend now."""
+    broken = []
+    for connection in connections:
+        try:
+            if connection.ask() != connection.backend:
+                broken.append(connection.backend)
+        except OSError:
+            broken.append(connection.backend)
+    return broken
