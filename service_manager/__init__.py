@@ -8,10 +8,10 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
-from contextlib import suppress
 from typing import Final
 
 _MICROSECONDS: Final = 1_000_000
+_BEAT: Final = "WATCHDOG=1"
 _BEATS: Final = 3  # within the time after which we count as dead
 
 
@@ -27,6 +27,12 @@ class ServiceManager:
         ours = environment.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._patience = microseconds / _MICROSECONDS if ours else 0.0  # seconds
         self._status = ""
+        self._unsent: list[str] = []
+
+    @property
+    def behind(self) -> bool:
+        """Whether something could not be said yet."""
+        return bool(self._unsent)
 
     def ready(self) -> None:
         """Say that we serve, for the first time or after :meth:`reloading`."""
@@ -45,7 +51,8 @@ class ServiceManager:
         """Say how we are, if that is new."""
         if sentence != self._status:
             self._status = sentence
-            self._tell(f"STATUS={sentence}")
+            self._unsent.append(f"STATUS={sentence}")
+        self._flush()
 
     async def beat(self) -> None:
         """Say again and again that the event loop runs, which is what a task can know.
@@ -53,13 +60,26 @@ class ServiceManager:
         Returns at once if nobody wants to hear it.
         """
         while self._patience:
-            self._tell("WATCHDOG=1")
+            self._tell(_BEAT)
             await asyncio.sleep(self._patience / _BEATS)
 
     def _tell(self, message: str) -> None:
+        self._unsent.append(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what was not sent before; never wait for anybody."""
         if not self._address:
+            self._unsent.clear()
+        if not self._unsent:
             return
-        # A service manager that is not there is no reason to stop serving.
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as way:
             way.settimeout(0)
-            way.sendto(message.encode(), self._address)
+            try:
+                while self._unsent:
+                    way.sendto(self._unsent[0].encode(), self._address)
+                    del self._unsent[0]
+            except BlockingIOError:  # it is busy: the next time, beats excepted
+                self._unsent = [each for each in self._unsent if each != _BEAT]
+            except OSError:  # it is not there, which is no reason to stop serving
+                self._unsent.clear()

@@ -2,8 +2,11 @@
 
 import sys
 import time
+from dataclasses import replace
+from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.client import Failure
@@ -12,7 +15,10 @@ from control.cli.plain import data_plane_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import data_plane_view
 
-_WARNING = "Nothing is balanced any more, and all connections through this node break."
+_RELOAD_TIMEOUT: Final = 90.0  # seconds; the loader itself gives up after 60
+_WARNING: Final = (
+    "Nothing is balanced any more, and all connections through this node break."
+)
 
 
 @click.group()
@@ -35,14 +41,17 @@ def status(session: Session) -> None:
 @dataplane.command(epilog="Example: guideway dataplane reload")
 @output_option
 @pass_session
-def reload(session: Session) -> None:
+@click.pass_context
+def reload(context: click.Context, session: Session) -> None:
     """Load the program anew and swap it in; no packet is lost, no counter starts anew.
 
-    After `detach` it is attached again.
+    After `detach` it is attached again. Waits for 90 seconds, unless --timeout says
+    something else: compiling takes its time where the machine is busy.
     """
-    answer = session.client.call(
-        lambda stub: stub.ReloadDataPlane, pb.ReloadDataPlaneRequest()
-    )
+    client = session.client
+    if context.find_root().get_parameter_source("timeout") is ParameterSource.DEFAULT:
+        client = replace(client, timeout=_RELOAD_TIMEOUT)
+    answer = client.call(lambda stub: stub.ReloadDataPlane, pb.ReloadDataPlaneRequest())
     session.said(f"program {answer.digest} is loaded anew", digest=answer.digest)
 
 

@@ -46,7 +46,8 @@ def guidewayd(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
 
 def guideway(node: Node, *arguments: str) -> str:
     socket = ("--socket", str(node.paths.socket))
-    return node.host.run(sys.executable, "-m", "control.cli.main", *socket, *arguments)
+    command = (sys.executable, "-m", "control.cli.main", *socket, *arguments)
+    return node.host.run(*command, timeout=50)  # a reload compiles
 
 
 def refusal(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:

@@ -102,5 +102,24 @@ def test_where_nobody_wants_a_beat_there_is_none(given: dict[str, str]) -> None:
     asyncio.run(scenario())
 
 
+def test_what_a_busy_service_manager_does_not_take_is_said_later(
+    ear: socket.socket,
+) -> None:
+    manager = ServiceManager(environment(ear))
+    ear.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    sent = 0
+    while not manager.behind:
+        manager.status(f"number {sent}")
+        sent += 1
+    manager.ready()
+
+    said = []
+    while manager.behind or len(said) <= sent:
+        said.append(heard(ear))
+        manager.status("again")
+
+    assert said[: sent + 1] == [*(f"STATUS=number {n}" for n in range(sent)), "READY=1"]
+
+
 def test_a_service_manager_that_is_gone_disturbs_nobody(tmp_path: Path) -> None:
     ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
