@@ -14,6 +14,7 @@ struct quote {
 	struct l4_ports *ports;
 	__sum16 *check; /* of IPv4 */
 	__sum16 *l4_check; /* NULL: not quoted */
+	bool is_udp;
 };
 
 static __always_inline bool is_echo_request(const struct packet *pkt)
@@ -42,6 +43,8 @@ static __always_inline enum gw_reason answer_echo(struct xdp_md *ctx, struct pac
 
 	if (!port)
 		return GW_OTHER_STATION;
+	if (is_martian(pkt)) /* nobody to answer to */
+		return GW_MARTIAN;
 
 	__be16 *word = (__be16 *)icmp; /* type and code */
 	__be16 old = *word;
@@ -75,7 +78,7 @@ parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct qu
 		flow->src.address = map_ipv6(&ip6->saddr);
 		flow->dst.address = map_ipv6(&ip6->daddr);
 		flow->src.protocol = ip6->nexthdr;
-		return true;
+		return !is_mapped(&flow->src.address) && !is_mapped(&flow->dst.address);
 	}
 	if (!pull(cur, ip) || ip->ihl * 4 < sizeof(*ip) ||
 	    ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
@@ -88,6 +91,12 @@ parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct qu
 	return true;
 }
 
+/* Whether the packet goes on up to `pos`, and not just the frame, which may be padded. */
+static __always_inline bool reaches(const struct packet *pkt, void *pos)
+{
+	return pos - pkt->l4 <= pkt->l4_bytes;
+}
+
 /* False: it is too short, or not of TCP or UDP. */
 static __always_inline bool parse_quote(struct xdp_md *ctx, const struct packet *pkt,
 					struct quote *quote, struct quoted_flow *flow)
@@ -96,7 +105,8 @@ static __always_inline bool parse_quote(struct xdp_md *ctx, const struct packet 
 	struct udphdr *start; /* as much as an error has to quote of any protocol */
 	struct tcphdr *tcp;
 
-	if (!parse_quoted_ip(&cur, pkt->is_ipv6, quote, flow) || !pull(&cur, start))
+	if (!parse_quoted_ip(&cur, pkt->is_ipv6, quote, flow) || !pull(&cur, start) ||
+	    !reaches(pkt, cur.pos))
 		return false;
 	flow->dst.protocol = flow->src.protocol;
 	flow->src.port = start->source;
@@ -104,10 +114,11 @@ static __always_inline bool parse_quote(struct xdp_md *ctx, const struct packet 
 	quote->ports = (struct l4_ports *)start;
 	if (flow->src.protocol == IPPROTO_UDP) {
 		quote->l4_check = start->check ? &start->check : NULL;
+		quote->is_udp = true;
 		return true;
 	}
 	cur.pos = tcp = (struct tcphdr *)start;
-	if (pull(&cur, tcp))
+	if (pull(&cur, tcp) && reaches(pkt, cur.pos))
 		quote->l4_check = &tcp->check;
 	return flow->src.protocol == IPPROTO_TCP;
 }
@@ -134,6 +145,8 @@ static __always_inline void translate_quote(struct packet *pkt, const struct quo
 		__sum16 old = *checks[i];
 
 		*checks[i] = checksum_apply(old, covered[i]);
+		if (checks[i] == quote->l4_check && quote->is_udp && !*checks[i])
+			*checks[i] = 0xffff; /* RFC 768: a computed 0 */
 		sum = sum_replace2(sum, old, *checks[i]);
 	}
 	*pkt->l4_check = checksum_apply(*pkt->l4_check, sum);
@@ -175,6 +188,9 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 	if (!parse_quote(ctx, pkt, &quote, &flow) ||
 	    !is_equal(&flow.src.address, &pkt->dst.address))
 		return GW_ICMP_PASSED;
+
+	bool from_martian = is_martian(pkt);
+
 	pkt->src = flow.dst; /* as the client's own packets have it */
 	pkt->dst = flow.src;
 
@@ -182,6 +198,8 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 
 	if (!service)
 		return GW_ICMP_PASSED;
+	if (from_martian)
+		return GW_MARTIAN;
 
 	u32 service_id = service->id;
 	struct gw_backend *backend = pick_backend(pkt, service, false, &backend_id);
@@ -219,6 +237,8 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
+	if (is_martian(pkt))
+		return GW_MARTIAN;
 	if (!find_route(ctx, pkt, &way))
 		way.ifindex = 0;
 

@@ -57,6 +57,7 @@ struct packet {
 	struct ethhdr *eth;
 	void *ip; /* struct iphdr or struct ipv6hdr */
 	void *l4; /* struct l4_ports, struct icmphdr or struct icmp6hdr */
+	u32 l4_bytes; /* from there to the end that the IP header names */
 	__sum16 *l4_check;
 	struct gw_endpoint src;
 	struct gw_endpoint dst;
@@ -94,6 +95,13 @@ static __always_inline struct gw_address map_ipv6(const struct in6_addr *address
 	return (struct gw_address){ .word = { word[0], word[1], word[2], word[3] } };
 }
 
+/* An address of IPv4 in IPv6's form: not one that a packet may have (RFC 4291, 2.5.5.2). */
+static __always_inline bool is_mapped(const struct gw_address *address)
+{
+	/* Verifier: one branch and not three, each of which it would follow to the end. */
+	return !(address->word[0] | address->word[1] | (address->word[2] ^ bpf_htonl(0xffff)));
+}
+
 /* Step over the Ethernet header and its VLAN tags; false if that is not all there. */
 static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pkt, __be16 *type)
 {
@@ -123,6 +131,7 @@ parse_l4(struct cursor *cur, struct packet *pkt, u8 protocol, u32 l4_bytes)
 
 	pkt->src.protocol = pkt->dst.protocol = protocol;
 	pkt->l4 = cur->pos;
+	pkt->l4_bytes = l4_bytes;
 	switch (protocol) {
 	case IPPROTO_TCP:
 		if (l4_bytes < sizeof(*tcp) || !pull(cur, tcp))
@@ -229,8 +238,11 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 	pkt->ip = ip;
 	pkt->src.address = map_ipv6(&ip->saddr);
 	pkt->dst.address = map_ipv6(&ip->daddr);
+	if (is_mapped(&pkt->src.address) || is_mapped(&pkt->dst.address))
+		return KIND_FOREIGN; /* or it would be taken for IPv4's */
 
 	u32 total_bytes = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	u32 header_bytes;
 	u8 next = ip->nexthdr;
 
 	if (ip->version != 6 || total_bytes > room)
@@ -242,15 +254,15 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 
 		enum kind kind = parse_extension(cur, pkt, &next);
 
+		header_bytes = cur->pos - start;
+		if (header_bytes > total_bytes)
+			return KIND_MALFORMED;
 		if (kind != KIND_FLOW)
 			return kind;
 	}
 	if (is_extension(next)) /* nobody needs so many */
 		return KIND_MALFORMED;
 
-	u32 header_bytes = cur->pos - start;
-
-	if (header_bytes > total_bytes)
-		return KIND_MALFORMED;
+	header_bytes = cur->pos - start;
 	return parse_l4(cur, pkt, next, total_bytes - header_bytes);
 }
