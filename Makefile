@@ -18,6 +18,9 @@ lab-down: setup-lab  ## remove the lab (root)
 test: setup-dev  ## all tests; those that need root are skipped without it
 	@$(PYTHON) -m pytest
 
+fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
+	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"
+
 bench: setup-dev  ## measure table, program and forwarding, with baselines (root; 5 minutes)
 	@$(PYTHON) -m bench.table
 	@$(PYTHON) -m bench.packet_cost
@@ -55,4 +58,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test bench figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz bench figures check lint types contracts proto generated format setup-lab setup-dev

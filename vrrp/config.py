@@ -17,6 +17,8 @@ from msgspec import Meta, Struct
 from vrrp import machine
 from vrrp.errors import ConfigError
 
+# What PyYAML leaves to Python: dates that do not exist, bottomless lists, `!!bool maybe`.
+_NOT_ITS_OWN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _FLOAT_NOISE: Final = 1e-6
 _SHORTEST_SUBNET_WITHOUT_BROADCAST: Final = 31
 
@@ -126,9 +128,9 @@ def parse(text: str, name: str) -> DaemonConfig:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}") from error
-    # PyYAML leaves a date that does not exist and a bottomless list to Python.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(name, f"not YAML: {error}") from error
+    except (yaml.YAMLError, *_NOT_ITS_OWN) as error:
+        sentence = " ".join(str(error).split())  # PyYAML may write two lines
+        raise ConfigError(name, f"not YAML: {sentence}") from error
     try:
         file = msgspec.convert(plain, FileConfig)
     except msgspec.ValidationError as error:

@@ -7,7 +7,7 @@ static __always_inline void count(struct gw_counter *counter, const struct packe
 {
 	counter->packets++;
 	counter->bytes += pkt->bytes;
-	counter->flows += pkt->begins_flow;
+	counter->flows += begins_flow(pkt);
 }
 
 /* Count a packet that goes to a backend. */

@@ -31,14 +31,15 @@ static __always_inline struct gw_backend *find_keeper(u32 id)
 
 /* The backend that a record names, unless the record is stale or the backend cannot serve. */
 static __always_inline struct gw_backend *
-follow(struct gw_record *record, const struct gw_service *service, u64 now_ns)
+follow(struct gw_record *record, const struct gw_service *service, u64 now_ns,
+       const bool may_write)
 {
 	struct gw_backend *backend = find_keeper(record->backend_id);
 
 	if (!backend || backend->owner != record->owner ||
 	    now_ns - record->seen_ns > service->idle_seconds * 1000000000ULL)
 		return NULL;
-	if (now_ns - record->seen_ns > RECORD_REFRESH_NS)
+	if (may_write && now_ns - record->seen_ns > RECORD_REFRESH_NS)
 		record->seen_ns = now_ns;
 	return backend;
 }
@@ -52,21 +53,23 @@ pick_by_record(const struct packet *pkt, const struct gw_service *service,
 	struct gw_record *record = records.lookup(&key);
 	struct gw_backend *backend = NULL;
 	u64 now_ns = bpf_ktime_get_ns();
+	/* A client may have had flows before the one that its SYN begins. */
+	bool begins = begins_flow(pkt) && service->hash != GW_HASH_SOURCE;
 
-	if (record && !pkt->begins_flow)
-		backend = follow(record, service, now_ns);
+	if (record && !begins)
+		backend = follow(record, service, now_ns, may_write);
 	if (backend) {
 		*id = record->backend_id;
 		return backend;
 	}
 	*id = slot->before_id;
-	if (*id != GW_NO_BACKEND_ID && *id != GW_RECORDS_ONLY && !pkt->begins_flow)
+	if (*id != GW_NO_BACKEND_ID && *id != GW_RECORDS_ONLY && !begins)
 		backend = find_keeper(*id);
 	if (!backend) {
 		*id = slot->backend_id;
 		backend = find_backend(*id);
 	}
-	if (backend && may_write && !pkt->ends_flow) {
+	if (backend && may_write && !ends_flow(pkt)) {
 		struct gw_record new_record = { now_ns, *id, backend->owner };
 
 		records.update(&key, &new_record);

@@ -37,8 +37,8 @@
 #include "replies.h"
 #include "forward_dr.h"
 #include "forward_nat.h"
-#include "icmp.h"
 #include "serve.h"
+#include "icmp.h"
 
 /*
  * Verifier: a family that is only known at run time makes it try IPv6's code on IPv4's

@@ -62,7 +62,7 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 		return reason;
 	if (!find_speaker(from, &pkt->dst, &pkt->src, &speaker))
 		return GW_REPLY_UNKNOWN;
-	if (pkt->is_first_fragment)
+	if (pkt->first_fragment)
 		remember_reply(pkt, &speaker.address);
 	translate(pkt, source_of(pkt), &ports->source, &speaker.address, speaker.port);
 	return send_reply(ctx, pkt, way, reason);

@@ -14,6 +14,7 @@ struct quote {
 	struct l4_ports *ports;
 	__sum16 *check; /* of IPv4 */
 	__sum16 *l4_check; /* NULL: not quoted */
+	bool is_udp;
 };
 
 static __always_inline bool is_echo_request(const struct packet *pkt)
@@ -75,7 +76,7 @@ parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct qu
 		flow->src.address = map_ipv6(&ip6->saddr);
 		flow->dst.address = map_ipv6(&ip6->daddr);
 		flow->src.protocol = ip6->nexthdr;
-		return true;
+		return !is_mapped(&flow->src.address) && !is_mapped(&flow->dst.address);
 	}
 	if (!pull(cur, ip) || ip->ihl * 4 < sizeof(*ip) ||
 	    ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
@@ -88,6 +89,12 @@ parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct qu
 	return true;
 }
 
+/* Whether the packet goes on up to `pos`, and not just the frame, which may be padded. */
+static __always_inline bool reaches(const struct packet *pkt, void *pos)
+{
+	return pos - pkt->l4 <= pkt->l4_bytes;
+}
+
 /* False: it is too short, or not of TCP or UDP. */
 static __always_inline bool parse_quote(struct xdp_md *ctx, const struct packet *pkt,
 					struct quote *quote, struct quoted_flow *flow)
@@ -96,7 +103,8 @@ static __always_inline bool parse_quote(struct xdp_md *ctx, const struct packet 
 	struct udphdr *start; /* as much as an error has to quote of any protocol */
 	struct tcphdr *tcp;
 
-	if (!parse_quoted_ip(&cur, pkt->is_ipv6, quote, flow) || !pull(&cur, start))
+	if (!parse_quoted_ip(&cur, pkt->is_ipv6, quote, flow) || !pull(&cur, start) ||
+	    !reaches(pkt, cur.pos))
 		return false;
 	flow->dst.protocol = flow->src.protocol;
 	flow->src.port = start->source;
@@ -104,10 +112,11 @@ static __always_inline bool parse_quote(struct xdp_md *ctx, const struct packet 
 	quote->ports = (struct l4_ports *)start;
 	if (flow->src.protocol == IPPROTO_UDP) {
 		quote->l4_check = start->check ? &start->check : NULL;
+		quote->is_udp = true;
 		return true;
 	}
 	cur.pos = tcp = (struct tcphdr *)start;
-	if (pull(&cur, tcp))
+	if (pull(&cur, tcp) && reaches(pkt, cur.pos))
 		quote->l4_check = &tcp->check;
 	return flow->src.protocol == IPPROTO_TCP;
 }
@@ -134,6 +143,8 @@ static __always_inline void translate_quote(struct packet *pkt, const struct quo
 		__sum16 old = *checks[i];
 
 		*checks[i] = checksum_apply(old, covered[i]);
+		if (checks[i] == quote->l4_check && quote->is_udp && !*checks[i])
+			*checks[i] = 0xffff; /* RFC 768: a computed 0 */
 		sum = sum_replace2(sum, old, *checks[i]);
 	}
 	*pkt->l4_check = checksum_apply(*pkt->l4_check, sum);
@@ -166,7 +177,8 @@ translate_error(struct packet *pkt, const struct quote *quote, const struct gw_b
 }
 
 /* An error to a VIP, about a packet that a service sent: to the backend that sent it. */
-static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline enum gw_reason
+forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 {
 	struct quoted_flow flow = {};
 	struct quote quote = {};
@@ -182,6 +194,8 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 
 	if (!service)
 		return GW_ICMP_PASSED;
+	if (from_martian)
+		return GW_MARTIAN;
 
 	u32 service_id = service->id;
 	struct gw_backend *backend = pick_backend(pkt, service, false, &backend_id);
@@ -219,6 +233,8 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
+	if (is_martian(pkt))
+		return GW_MARTIAN;
 	if (!find_speaker(from, &flow.src, &flow.dst, &speaker))
 		return GW_REPLY_UNKNOWN;
 
@@ -238,7 +254,11 @@ static __always_inline enum gw_reason serve_icmp(struct xdp_md *ctx, struct pack
 {
 	if (!is_for_us(ctx, pkt->eth))
 		return GW_OTHER_STATION;
-	if (is_echo_request(pkt))
-		return answer_echo(ctx, pkt);
-	return is_error(pkt) ? forward_error(ctx, pkt) : GW_ICMP_PASSED;
+	bool from_martian = is_martian(pkt);
+
+	if (is_error(pkt))
+		return forward_error(ctx, pkt, from_martian);
+	if (!is_echo_request(pkt))
+		return GW_ICMP_PASSED;
+	return from_martian ? GW_MARTIAN : answer_echo(ctx, pkt); /* there is nobody to answer to */
 }

@@ -11,6 +11,8 @@
 #define VLAN_TAGS 2
 #define EXTENSION_HEADERS 4
 
+#define TCP_FLAGS (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)
+
 /* How far we are in the frame. Every header is checked against `end` before it is read. */
 struct cursor {
 	void *pos;
@@ -57,6 +59,7 @@ struct packet {
 	struct ethhdr *eth;
 	void *ip; /* struct iphdr or struct ipv6hdr */
 	void *l4; /* struct l4_ports, struct icmphdr or struct icmp6hdr */
+	u32 l4_bytes; /* from there to the end that the IP header names */
 	__sum16 *l4_check;
 	struct gw_endpoint src;
 	struct gw_endpoint dst;
@@ -64,11 +67,26 @@ struct packet {
 	__be32 fragment_id;
 	u8 fragment_protocol;
 	bool is_ipv6;
-	bool is_first_fragment;
-	bool begins_flow; /* TCP; UDP does not say */
-	bool ends_flow;   /* or pretends to */
+	/*
+	 * Verifier: raw bits, of which it knows nothing. With a bool for each question it would
+	 * walk all that follows once for each combination of answers.
+	 */
+	__be32 first_fragment; /* not 0: the first of several */
+	__be32 tcp_flags;      /* 0: not TCP */
 	int action; /* XDP_TX, XDP_REDIRECT ..., set by the stage that forwards */
 };
+
+/* Of TCP; UDP does not say. */
+static __always_inline bool begins_flow(const struct packet *pkt)
+{
+	return pkt->tcp_flags == TCP_FLAG_SYN;
+}
+
+/* Or pretends to. */
+static __always_inline bool ends_flow(const struct packet *pkt)
+{
+	return pkt->tcp_flags & (TCP_FLAG_RST | TCP_FLAG_FIN);
+}
 
 /* Point *hdr at the next header and step over it; false if it is cut short. */
 #define pull(cur, hdr)                                   \
@@ -105,6 +123,13 @@ static __always_inline struct gw_address map_ipv6(const struct in6_addr *address
 	return (struct gw_address){ .word = { word[0], word[1], word[2], word[3] } };
 }
 
+/* An address of IPv4 in IPv6's form: not one that a packet may have (RFC 4291, 2.5.5.2). */
+static __always_inline bool is_mapped(const struct gw_address *address)
+{
+	/* Verifier: one branch and not three, each of which it would follow to the end. */
+	return !(address->word[0] | address->word[1] | (address->word[2] ^ bpf_htonl(0xffff)));
+}
+
 /* Step over the Ethernet header and its VLAN tags; false if that is not all there. */
 static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pkt, __be16 *type)
 {
@@ -135,13 +160,13 @@ parse_l4(struct cursor *cur, struct packet *pkt, u8 protocol, u32 l4_bytes)
 
 	pkt->src.protocol = pkt->dst.protocol = protocol;
 	pkt->l4 = cur->pos;
+	pkt->l4_bytes = l4_bytes;
 	switch (protocol) {
 	case IPPROTO_TCP:
 		if (l4_bytes < sizeof(*tcp) || !pull(cur, tcp))
 			return KIND_MALFORMED;
 		pkt->l4_check = &tcp->check;
-		pkt->ends_flow = tcp->rst || tcp->fin;
-		pkt->begins_flow = tcp->syn && !tcp->ack && !pkt->ends_flow;
+		pkt->tcp_flags = tcp_flag_word(tcp) & TCP_FLAGS;
 		break;
 	case IPPROTO_UDP:
 		if (l4_bytes < sizeof(*udp) || !pull(cur, udp))
@@ -156,7 +181,7 @@ parse_l4(struct cursor *cur, struct packet *pkt, u8 protocol, u32 l4_bytes)
 			return KIND_MALFORMED;
 		pkt->l4_check = &icmp->checksum;
 		/* What is spread over fragments, the host's stack puts together. */
-		return pkt->is_first_fragment ? KIND_FOREIGN : KIND_ICMP;
+		return pkt->first_fragment ? KIND_FOREIGN : KIND_ICMP;
 	default:
 		return KIND_FOREIGN;
 	}
@@ -202,7 +227,7 @@ static __always_inline enum kind parse_ipv4(struct cursor *cur, struct packet *p
 	pkt->fragment_protocol = ip->protocol;
 	if (ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
 		return later_fragment(ip->protocol);
-	pkt->is_first_fragment = ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS);
+	pkt->first_fragment = ip->frag_off & bpf_htons(IP_MORE_FRAGMENTS);
 	cur->pos = (void *)ip + header_bytes;
 	return parse_l4(cur, pkt, ip->protocol, total_bytes - header_bytes);
 }
@@ -224,7 +249,7 @@ parse_extension(struct cursor *cur, struct packet *pkt, u8 *next)
 	*next = fragment->next;
 	pkt->fragment_id = fragment->id;
 	pkt->fragment_protocol = fragment->next;
-	pkt->is_first_fragment = fragment->offset & bpf_htons(IPV6_MORE_FRAGMENTS);
+	pkt->first_fragment = fragment->offset & bpf_htons(IPV6_MORE_FRAGMENTS);
 	return fragment->offset & bpf_htons(IPV6_FRAGMENT_OFFSET) ?
 		       later_fragment(fragment->next) :
 		       KIND_FLOW;
@@ -241,8 +266,11 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 	pkt->ip = ip;
 	pkt->src.address = map_ipv6(&ip->saddr);
 	pkt->dst.address = map_ipv6(&ip->daddr);
+	if (is_mapped(&pkt->src.address) || is_mapped(&pkt->dst.address))
+		return KIND_FOREIGN; /* or it would be taken for IPv4's */
 
 	u32 total_bytes = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	u32 header_bytes;
 	u8 next = ip->nexthdr;
 
 	if (ip->version != 6 || total_bytes > room)
@@ -254,6 +282,9 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 
 		enum kind kind = parse_extension(cur, pkt, &next);
 
+		header_bytes = cur->pos - start;
+		if (header_bytes > total_bytes)
+			return KIND_MALFORMED;
 		if (kind != KIND_FLOW)
 			return kind;
 	}
@@ -261,9 +292,6 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 		return KIND_MALFORMED;
 	cur->pos = forget_distance(start, cur->pos, 0x3fff);
 
-	u32 header_bytes = cur->pos - start;
-
-	if (header_bytes > total_bytes)
-		return KIND_MALFORMED;
+	header_bytes = cur->pos - start;
 	return parse_l4(cur, pkt, next, total_bytes - header_bytes);
 }

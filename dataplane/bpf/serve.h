@@ -34,14 +34,15 @@ serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
 
 	if (!backend)
 		return GW_NO_BACKEND;
-	if (pkt->is_first_fragment)
-		remember(pkt, backend_id, &backend->address, service->mode);
 
 	enum gw_reason reason = service->mode == GW_MODE_NAT ? forward_nat(ctx, pkt, backend) :
 							       forward_dr(ctx, pkt, backend);
 
-	if (reason == GW_FORWARDED_DR || reason == GW_FORWARDED_NAT)
-		account(service_id, backend_id, pkt);
+	if (reason != GW_FORWARDED_DR && reason != GW_FORWARDED_NAT)
+		return reason; /* and the other fragments are dropped as well */
+	if (pkt->first_fragment)
+		remember(pkt, backend_id, &backend->address, service->mode);
+	account(service_id, backend_id, pkt);
 	return reason;
 }
 

@@ -1,239 +1,536 @@
-"""What the program should do with a packet, said once more in Python: slow and plain.
+"""What the program should do with packets, said once more in Python: slow and plain.
 
-For one service of one backend in each family and protocol, to compare the program with. It
-says nothing of ICMP errors and of later fragments, which have tests of their own.
+It knows what the maps hold (an :class:`Image`), what it remembers of earlier packets, and
+no time but what it is told. Of each packet it says why that leaves the program, what its
+bytes are then, and for whom it counts. It is written from the rules, not from the C.
 """
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import NamedTuple
 
-from tests.packet.balancer import BACKEND_MACS, BALANCER_MAC, mac
-from tests.packet.families import Family
+from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
+from dataplane.image import Image
+from dataplane.records import (
+    AFFINITY_ALWAYS,
+    HASH_SOURCE,
+    MODE_NAT,
+    Backend,
+    Return,
+    Service,
+)
+from tests.packet.balancer import Verdict
+from tests.packet.dissect import (
+    EXTENSIONS,
+    ICMP_OF,
+    L4_BYTES,
+    TCP,
+    UDP,
+    Checksum,
+    Datagram,
+    MalformedError,
+    Packet,
+    find_packet,
+    is_mapped,
+    mapped,
+    parse_headers,
+    parse_quote,
+    port,
+    rewrite,
+)
 
-TCP, UDP, ICMP, ICMPV6, FRAGMENT = 6, 17, 1, 58, 44
-EXTENSIONS = {0, 43, 60, FRAGMENT}  # hop-by-hop, routing, destination options
-L4_BYTES = {TCP: 20, UDP: 8}
-CHECKSUM_AT = {TCP: 16, UDP: 6}
+FRAGMENT_SECONDS = 30
+REPLY_SECONDS = 900
+ECHO_TTL = 64
+BROADCAST = b"\xff" * 6
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
+ERRORS = {4: {3, 11}, 6: {1, 2, 3}}  # unreachable, too big, time exceeded
+
+PASSED = {
+    "not_ours",
+    "replied_by_host",
+    "reply_direct",
+    "reply_unknown",
+    "icmp_passed",
+    "other_station",
+}
 
 
-class Unmodelled(Exception):  # noqa: N818 - not an error
-    """The model has nothing to say of this packet."""
+class NextHop(NamedTuple):
+    """The way to an address, as the host's routes and neighbours have it."""
+
+    ifindex: int
+    mac: bytes
+    source_mac: bytes
+    mtu: int
 
 
-@dataclass(frozen=True)
-class Served:
-    """A service of the VIP of a family, at ``port``."""
+class Endpoint(NamedTuple):
+    """Addresses are packed: 4 bytes or 16."""
 
-    family: Family
+    address: bytes
     protocol: int
     port: int
-    nat_port: int | None = None  # the backend's; None: direct return
 
 
-class Outcome(Exception):  # noqa: N818 - a way out of the middle of a header
-    """Why the packet's way ended."""
+class Flow(NamedTuple):
+    """What keys a record; ports are 0 where the client alone counts."""
+
+    client: bytes
+    service_id: int
+    client_port: int
+    port: int
 
 
 @dataclass
-class Parsed:
-    family: Family
-    ip: int  # where it starts
-    l4: int
+class Record:
+    seen: int  # seconds
+    backend_id: int
+
+
+class ReplyFlow(NamedTuple):
+    """A flow as a NAT backend sees it."""
+
+    client: bytes
+    backend: bytes
+    client_port: int
+    backend_port: int
     protocol: int
-    source: bytes
-    dest: bytes
 
 
-def expected(packet: bytes, services: list[Served]) -> tuple[str, bytes]:
-    """Return the reason and the packet afterwards."""
-    families = {served.family.version: served.family for served in services}
-    vips = {packed(family.vip) for family in families.values()}
-    try:
-        parsed = parse(packet, families, vips)
-    except Outcome as outcome:
-        return str(outcome), packet
-    place = (
-        parsed.dest,
-        parsed.protocol,
-        struct.unpack_from("!H", packet, parsed.l4 + 2)[0],
-    )
-    for served in services:
-        if place == (packed(served.family.vip), served.protocol, served.port):
-            return serve(packet, parsed, served, vips)
-    return "not_ours", packet
+@dataclass
+class Speaker:
+    """Whom the client of such a flow spoke to last."""
+
+    seen: int  # seconds
+    vip: bytes
+    port: int
 
 
-def packed(address: str) -> bytes:
-    return ip_address(address).packed
+class First(NamedTuple):
+    """What became of the first fragment of a datagram."""
+
+    seen: int  # seconds
+    backend_id: int  # NO_BACKEND_ID: it was a reply
+    address: bytes  # of the backend, or the VIP that the reply is from
+    mode: int
 
 
-def serve(
-    packet: bytes, parsed: Parsed, served: Served, vips: set[bytes]
-) -> tuple[str, bytes]:
-    if packet[:6] not in {mac(BALANCER_MAC), b"\xff" * 6}:
-        return "other_station", packet
-    if is_martian(parsed.source, vips):
-        return "martian", packet
-    ttl_at = parsed.ip + (8 if parsed.family.version == 4 else 7)
-    sent = bytearray(packet)
-    sent[:12] = mac(BACKEND_MACS[0]) + mac(BALANCER_MAC)
-    if served.nat_port is None:
-        return "forwarded_dr", bytes(sent)
-    backend = packed(parsed.family.backends[0])
-    if packet[ttl_at] <= 1:
-        return "ttl_exceeded", packet
-    if parsed.source == backend:
-        return "hairpin", packet
-    translate(sent, parsed, backend, served.nat_port)
-    if parsed.family.version == 4:
-        mend(sent, parsed.ip + 10, [(parsed.dest, backend)])
-        old = bytes(sent[ttl_at : ttl_at + 2])
-        sent[ttl_at] -= 1
-        mend(sent, parsed.ip + 10, [(old, bytes(sent[ttl_at : ttl_at + 2]))])
-    else:
-        sent[ttl_at] -= 1
-    return "forwarded_nat", bytes(sent)
+class Outcome(NamedTuple):
+    reason: str
+    verdict: Verdict
+    packet: bytes
+    service_id: int | None  # who counts it
+    backend_id: int | None
+    version: int | None  # of IP
+    path: tuple[object, ...]  # what kind of packet it was, roughly
 
 
-def translate(sent: bytearray, parsed: Parsed, backend: bytes, port: int) -> None:
-    size = len(backend)
-    dest_at = parsed.ip + (16 if size == 4 else 24)
-    sent[dest_at : dest_at + size] = backend
-    old_port, new_port = bytes(sent[parsed.l4 + 2 : parsed.l4 + 4]), struct.pack("!H", port)
-    sent[parsed.l4 + 2 : parsed.l4 + 4] = new_port
-    check_at = parsed.l4 + CHECKSUM_AT[parsed.protocol]
-    none = parsed.protocol == UDP and sent[check_at : check_at + 2] == b"\0\0"
-    if none:
-        return
-    mend(sent, check_at, [(parsed.dest, backend), (old_port, new_port)])
-    if parsed.protocol == UDP and sent[check_at : check_at + 2] == b"\0\0":
-        sent[check_at : check_at + 2] = b"\xff\xff"
+class End(Exception):  # noqa: N818 - not an error
+    """The reason why a packet's way ended, unchanged, in the middle of a rule."""
 
 
-def mend(packet: bytearray, at: int, changes: list[tuple[bytes, bytes]]) -> None:
-    """Replace words in a checksum: RFC 1624, equation 3."""
-    (check,) = struct.unpack_from("!H", packet, at)
-    total = check ^ 0xFFFF
-    for old, new in changes:
-        for before, after in zip(words(old), words(new), strict=True):
-            total += (before ^ 0xFFFF) + after
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    struct.pack_into("!H", packet, at, total ^ 0xFFFF)
+@dataclass
+class Model:
+    """The program with these maps, to which all packets come by one interface."""
+
+    image: Image
+    ifindex: int
+    next_hops: dict[bytes, NextHop]
+    records: dict[Flow, Record] = field(default_factory=dict)
+    fragments: dict[Datagram, First] = field(default_factory=dict)
+    replies: dict[ReplyFlow, Speaker] = field(default_factory=dict)
+    now: int = 0  # seconds
+
+    def __post_init__(self):
+        image = self.image
+        self.services, self.returns = (
+            {
+                Endpoint(key.address.packed, key.protocol, key.port): table[key]
+                for key in table
+            }
+            for table in (image.services, image.returns)
+        )
+        self.vips = {key.address.packed for key in image.vips}
+        self.backends = {index.number: value for index, value in image.backends.items()}
+        self.mac = next(p.mac for p in image.ports.values() if p.ifindex == self.ifindex)
+
+    def forget(self) -> None:
+        """Begin again."""
+        self.records.clear()
+        self.fragments.clear()
+        self.replies.clear()
+        self.now = 0
+
+    def receive(self, frame: bytes) -> Outcome:
+        way = Way(self, bytearray(frame))
+        try:
+            reason = way.go()
+        except End as end:
+            reason = str(end)
+        verdict = way.verdict or (Verdict.PASS if reason in PASSED else Verdict.DROP)
+        return Outcome(
+            reason,
+            verdict,
+            bytes(way.frame),
+            way.service_id,
+            way.backend_id,
+            way.packet and way.packet.version,
+            (reason, way.service_id, *way.path()),
+        )
+
+    def recorded(self) -> dict[tuple[object, ...], int]:
+        """Return the flows that are recorded, as the map has them."""
+        return {
+            (mapped(flow.client), *flow[1:]): record.backend_id
+            for flow, record in self.records.items()
+        }
+
+    def remembered(self) -> dict[tuple[object, ...], tuple[object, ...]]:
+        """Return the datagrams that are remembered, as the map has them."""
+        return {
+            (mapped(source), mapped(dest), host(number), protocol): (
+                mapped(first.address),
+                first.backend_id,
+                first.mode,
+            )
+            for (source, dest, number, protocol), first in self.fragments.items()
+        }
+
+    def tracked(self) -> dict[tuple[object, ...], tuple[bytes, int]]:
+        """Return the flows to NAT backends that are written down, as the map has them."""
+        return {
+            (mapped(flow.client), mapped(flow.backend), *flow[2:]): (
+                mapped(speaker.vip),
+                speaker.port,
+            )
+            for flow, speaker in self.replies.items()
+        }
+
+    def speaker(self, flow: ReplyFlow, shown: Return) -> tuple[bytes, int]:
+        """Return the VIP and port that a reply is from; End if it is none."""
+        if not shown.is_tracked:
+            return shown.vip.packed, shown.port
+        known = self.replies.get(flow)
+        if known and self.now - known.seen <= REPLY_SECONDS:
+            known.seen = self.now
+            return known.vip, known.port
+        if not shown.until_ns:  # else the time is not over in any test
+            raise End("reply_unknown")
+        return shown.vip.packed, shown.port
+
+    def service_of(self, address: bytes, protocol: int, to_port: int) -> Service | None:
+        exact = self.services.get(Endpoint(address, protocol, to_port))
+        return exact or self.services.get(Endpoint(address, protocol, 0))
+
+    def is_direct(self, address: bytes) -> bool:
+        return any(ip_address(address) in prefix.network for prefix in self.image.direct)
+
+    def is_martian(self, source: bytes) -> bool:
+        address = ip_address(source)
+        if source in self.vips or address.is_multicast or address.is_loopback:
+            return True
+        if address.version == 6:
+            return address.is_unspecified
+        return source[0] == 0 or source == b"\xff" * 4
+
+    def recall(self, datagram: Datagram) -> First | None:
+        first = self.fragments.get(datagram)
+        return first if first and self.now - first.seen <= FRAGMENT_SECONDS else None
+
+    def keeper(self, backend_id: int) -> Backend | None:
+        """Return a backend that may keep the flows that it has."""
+        backend = self.backends.get(backend_id)
+        return None if backend is None or backend.is_down else backend
+
+    def pick(self, service: Service, flow: Flow, vip: bytes, flags: int | None) -> int:
+        """Return the id of a flow's backend; End if nobody can serve.
+
+        ``flags`` are those of its packet; None: it is no packet of the flow.
+        """
+        if not service.ring_size:
+            raise End("no_backend")
+        ring = self.image.rings[service.ring_offset]
+        slot = slot_of(service, flow, vip)
+        now_id, before_id = ring.view()[2 * slot], ring.before[slot]
+        if now_id == NO_BACKEND_ID:
+            raise End("no_backend")
+        chosen = now_id
+        if before_id or service.affinity == AFFINITY_ALWAYS:
+            chosen = self.pick_by_record(service, flow, now_id, before_id, flags)
+        if chosen not in self.backends:
+            raise End("no_backend")
+        return chosen
+
+    def pick_by_record(
+        self, service: Service, flow: Flow, now_id: int, before_id: int, flags: int | None
+    ) -> int:
+        may_record, flags = flags is not None, flags or 0
+        begins = flags & (SYN | ACK | FIN | RST) == SYN
+        if service.hash == HASH_SOURCE:  # a client may well have other flows already
+            flow, begins = flow._replace(client_port=0, port=0), False
+        record = None if begins else self.records.get(flow)
+        is_fresh = record and self.now - record.seen <= service.idle_seconds
+        if is_fresh and self.keeper(record.backend_id):
+            record.seen = self.now if may_record else record.seen
+            return record.backend_id
+        keeps = not begins and before_id != RECORDS_ONLY and self.keeper(before_id)
+        chosen = before_id if keeps else now_id
+        if may_record and not flags & (FIN | RST) and chosen in self.backends:
+            self.records[flow] = Record(self.now, chosen)
+        return chosen
 
 
-def words(data: bytes) -> Iterator[int]:
-    return (word for (word,) in struct.iter_unpack("!H", data))
+def slot_of(service: Service, flow: Flow, vip: bytes) -> int:
+    """Return the slot that the flow's hash falls into; ``mix`` is of 64 bits."""
+    client = mapped(flow.client)
+    first, second, third, fourth = (host(client[at : at + 4]) for at in (0, 4, 8, 12))
+    mix = service.hash_seed << 32
+    if service.hash != HASH_SOURCE:
+        mix |= host(port(flow.client_port)) << 16 | host(port(flow.port))
+    for word in (first << 32 | second, third << 32 | fourth, host(vip[-4:])):
+        mix ^= word
+        mix ^= mix >> 32
+        mix = mix * 0xFF51AFD7ED558CCD % 2**64
+    return (mix >> 32) * service.ring_size >> 32
 
 
-def is_martian(source: bytes, vips: set[bytes]) -> bool:
-    address = ip_address(source)
-    if source in vips or address.is_multicast or address.is_loopback:
-        return True
-    if address.version == 6:
-        return address.is_unspecified
-    return source[0] == 0 or source == b"\xff" * 4
+def host(data: bytes) -> int:
+    """Return what the host's processor takes the bytes for."""
+    return int.from_bytes(data, sys.byteorder)
 
 
-def parse(packet: bytes, families: dict[int, Family], vips: set[bytes]) -> Parsed:
-    """Return what the packet is; raise Outcome if it is nothing for a service."""
-    at = 14
-    if len(packet) < at:
-        raise Outcome("not_ours")
-    (kind,) = struct.unpack_from("!H", packet, 12)
-    for _ in range(2):
-        if kind not in {0x8100, 0x88A8}:
-            break
-        if len(packet) < at + 4:
-            raise Outcome("not_ours")
-        (kind,) = struct.unpack_from("!H", packet, at + 2)
-        at += 4
-    if kind == 0x0800 and len(packet) >= at + 20:
-        return parse_ipv4(packet, at, families[4], vips)
-    if kind == 0x86DD and len(packet) >= at + 40:
-        return parse_ipv6(packet, at, families[6], vips)
-    raise Outcome("not_ours")
+@dataclass
+class Way:
+    """One packet's way; ``go`` returns its reason, or End says it."""
 
+    model: Model
+    frame: bytearray
+    packet: Packet | None = None
+    verdict: Verdict | None = None
+    service_id: int | None = None
+    backend_id: int | None = None
 
-def parse_ipv4(packet: bytes, at: int, family: Family, vips: set[bytes]) -> Parsed:
-    source, dest = packet[at + 12 : at + 16], packet[at + 16 : at + 20]
-    malformed = refusal(packet, dest, vips)
-    header = (packet[at] & 15) * 4
-    (total,) = struct.unpack_from("!H", packet, at + 2)
-    if packet[at] >> 4 != 4 or header < 20 or total < header or total > len(packet) - at:
-        raise malformed
-    (fragment,) = struct.unpack_from("!H", packet, at + 6)
-    protocol = packet[at + 9]
-    if fragment & 0x1FFF:
-        raise later_fragment(protocol)
-    l4 = at + header
-    check_l4(
-        packet, l4, protocol, total - header, malformed, icmp=ICMP, of=fragment & 0x2000
-    )
-    return Parsed(family, at, l4, protocol, source, dest)
+    def path(self) -> tuple[object, ...]:
+        """Return what tells this packet from others that ended for the same reason."""
+        packet = self.packet
+        if packet is None:
+            return ()
+        tags = (packet.ip - 14) // 4
+        options = packet.version == 4 and packet.l4 > packet.ip + 20
+        protocol = packet.protocol if packet.protocol in L4_BYTES else None
+        pieces = packet.is_first, packet.is_later
+        return (packet.version, tags, options, packet.extensions, pieces, protocol)
 
+    def go(self) -> str:
+        self.packet = packet = find_packet(self.frame)
+        if packet is None or is_mapped(packet.source) or is_mapped(packet.dest):
+            return "not_ours"
+        try:
+            parse_headers(packet)
+        except MalformedError:
+            return self.refuse(packet, "malformed")
+        if packet.is_later:
+            return self.serve_later_fragment(packet)
+        if packet.protocol == ICMP_OF[packet.version]:
+            # What is spread over fragments, the host puts together.
+            return "not_ours" if packet.is_first else self.serve_icmp(packet)
+        if packet.protocol not in {TCP, UDP}:
+            return "not_ours"
+        service = self.model.service_of(packet.dest, packet.protocol, packet.dport)
+        return self.serve(packet, service) if service else self.serve_reply(packet)
 
-def parse_ipv6(packet: bytes, at: int, family: Family, vips: set[bytes]) -> Parsed:
-    source, dest = packet[at + 8 : at + 24], packet[at + 24 : at + 40]
-    malformed = refusal(packet, dest, vips)
-    (payload,) = struct.unpack_from("!H", packet, at + 4)
-    if packet[at] >> 4 != 6 or 40 + payload > len(packet) - at:
-        raise malformed
-    protocol, l4, more = packet[at + 6], at + 40, 0
-    for _ in range(4):
-        if protocol not in EXTENSIONS:
-            break
-        if l4 + 8 > len(packet):
-            raise malformed
-        header = packet[l4 : l4 + 8]
-        l4 += 8
-        if protocol == FRAGMENT:
-            (offset,) = struct.unpack_from("!H", header, 2)
-            more = offset & 1
-            if offset & 0xFFF8:
-                raise later_fragment(header[0])
-        else:
-            l4 += header[1] * 8
-        protocol = header[0]
-    left = 40 + payload - (l4 - at)
-    if protocol in EXTENSIONS or left < 0:
-        raise malformed
-    check_l4(packet, l4, protocol, left, malformed, icmp=ICMPV6, of=more)
-    return Parsed(family, at, l4, protocol, source, dest)
+    def refuse(self, packet: Packet, reason: str) -> str:
+        """Return the reason to drop what is to a VIP and cannot be served."""
+        if packet.dest not in self.model.vips:
+            return "not_ours"
+        self.need_our_mac(or_broadcast=True)
+        return reason
 
+    def need_our_mac(self, *, or_broadcast: bool) -> None:
+        to = self.frame[:6]
+        if to != self.model.mac and not (or_broadcast and to == BROADCAST):
+            raise End("other_station")
 
-def refusal(packet: bytes, dest: bytes, vips: set[bytes]) -> Outcome:
-    """Return what becomes of a malformed packet to this destination."""
-    if dest not in vips:
-        return Outcome("not_ours")
-    to_us = packet[:6] in {mac(BALANCER_MAC), b"\xff" * 6}
-    return Outcome("malformed" if to_us else "other_station")
+    def need_ttl(self, packet: Packet) -> None:
+        if packet.ttl <= 1:
+            raise End("ttl_exceeded")
 
+    def need_sane_source(self, packet: Packet) -> None:
+        if self.model.is_martian(packet.source):
+            raise End("martian")
 
-def later_fragment(protocol: int) -> Exception:
-    if protocol in {TCP, UDP, *EXTENSIONS}:
-        return Unmodelled()
-    return Outcome("not_ours")
+    def translate(
+        self, packet: Packet, changes: dict[int, bytes], checksums: list[Checksum]
+    ) -> None:
+        """Write the changes as a router does, which takes one from the time to live."""
+        ttl = {packet.ttl_at: bytes([packet.ttl - 1])}
+        rewrite(self.frame, {**changes, **ttl}, checksums)
 
+    def send(self, ifindex: int, to: bytes, source: bytes) -> None:
+        self.frame[:12] = to + source
+        here = ifindex == self.model.ifindex
+        self.verdict = Verdict.TX if here else Verdict.REDIRECT
 
-def check_l4(  # noqa: PLR0913
-    packet: bytes,
-    at: int,
-    protocol: int,
-    left: int,
-    malformed: Outcome,
-    *,
-    icmp: int,
-    of: int,
-) -> None:
-    """Raise unless a whole TCP or UDP header starts at ``at``."""
-    if protocol == icmp:
-        if left < 8 or at + 8 > len(packet):
-            raise malformed
-        raise Outcome("not_ours") if of else Unmodelled()
-    if protocol not in L4_BYTES:
-        raise Outcome("not_ours")
-    if left < L4_BYTES[protocol] or at + L4_BYTES[protocol] > len(packet):
-        raise malformed
+    def send_to_backend(self, service_id: int, backend_id: int) -> None:
+        backend = self.model.backends[backend_id]
+        self.send(backend.ifindex, backend.mac, backend.source_mac)
+        self.service_id, self.backend_id = service_id, backend_id
+
+    # To a service
+
+    def serve(self, packet: Packet, service: Service) -> str:
+        self.need_our_mac(or_broadcast=True)
+        self.need_sane_source(packet)
+        flow = Flow(packet.source, service.id, packet.sport, packet.dport)
+        backend_id = self.model.pick(service, flow, packet.dest, packet.flags)
+        backend = self.model.backends[backend_id]
+        address = backend.address.packed
+        if service.mode == MODE_NAT:
+            self.need_ttl(packet)
+            if packet.source == address:
+                raise End("hairpin")
+            if backend.is_tracked:
+                ends = packet.source, address, packet.sport, backend.port
+                self.model.replies[ReplyFlow(*ends, packet.protocol)] = Speaker(
+                    self.model.now, packet.dest, packet.dport
+                )
+            changes = {packet.dest_at: address, packet.l4 + 2: port(backend.port)}
+            self.translate(packet, changes, packet.of_all())
+        if packet.is_first:
+            first = First(self.model.now, backend_id, address, service.mode)
+            self.model.fragments[packet.datagram] = first
+        self.send_to_backend(service.id, backend_id)
+        return "forwarded_nat" if service.mode == MODE_NAT else "forwarded_dr"
+
+    # From a NAT backend
+
+    def serve_reply(self, packet: Packet) -> str:
+        said_by = Endpoint(packet.source, packet.protocol, packet.sport)
+        shown = self.model.returns.get(said_by)
+        if shown is None:
+            return "not_ours"
+        self.check_reply(packet)
+        ends = packet.dest, packet.source, packet.dport, packet.sport
+        vip, vip_port = self.model.speaker(ReplyFlow(*ends, packet.protocol), shown)
+        if packet.is_first:
+            first = First(self.model.now, NO_BACKEND_ID, vip, MODE_NAT)
+            self.model.fragments[packet.datagram] = first
+        changes = {packet.source_at: vip, packet.l4: port(vip_port)}
+        return self.send_reply(packet, changes, packet.of_all(), "replied_nat")
+
+    def check_reply(self, packet: Packet) -> None:
+        self.need_our_mac(or_broadcast=False)
+        if self.model.is_direct(packet.dest):
+            raise End("reply_direct")
+        self.need_ttl(packet)
+
+    def send_reply(
+        self,
+        packet: Packet,
+        changes: dict[int, bytes],
+        checksums: list[Checksum],
+        reason: str,
+    ) -> str:
+        """Send it where the host would, or translate only and let the host do that."""
+        hop = self.model.next_hops.get(packet.dest)
+        far = packet.version == 4 or not ip_address(packet.source).is_link_local
+        if hop is None or not far or packet.end - packet.ip > hop.mtu:
+            rewrite(self.frame, changes, checksums)
+            return "replied_by_host"
+        self.translate(packet, changes, checksums)
+        self.send(hop.ifindex, hop.mac, hop.source_mac)
+        return reason
+
+    # Fragments after the first
+
+    def serve_later_fragment(self, packet: Packet) -> str:
+        if packet.protocol not in {TCP, UDP, *EXTENSIONS}:
+            return "not_ours"
+        first = self.model.recall(packet.datagram)
+        if first is None:
+            return self.refuse(packet, "fragment")
+        if first.backend_id == NO_BACKEND_ID:
+            if packet.dest in self.model.vips:
+                self.need_our_mac(or_broadcast=True)
+            self.check_reply(packet)
+            changes = {packet.source_at: first.address}
+            return self.send_reply(packet, changes, packet.of_header(), "replied_nat")
+        self.need_our_mac(or_broadcast=True)
+        backend = self.model.backends.get(first.backend_id)
+        if backend is None or backend.address.packed != first.address:
+            raise End("no_backend")
+        if first.mode == MODE_NAT:
+            self.need_ttl(packet)
+            changes = {packet.dest_at: first.address}
+            self.translate(packet, changes, packet.of_header())
+        self.send_to_backend(backend.service_id, first.backend_id)
+        return "forwarded_nat" if first.mode == MODE_NAT else "forwarded_dr"
+
+    # ICMP
+
+    def serve_icmp(self, packet: Packet) -> str:
+        is_error = packet.icmp_type in ERRORS[packet.version]
+        if packet.dest not in self.model.vips:
+            return self.serve_error_reply(packet) if is_error else "not_ours"
+        self.need_our_mac(or_broadcast=False)
+        if packet.icmp_type == ECHO_REQUEST[packet.version]:
+            return self.answer_echo(packet)
+        return self.serve_error(packet) if is_error else "icmp_passed"
+
+    def answer_echo(self, packet: Packet) -> str:
+        self.need_sane_source(packet)
+        changes = {
+            packet.l4: bytes([ECHO_REPLY[packet.version]]),
+            packet.source_at: packet.dest,
+            packet.dest_at: packet.source,
+            packet.ttl_at: bytes([ECHO_TTL]),
+        }
+        rewrite(self.frame, changes, packet.of_all())
+        self.send(self.model.ifindex, self.frame[6:12], self.model.mac)
+        return "icmp_answered"
+
+    def serve_error(self, packet: Packet) -> str:
+        """To the backend that sent what the error is about."""
+        quote = parse_quote(packet)
+        if quote is None or quote.source != packet.dest:
+            return "icmp_passed"
+        service = self.model.service_of(packet.dest, quote.protocol, quote.sport)
+        if service is None:
+            return "icmp_passed"
+        self.need_sane_source(packet)
+        flow = Flow(quote.dest, service.id, quote.dport, quote.sport)
+        backend_id = self.model.pick(service, flow, packet.dest, None)
+        backend = self.model.backends[backend_id]
+        if service.mode == MODE_NAT:
+            self.need_ttl(packet)
+            address = backend.address.packed
+            changes = {
+                packet.dest_at: address,
+                quote.source_at: address,
+                quote.l4: port(backend.port),
+            }
+            self.translate(packet, changes, quote.of_all() + packet.of_all())
+        self.send_to_backend(service.id, backend_id)
+        return "icmp_forwarded"
+
+    def serve_error_reply(self, packet: Packet) -> str:
+        """To the client, about what we sent to a NAT backend for it."""
+        quote = parse_quote(packet)
+        if quote is None or quote.source != packet.dest:
+            return "not_ours"
+        shown = self.model.returns.get(Endpoint(quote.dest, quote.protocol, quote.dport))
+        if shown is None:
+            return "not_ours"
+        self.check_reply(packet)
+        self.need_sane_source(packet)
+        ends = quote.source, quote.dest, quote.sport, quote.dport
+        vip, vip_port = self.model.speaker(ReplyFlow(*ends, quote.protocol), shown)
+        changes = {quote.dest_at: vip, quote.l4 + 2: port(vip_port)}
+        if packet.source == quote.dest:  # a router on the way speaks for itself
+            changes[packet.source_at] = vip
+        checksums = quote.of_all() + packet.of_all()
+        return self.send_reply(packet, changes, checksums, "icmp_replied")

@@ -74,6 +74,13 @@ def udp(family: Family, sport: int = 5555) -> Packet:
     return TO_US / family.ip(family.client, family.vip) / UDP(sport=sport, dport=80) / b"?"
 
 
+def report(family: Family, sport: int) -> Packet:
+    """Return an ICMP error about a packet of the VIP's to the client's port ``sport``."""
+    quoted = bytes(family.ip(family.vip, family.client) / TCP(sport=80, dport=sport))
+    kind = ICMP(type=11) if family.version == 4 else ICMPv6TimeExceeded()
+    return TO_US / family.ip(family.router, family.vip) / kind / Raw(quoted)
+
+
 def test_a_slot_that_is_not_changing_hands_records_nothing(
     balancer: Balancer, family: Family, serve, records: int
 ) -> None:
@@ -291,13 +298,8 @@ def test_an_icmp_error_follows_the_record_and_writes_none(
     backend_of(balancer, tcp(family, "S", sport=2))
     before = list(libbpf.map_items(records))
 
-    def report(sport: int) -> Packet:
-        quoted = bytes(family.ip(family.vip, family.client) / TCP(sport=80, dport=sport))
-        kind = ICMP(type=11) if family.version == 4 else ICMPv6TimeExceeded()
-        return TO_US / family.ip(family.router, family.vip) / kind / Raw(quoted)
-
-    assert backend_of(balancer, report(2)) == NEW
-    assert backend_of(balancer, report(1)) == OLD
+    assert backend_of(balancer, report(family, sport=2)) == NEW
+    assert backend_of(balancer, report(family, sport=1)) == OLD
     assert list(libbpf.map_items(records)) == before
 
 
@@ -307,3 +309,27 @@ def test_affinity_none_is_a_slot_that_never_has_one_before(
     serve(NEW, affinity=AFFINITY_NONE)
 
     assert backend_of(balancer, tcp(family, "A")) == NEW
+
+
+def test_a_second_connection_of_a_client_leaves_its_first_one_where_it_is(
+    balancer: Balancer, family: Family, serve
+) -> None:
+    serve(NEW, OLD, hash=HASH_SOURCE)
+    assert backend_of(balancer, tcp(family, "A", sport=1)) == OLD
+
+    assert backend_of(balancer, tcp(family, "S", sport=2)) == OLD
+    assert backend_of(balancer, tcp(family, "A", sport=1)) == OLD
+
+
+def test_an_icmp_error_does_not_keep_a_record_from_being_forgotten(
+    balancer: Balancer, family: Family, serve, records: int
+) -> None:
+    serve(NEW, OLD, idle_seconds=60)
+    backend_of(balancer, tcp(family, "A", sport=1))
+    serve(NEW, RECORDS_ONLY, idle_seconds=60)
+
+    age(records, seconds=50)
+    assert backend_of(balancer, report(family, sport=1)) == OLD
+    age(records, seconds=20)
+
+    assert backend_of(balancer, tcp(family, "A", sport=1)) == NEW

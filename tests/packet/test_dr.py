@@ -17,7 +17,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from dataplane.records import Counter
+from dataplane.records import MODE_DR, MODE_NAT, Counter
 from tests.packet.balancer import (
     BACKEND_MACS,
     BALANCER_MAC,
@@ -396,3 +396,26 @@ def test_impossible_lengths_of_ipv6_are_dropped(balancer: Balancer, header: dict
 
     assert verdict is Verdict.DROP
     assert set(balancer.reasons()) == {"malformed"}
+
+
+@pytest.mark.parametrize("mode", [MODE_DR, MODE_NAT], ids=["DR", "NAT"])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param((V6.client, f"::ffff:{V4.vip}"), id="to an IPv4 VIP"),
+        pytest.param((f"::ffff:{V4.client}", f"::ffff:{V4.vip}"), id="between two"),
+        pytest.param((f"::ffff:{V4.client}", V6.vip), id="from one"),
+        pytest.param((f"::ffff:{V4.backends[0]}", V6.client), id="from an IPv4 backend"),
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1], ids=["whole", "cut short"])
+def test_an_ipv6_packet_with_an_ipv4_mapped_address_is_the_hosts(
+    balancer: Balancer, mode: int, ends: tuple[str, str], cut: int
+) -> None:
+    for family in (V4, V6):
+        balancer.add_service(family, mode=mode)
+    packet = bytes(TO_US / V6.ip(*ends) / TCP(sport=80, dport=80))
+    packet = packet[: len(packet) - cut]
+
+    assert balancer.send_bytes(packet) == (Verdict.PASS, packet)
+    assert set(balancer.reasons()) == {"not_ours"}

@@ -217,3 +217,33 @@ def test_ttl_ends_for_fragments_too(balancer: Balancer, family: Family) -> None:
 
     assert balancer.send(later)[0] is Verdict.DROP
     assert "ttl_exceeded" in balancer.reasons()
+
+
+@pytest.mark.parametrize(
+    ("source", "ttl"), [("client", 1), ("backend", 64)], ids=["TTL", "hairpin"]
+)
+def test_a_first_fragment_that_was_dropped_is_not_remembered(
+    balancer: Balancer, family: Family, source: str, ttl: int
+) -> None:
+    balancer.add_service(family, port=53, protocol=17, mode=MODE_NAT)
+    address = family.client if source == "client" else family.backends[0]
+    whole = datagram(family, address, family.vip, UDP(sport=999, dport=53) / PAYLOAD)
+    first, later, *_ = in_fragments(TO_US, whole)
+    first.payload.setfieldval("ttl" if family.version == 4 else "hlim", ttl)
+
+    verdicts = [balancer.send(piece)[0] for piece in (first, later)]
+
+    assert verdicts == [Verdict.DROP, Verdict.DROP]
+    assert balancer.reasons()["fragment"].packets == 1
+
+
+def test_a_fragment_header_behind_the_end_of_the_packet_is_malformed(
+    balancer: Balancer,
+) -> None:
+    balancer.add_service(V6, port=53, protocol=17)
+    long = IPv6ExtHdrDestOpt(nh=44, len=1, options=[PadN(optdata=b"\0" * 4)])
+    header = V6.ip(V6.client, V6.vip, plen=8)
+    packet = TO_US / header / long / (b"x" * 8) / IPv6ExtHdrFragment(nh=17, offset=9)
+
+    assert balancer.send(packet)[0] is Verdict.DROP
+    assert set(balancer.reasons()) == {"malformed"}

@@ -243,3 +243,111 @@ def test_an_error_at_the_end_of_its_ttl_is_dropped_by_nat(balancer: Balancer) ->
 
     assert balancer.send(report)[0] is Verdict.DROP
     assert set(balancer.reasons()) == {"ttl_exceeded"}
+
+
+STRANGE_SOURCES = [
+    *((V4, source) for source in ("0.0.0.0", "127.0.0.1", "224.0.0.1", V4.vip)),
+    *((V6, source) for source in ("::", "::1", "ff02::1", V6.vip)),
+]
+
+
+@pytest.mark.parametrize(("of", "source"), STRANGE_SOURCES)
+def test_an_echo_request_from_an_address_that_no_client_has_is_a_martian(
+    balancer: Balancer, of: Family, source: str
+) -> None:
+    balancer.add_service(of)
+
+    assert balancer.send(TO_US / of.ip(source, of.vip) / echo(of))[0] is Verdict.DROP
+    assert set(balancer.reasons()) == {"martian"}
+
+
+@pytest.mark.parametrize(("of", "source"), STRANGE_SOURCES)
+def test_an_error_from_an_address_that_no_router_has_is_a_martian(
+    balancer: Balancer, of: Family, source: str
+) -> None:
+    balancer.add_service(of, mode=MODE_NAT)
+    seen = quoted(of, of.vip, of.client, TCP(sport=80, dport=5), 20)
+    report = TO_US / of.ip(source, of.vip) / error(of, "time exceeded", seen)
+
+    assert balancer.send(report)[0] is Verdict.DROP
+    assert set(balancer.reasons()) == {"martian"}
+
+
+@pytest.mark.parametrize(("of", "source"), STRANGE_SOURCES)
+def test_an_error_about_a_translated_packet_from_such_an_address_is_a_martian(
+    balancer: Balancer, of: Family, source: str
+) -> None:
+    balancer.add_service(of, mode=MODE_NAT)
+    seen = quoted(of, of.client, of.backends[0], TCP(sport=5, dport=80), 20)
+    report = FROM_BACKEND / of.ip(source, of.client) / error(of, "time exceeded", seen)
+
+    assert balancer.send(report)[0] is Verdict.DROP
+    assert set(balancer.reasons()) == {"martian"}
+
+
+@pytest.mark.parametrize("size", range(0, 28, 4))
+def test_what_stands_behind_the_end_of_an_error_is_not_taken_for_a_quote(
+    balancer: Balancer, family: Family, size: int
+) -> None:
+    balancer.add_service(family, mode=MODE_NAT)
+    seen = quoted(family, family.vip, family.client, TCP(sport=80, dport=5), 20)
+    header = family.ip(family.router, family.vip)
+    short = TO_US / header / error(family, "time exceeded", seen[:size])
+    padded = bytes(short) + seen[size:]
+
+    assert balancer.send_bytes(padded) == (Verdict.PASS, padded)
+    assert set(balancer.reasons()) == {"icmp_passed"}
+
+
+def test_half_a_quoted_tcp_header_is_not_made_whole_by_padding(
+    balancer: Balancer, family: Family
+) -> None:
+    balancer.add_service(family, mode=MODE_NAT, backend_port=8080)
+    seen = quoted(family, family.vip, family.client, TCP(sport=80, dport=5555), 8)
+    report = error(family, "time exceeded", seen)
+    whole = TO_US / family.ip(family.router, family.vip) / report
+
+    _, sent = balancer.send_bytes(bytes(whole) + b"padding of the frame")
+
+    backend = family.backends[0]
+    meant = quoted(family, backend, family.client, TCP(sport=8080, dport=5555), 8)
+    wanted = TO_BACKEND / family.ip(family.router, backend, ttl=63)
+    wanted = checksummed(wanted / error(family, "time exceeded", meant))
+    assert sent == wanted + b"padding of the frame"
+
+
+def test_a_quoted_udp_checksum_that_becomes_zero_is_shown_as_all_ones(
+    balancer: Balancer, family: Family
+) -> None:
+    balancer.add_service(family, mode=MODE_NAT, port=53, protocol=17)
+    backend = family.backends[0]
+    blank = family.ip(backend, family.client) / UDP(sport=53, dport=999) / b"\0\0"
+    # A word equal to the checksum makes the sum all ones, and its complement zero.
+    word = type(blank)(bytes(blank))[UDP].chksum.to_bytes(2, "big")
+
+    def quoted_from(source: str) -> bytes:
+        header = family.ip(source, family.client, ttl=50)
+        return bytes(header / UDP(sport=53, dport=999) / word)[:-2]
+
+    report = error(family, "time exceeded", quoted_from(family.vip))
+
+    _, sent = balancer.send_bytes(
+        bytes(TO_US / family.ip(family.router, family.vip) / report)
+    )
+
+    wanted = TO_BACKEND / family.ip(family.router, backend, ttl=63)
+    assert sent[-2:] == b"\xff\xff"
+    assert sent == checksummed(
+        wanted / error(family, "time exceeded", quoted_from(backend))
+    )
+
+
+def test_an_error_that_quotes_an_ipv4_mapped_address_is_the_hosts(
+    balancer: Balancer,
+) -> None:
+    balancer.add_service(V4, mode=MODE_NAT)
+    seen = quoted(V6, V6.client, f"::ffff:{V4.backends[0]}", TCP(sport=5, dport=80), 20)
+    report = TO_US / V6.ip(V6.router, V6.client) / error(V6, "time exceeded", seen)
+
+    assert balancer.send_bytes(bytes(report)) == (Verdict.PASS, bytes(report))
+    assert set(balancer.reasons()) == {"not_ours"}

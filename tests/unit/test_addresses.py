@@ -54,3 +54,15 @@ def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
         parse_address(text)
 
     assert str(raised.value).startswith(repr(text))
+
+
+@given(st.text(max_size=60) | st.text("0123456789abcdef:.[]%/", max_size=45))
+def test_any_text_is_an_address_or_said_to_be_none(text: str) -> None:
+    address, port = split_port(text)
+
+    assert address in text
+    assert port is None or text.endswith(f":{port}")
+    try:
+        assert parse_address(address).packed
+    except ValueError as error:
+        assert str(error) == f"{address!r} is not an IP address"  # noqa: PT017

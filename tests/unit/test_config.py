@@ -4,6 +4,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from control.config import NodeConfig, load, parse
 from control.errors import ConfigError
@@ -17,6 +19,7 @@ from control.model import (
     TcpCheck,
 )
 from dataplane.source import Limits
+from tests.support.damaged import damaged_texts
 
 WHOLE = """
 interfaces: [eth0, eth1]
@@ -260,3 +263,15 @@ def test_it_is_said_what_would_be_right(value: str, sentence: str) -> None:
 
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@given(damaged_texts(WHOLE) | st.text(max_size=200))
+def test_any_text_is_a_configuration_or_gets_a_sentence(text: str) -> None:
+    sentence = "c.yaml"
+    try:
+        parse(text, "c.yaml")
+    except ConfigError as error:
+        sentence = str(error)
+
+    assert sentence.startswith("c.yaml")
+    assert "\n" not in sentence

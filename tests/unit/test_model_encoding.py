@@ -1,13 +1,16 @@
 """The desired state as bytes."""
 
+from contextlib import suppress
 from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from control.encoding import decode, encode
 from control.errors import ConfigError
 from control.model import Backend, DesiredState, Mode, Protocol, Service
+from tests.support.damaged import damaged_bytes
 from tests.support.desired_states import desired_states
 
 A = Backend("a", IPv4Address("10.0.0.1"), 80)
@@ -43,3 +46,9 @@ def test_a_state_is_read_as_it_was_written(state: DesiredState) -> None:
 def test_what_is_no_stored_state_is_refused(stored: bytes, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         decode(stored)
+
+
+@given(damaged_bytes(encode(WANTED)) | st.binary(max_size=100))
+def test_any_bytes_are_a_state_or_refused(stored: bytes) -> None:
+    with suppress(ConfigError):
+        assert isinstance(decode(stored), DesiredState)

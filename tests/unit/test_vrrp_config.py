@@ -5,7 +5,10 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.support.damaged import damaged_texts
 from vrrp import machine
 from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
 from vrrp.errors import ConfigError
@@ -80,6 +83,8 @@ def test_a_short_file_gets_the_defaults() -> None:
             id="no such date",
         ),
         pytest.param("[" * 10000, "vrrp.yaml: not YAML: ", id="bottomless"),
+        pytest.param("!!bool maybe", "vrrp.yaml: not YAML: 'maybe'", id="no truth"),
+        pytest.param("!!timestamp never", "vrrp.yaml: not YAML: ", id="no time"),
         pytest.param("", "vrrp.yaml: Expected `object`, got `null`", id="empty"),
         pytest.param(
             "instances: []",
@@ -236,3 +241,15 @@ def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
     path.write_text(WHOLE, encoding="utf-8")
 
     assert load(path) == parse(WHOLE, "any name")
+
+
+@given(damaged_texts(WHOLE) | st.text(max_size=200))
+def test_any_text_is_a_configuration_or_gets_a_sentence(text: str) -> None:
+    sentence = "vrrp.yaml"
+    try:
+        parse(text, "vrrp.yaml")
+    except ConfigError as error:
+        sentence = str(error)
+
+    assert sentence.startswith("vrrp.yaml")
+    assert "\n" not in sentence
