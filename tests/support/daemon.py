@@ -39,9 +39,8 @@ def restart(node: Node) -> None:
 def guidewayd(node: Node, *arguments: str, before: tuple[str, ...] = ()) -> str:
     """Run guidewayd on a node until it ends, and return what it printed."""
     config = ("--config", str(node.paths.guidewayd_file))
-    return node.host.run(
-        *before, sys.executable, "-m", "control.daemon", *config, *arguments
-    )
+    command = (*before, sys.executable, "-m", "control.daemon", *config, *arguments)
+    return node.host.run(*command, timeout=50)  # a start may compile
 
 
 def guideway(node: Node, *arguments: str) -> str:
