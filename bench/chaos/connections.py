@@ -82,7 +82,8 @@ class Connections:
         """
         self._leaving.add((way, backend))
         before = {e for e in self._open if e.kind == NEW and str(e.way) == way}
-        while any(each.backend in (backend, None) for each in before & self._open):
+        served = (backend, None)  # who has no answer yet may be served by it
+        while any(e.backend in served for e in before & self._open):  # noqa: ASYNC110
             await asyncio.sleep(_PERIOD / 10)
         self._leaving.discard((way, backend))
 

@@ -73,11 +73,12 @@ class Datagrams:
 
     async def end(self) -> list[Datagram]:
         """Wait for the last answers, and return what became of each datagram."""
-        deadline = asyncio.get_running_loop().time() + _QUIET
-        while asyncio.get_running_loop().time() < deadline and self._unanswered():
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _QUIET
+        while loop.time() < deadline and self._unanswered():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         for flow in self._flows:
-            asyncio.get_running_loop().remove_reader(flow.socket)
+            loop.remove_reader(flow.socket)
             flow.socket.close()
         return list(self._datagrams())
 

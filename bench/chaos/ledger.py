@@ -82,7 +82,8 @@ class Row:
     @property
     def failed(self) -> list[Datagram | Connection]:
         """What was lost or broke."""
-        return [each for each in (*self.datagrams, *self.connections) if each.failed]
+        everything: list[Datagram | Connection] = [*self.datagrams, *self.connections]
+        return [each for each in everything if each.failed]
 
     @property
     def resent(self) -> int:
