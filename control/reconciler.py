@@ -42,7 +42,11 @@ class Reconciler:
         facts: Callable[[], Facts],
         seed: Image | None = None,
     ) -> None:
-        """Reconcile ``maps``; numbers are taken over from ``seed`` where they are empty."""
+        """Reconcile ``maps``; numbers and rings are taken over from ``seed``, if given.
+
+        That is what packets go by until these maps are filled. What the maps hold then is
+        left from somebody who did not get to the end of filling them.
+        """
         self._maps = maps
         self._settings = settings
         self._wanted = wanted
@@ -115,7 +119,7 @@ class Reconciler:
                 _log.warning("maps were changed by somebody else; mending them")
         else:
             actual = remembered
-        known = actual if self._seed is None or actual.services else self._seed
+        known = actual if self._seed is None else self._seed
         moment = self._look(actual)
         compiled = compile_image(
             desired, facts, self._settings, known, self._tables, moment

@@ -85,6 +85,17 @@ class Links:
         paths = self._directory.glob("ifindex-*") if self._directory.exists() else ()
         return frozenset(int(path.name.removeprefix("ifindex-")) for path in paths)
 
+    def programs(self) -> frozenset[int]:
+        """Return the numbers of the programs that our links run."""
+        return frozenset(self._program(index) for index in self.pinned())
+
+    def _program(self, index: int) -> int:
+        link = libbpf.get(self._path(index))
+        try:
+            return libbpf.link_program_id(link)
+        finally:
+            os.close(link)
+
     def _path(self, index: int) -> Path:
         # Not by name: bpffs allows no dot, and VLAN interfaces have one.
         return self._directory / f"ifindex-{index}"

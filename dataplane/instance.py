@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from dataplane import libbpf
-from dataplane.abi import MAPS, PROGRAM, VERSION
+from dataplane import generations, libbpf
+from dataplane.abi import PROGRAM, VERSION
 from dataplane.attach import Links, ifindex
 from dataplane.errors import AttachError, PinError
 from dataplane.image import Image
@@ -69,11 +69,16 @@ class Instance:
         present = list(interfaces)
         check_interfaces(present)
         self._links.claim(self.program, present, native=native)
+        before = generations.predecessor(self._root, self._directory)
+        if before is not None:
+            generations.hand_on(before, self._directory)
         self._links.swap(self.program, present)
         self._in_use = True
-        for directory in _generations(self._root):
+        if before is not None:  # what packets have taught the other one meanwhile
+            generations.hand_on(before, self._directory)
+        for directory in generations.found(self._root):
             if directory != self._directory:
-                _remove(directory)
+                generations.remove(directory)
 
     def unattached(self, interfaces: Iterable[str]) -> list[str]:
         """Return those of these interfaces whose packets do not come through us."""
@@ -85,7 +90,7 @@ class Instance:
             return
         self._links.detach(self._claimed)
         if not self.adopted:
-            _remove(self._directory)
+            generations.remove(self._directory)
         _prune(self._root)
 
 
@@ -99,16 +104,17 @@ def open_instance(root: Path, limits: Limits) -> Instance:
     check_bpffs(root)
     lock = _lock(root)
     directory = root / f"{VERSION}-{digest(source(limits))}"
-    adopted = _is_complete(directory)
+    adopted = generations.is_complete(directory)
     try:
         if not adopted:
-            _remove(directory)
+            generations.remove(directory)
             directory.mkdir()
-            load(directory, limits, lock)
+            shared = generations.shareable(root, directory, limits)
+            load(directory, limits, lock, shared)
         return Instance(root, directory, lock, adopted=adopted)
     except BaseException:
         if not adopted:
-            _remove(directory)
+            generations.remove(directory)
         os.close(lock)
         _prune(root)
         raise
@@ -116,12 +122,11 @@ def open_instance(root: Path, limits: Limits) -> Instance:
 
 def seed_of(root: Path, instance: Instance) -> Image | None:
     """Return what the maps hold that ``instance`` is about to replace, if readable."""
-    for directory in _generations(root):
-        readable = directory.name.startswith(f"{VERSION}-") and _is_complete(directory)
-        if readable and directory.name != f"{VERSION}-{instance.digest}":
-            with closing(Maps(directory)) as maps:
-                return maps.read()
-    return None
+    before = generations.predecessor(root, root / f"{VERSION}-{instance.digest}")
+    if before is None:
+        return None
+    with closing(Maps(before)) as maps:
+        return maps.read()
 
 
 def remove_instance(root: Path) -> bool:
@@ -136,8 +141,8 @@ def remove_instance(root: Path) -> bool:
     try:
         links = Links(root / "links")
         links.detach(links.pinned())
-        for directory in _generations(root):
-            _remove(directory)
+        for directory in generations.found(root):
+            generations.remove(directory)
     finally:
         os.close(lock)
     _prune(root)
@@ -197,29 +202,6 @@ def _mounted_kinds() -> dict[str, str]:
     rows = [line.split() for line in mounts]
     # The kernel writes a space in a path as \\040.
     return {row[1].encode().decode("unicode_escape"): row[2] for row in rows}
-
-
-def _is_complete(directory: Path) -> bool:
-    """Tell whether a loader got to its end here: it pins the program last."""
-    return (directory / PROGRAM).exists()
-
-
-def _generations(root: Path) -> list[Path]:
-    if not root.exists():
-        return []
-    return [path for path in root.iterdir() if path.is_dir() and path.name != "links"]
-
-
-def _remove(directory: Path) -> None:
-    """Unpin a program and its maps; the program first: without it all is incomplete."""
-    if not directory.exists():
-        return
-    for name in (PROGRAM, *MAPS):
-        (directory / name).unlink(missing_ok=True)
-    try:
-        directory.rmdir()
-    except OSError as error:
-        raise PinError(str(directory), "holds pins that are not guideway's") from error
 
 
 def _prune(root: Path) -> None:

@@ -17,6 +17,7 @@ from cffi import FFI
 from dataplane.errors import KernelError, LoadError
 
 BPF_XDP: Final = 37  # enum bpf_attach_type
+_BPF_NOEXIST: Final = 1  # linux/bpf.h: an element must not be there yet
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
@@ -124,6 +125,11 @@ def link_ifindex(link: int) -> int:
     return int(_info(link, "struct link_info").ifindex)
 
 
+def link_program_id(link: int) -> int:
+    """Return the number of the program that an XDP link runs."""
+    return int(_info(link, "struct link_info").program_id)
+
+
 def pinned_program_id(path: Path) -> int:
     """Return the number by which ``bpftool prog list`` names the program at ``path``."""
     program = get(path)
@@ -148,9 +154,21 @@ def map_shape(fd: int) -> MapShape:
     return MapShape(info.key_size, info.value_size, info.max_entries)
 
 
+def map_id(fd: int) -> int:
+    """Return the number by which ``bpftool map list`` names a map."""
+    return int(_info(fd, "struct map_info").id)
+
+
 def map_update(fd: int, key: bytes, value: bytes) -> None:
     """Set one element."""
     _checked("bpf_map_update_elem", _lib.bpf_map_update_elem(fd, key, value, 0))
+
+
+def map_add(fd: int, key: bytes, value: bytes) -> None:
+    """Set one element, unless it is there already."""
+    code = _lib.bpf_map_update_elem(fd, key, value, _BPF_NOEXIST)
+    if code != -errno.EEXIST:
+        _checked("bpf_map_update_elem", code)
 
 
 def map_delete(fd: int, key: bytes) -> None:

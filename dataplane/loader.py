@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,17 +29,26 @@ _TIMEOUT: Final = 60.0  # seconds; compiling takes 0.3 s natively and 5 s in an 
 _ATTACH_TYPE: Final = libbpf.BPF_XDP  # links can swap programs of one attach type only
 
 
-def load(directory: Path, limits: Limits, lock: int) -> None:
+class Order(msgspec.Struct, frozen=True):
+    """What the loader is told."""
+
+    limits: Limits
+    shared: dict[str, str]  # as source() has it
+
+
+def load(directory: Path, limits: Limits, lock: int, shared: Mapping[str, Path]) -> None:
     """Compile, load and pin into the existing directory ``directory`` of a bpffs.
 
-    The program is pinned last: if it is there, everything is. The loader holds the file
-    descriptor ``lock`` open as long as it lives, and dies with us. Raises LoadError.
+    The program is pinned last: if it is there, everything is. ``shared`` is as
+    :func:`dataplane.source.source` has it. The loader holds the file descriptor ``lock``
+    open as long as it lives, and dies with us. Raises LoadError.
     """
     command = [sys.executable, "-m", "dataplane.loader", str(directory)]
+    order = Order(limits, {name: str(path) for name, path in shared.items()})
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command,
-            input=msgspec.json.encode(asdict(limits)),
+            input=msgspec.json.encode(order),
             capture_output=True,
             timeout=_TIMEOUT,
             check=False,
@@ -70,8 +79,9 @@ def _compile(text: str) -> Any:
             raise LoadError(f"the program does not compile: {error}") from error
 
 
-def _load_and_pin(directory: Path, limits: Limits) -> None:
-    module = _compile(source(limits))
+def _load_and_pin(directory: Path, order: Order) -> None:
+    shared = {name: Path(path) for name, path in order.shared.items()}
+    module = _compile(source(order.limits, shared))
     try:
         program = module.load_func(PROGRAM.encode(), 6, attach_type=_ATTACH_TYPE)
     except Exception as error:
@@ -91,9 +101,9 @@ def _die_with_parent() -> None:
 
 def _main() -> int:
     _die_with_parent()
-    limits = msgspec.json.decode(sys.stdin.buffer.read(), type=Limits)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     try:
-        _load_and_pin(Path(sys.argv[1]), limits)
+        _load_and_pin(Path(sys.argv[1]), order)
     except DataplaneError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -7,11 +7,14 @@ programs the same: its digest names the pins.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 BPF_DIRECTORY: Final = Path(__file__).parent / "bpf"
+# Maps that packets fill: what these have taught is to outlive the program.
+LEARNT: Final = ("records", "fragments")
 _MAIN: Final = "balancer.c"
 _INCLUDE: Final = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 
@@ -26,17 +29,30 @@ class Limits:
     records: int = 1_048_576
 
 
-def source(limits: Limits) -> str:
-    """Return the whole program for maps of these sizes."""
-    defines = "".join(
-        f"#define LIMIT_{name.upper()} {value}\n" for name, value in asdict(limits).items()
-    )
-    return defines + _paste(_MAIN)
+def source(limits: Limits, shared: Mapping[str, Path] | None = None) -> str:
+    """Return the whole program for maps of these sizes.
+
+    ``shared`` says where maps of ``LEARNT`` are pinned that this program is to share with
+    another one; it gets new ones of the others.
+    """
+    defines = [
+        f"#define LIMIT_{name.upper()} {value}" for name, value in asdict(limits).items()
+    ]
+    for name in LEARNT:
+        # BCC opens what is pinned at the path behind the colon.
+        pinned = f":{shared[name]}" if shared and name in shared else ""
+        defines.append(f"#define TYPE_{name.upper()} {_quoted(f'lru_hash{pinned}')}")
+    return "\n".join((*defines, _paste(_MAIN)))
 
 
 def digest(text: str) -> str:
     """Return what names this program among others: 16 hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _quoted(text: str) -> str:
+    """Return a string literal of C."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _paste(name: str) -> str:

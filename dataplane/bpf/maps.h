@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * The maps. LIMIT_… come from the configuration (source.py defines them).
+ * The maps. LIMIT_… come from the configuration, and TYPE_… say which maps are shared with
+ * the program that this one replaces; source.py defines them.
  *
  * A packet reads services, then slots, then backends; the controller fills them in the
  * other order, so that no packet meets a reference to nothing.
@@ -23,9 +24,9 @@ BPF_TABLE("hash", struct gw_endpoint, struct gw_return, returns, LIMIT_BACKENDS)
 BPF_F_TABLE("lpm_trie", struct gw_prefix, u32, direct, GW_DIRECT_PREFIXES, BPF_F_NO_PREALLOC);
 
 /* Flows of slots in transition; of services with GW_AFFINITY_ALWAYS, all. */
-BPF_TABLE("lru_hash", struct gw_flow, struct gw_record, records, LIMIT_RECORDS);
+BPF_TABLE(TYPE_RECORDS, struct gw_flow, struct gw_record, records, LIMIT_RECORDS);
 
-BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
+BPF_TABLE(TYPE_FRAGMENTS, struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
 
 BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);
 
