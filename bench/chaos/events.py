@@ -100,9 +100,13 @@ def reload_while_starting(cluster: Cluster) -> None:
     time.sleep(cluster.random.uniform(0.1, 1.5))
     _change_file(cluster)
     cluster.hang_up()  # kills it if it does not hear signals yet
-    _start(cluster)
+
+    def takes_over() -> bool:
+        cluster.start()
+        return cluster.node.api.answers() and cluster.mistakes() == []
+
     eventually(
-        lambda: cluster.mistakes() == [],
+        takes_over,
         within=_SOON,
         what="guidewayd takes over the changed file",
         explain=cluster.node.guidewayd.tail,
