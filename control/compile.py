@@ -348,7 +348,10 @@ def _ring_size(service: Service) -> int:
 
 def _place(rings: Sequence[Ring], known: Image, slots: int) -> list[int]:
     """Return an offset for each ring: where it is already, or beside all old ones."""
-    here = {ring: offset for offset, ring in known.rings.items()}
+    # What is known may come from maps that were larger.
+    here = {
+        ring: offset for offset, ring in known.rings.items() if offset + len(ring) <= slots
+    }
     taken = {offset: len(ring) for offset, ring in known.rings.items()}
     offsets = []
     for ring in rings:

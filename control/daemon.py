@@ -175,11 +175,16 @@ class Daemon:
 
     async def _start_and_serve(self) -> None:
         """Fill the maps with what is known to be true, let packets in, then requests."""
+        version = self._store.version  # a file may be read again while we learn
         self._monitor.watch(self._store.state)
         await self._learn()
         await self._reconciler.round()
         await self._attach()
-        for task in (self._reconciler.run(), self._follow_network(), self._follow_store()):
+        for task in (
+            self._reconciler.run(),
+            self._follow_network(),
+            self._follow_store(version),
+        ):
             self._tasks.create_task(task)
         async with serving(self._config.socket, self._store, self._observer):
             _log.info("serving", socket=str(self._config.socket))
@@ -233,8 +238,8 @@ class Daemon:
             _log.error("not attached", problem=problem)
         self._unattached = problem
 
-    async def _follow_store(self) -> None:
-        version = self._store.version
+    async def _follow_store(self, version: int) -> None:
+        """Follow what is wanted; ``version`` is the one that was acted upon last."""
         while True:
             version = await self._store.wait_for_change(version)
             self._monitor.watch(self._store.state)
