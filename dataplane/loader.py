@@ -43,7 +43,8 @@ def load(directory: Path, limits: Limits, lock: int, shared: Mapping[str, Path])
     :func:`dataplane.source.source` has it. The loader holds the file descriptor ``lock``
     open as long as it lives, and dies with us. Raises LoadError.
     """
-    command = [sys.executable, "-m", "dataplane.loader", str(directory)]
+    here = (str(directory), str(os.getpid()))
+    command = [sys.executable, "-m", "dataplane.loader", *here]
     order = Order(limits, {name: str(path) for name, path in shared.items()})
     try:
         done = subprocess.run(  # noqa: S603 - our own module
@@ -91,19 +92,19 @@ def _load_and_pin(directory: Path, order: Order) -> None:
     libbpf.pin(program.fd, directory / PROGRAM)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Have the kernel kill us when guidewayd is gone: nobody would own what we pin."""
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went just before
+    if os.getppid() != parent:  # it went while we were starting
         sys.exit(1)
 
 
 def _main() -> int:
-    _die_with_parent()
+    directory, parent = Path(sys.argv[1]), int(sys.argv[2])
+    _die_with(parent)
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     try:
-        _load_and_pin(Path(sys.argv[1]), order)
+        _load_and_pin(directory, order)
     except DataplaneError as error:
         sys.stderr.write(f"{error}\n")
         return 1
