@@ -21,6 +21,7 @@ from vagrant.lab.errors import LabError
 from vagrant.lab.signals import unwind_on_signals
 
 _NAME: Final = "chaos"
+_DETAILS: Final = 20  # of what was lost, as many are printed
 
 
 @click.command()
@@ -48,7 +49,7 @@ def main(seconds: float, seed: int | None) -> None:
     except LabError as error:
         sys.exit(f"seed {chosen}: {error}")
     print_tables(console, _table(result))
-    for line in result.details():
+    for line in result.details()[:_DETAILS]:
         console.print(line, soft_wrap=True)
     for name, count in sorted(result.dropped.items()):
         console.print(f"the kernel counted, during calm and chaos: {name}: {count}")
