@@ -81,8 +81,21 @@ def stay_dead(cluster: Cluster) -> None:
 
 def reload_changed(cluster: Cluster) -> None:
     """Have it read a file with other weights."""
-    before = cluster.node.api.status().desired_version
     _change_file(cluster)
+    _reload(cluster)
+
+
+def serve_by_all(cluster: Cluster) -> None:
+    """Have it read a file by which no backend is draining."""
+    for service in tuple(cluster.wanted.values()):
+        backends = (replace(each, state=BackendState.ACTIVE) for each in service.backends)
+        cluster.change(service.name, backends=tuple(backends))
+    _change_file(cluster)
+    _reload(cluster)
+
+
+def _reload(cluster: Cluster) -> None:
+    before = cluster.node.api.status().desired_version
     cluster.hang_up()
     eventually(
         lambda: cluster.node.api.status().desired_version > before,

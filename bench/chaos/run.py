@@ -8,7 +8,7 @@ from typing import Final
 
 from bench.chaos import drops, foreign
 from bench.chaos.cluster import Cluster, cluster
-from bench.chaos.events import EVENTS, NotAsPromisedError, shuffled
+from bench.chaos.events import EVENTS, NotAsPromisedError, serve_by_all, shuffled
 from bench.chaos.ledger import Row, Span, others_hit
 from bench.chaos.topology import BASE, BYSTANDER, WAYS
 from bench.chaos.traffic import Load, Traffic
@@ -24,6 +24,7 @@ DETACHED: Final = "detached for 200 ms"
 _SELF_TEST: Final = (DEATH, DETACHED)  # in which something has to be lost
 _CALM_SECONDS: Final = 2.0
 _DETACHED_SECONDS: Final = 0.2
+_SETTLED_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def run(plan: Plan, told: Callable[[str], None] = lambda _: None) -> Result:
             _require_mended(tormented)
             time.sleep(_CALM_SECONDS)
             dropped = drops.growth(before, drops.read(tormented.lab.topology))
+            serve_by_all(tormented)  # so that somebody can take over
             begin(DEATH)
+            time.sleep(_SETTLED_SECONDS)  # what is on its way before is not the victim's
             victim = _kill_backend(tormented)
             begin(CALM)
             time.sleep(_CALM_SECONDS)
