@@ -22,6 +22,7 @@ from control.model import (
 )
 from control.status import Health
 from control.tables import Tables
+from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image
 from dataplane.plan import plan
 from dataplane.records import Endpoint
@@ -104,14 +105,13 @@ def compiled(step: Step, known: Image, now_ns: int) -> Compiled:
     )
 
 
-def new_flows(image: Image) -> dict[Endpoint, list[IPv4Address | None]]:
-    """Return whom new flows go to, by service and slot."""
+def new_flows(image: Image) -> dict[Endpoint, list[IPv4Address]]:
+    """Return whom new flows go to, by service and slot; of nobody, there is no slot."""
     addresses = {index.number: one.address for index, one in image.backends.items()}
     return {
-        endpoint: [addresses.get(n) for n in image.rings.get(service.ring_offset, ())]
-        if service.ring_size
-        else []
+        endpoint: [addresses[n] for n in ring if n != NO_BACKEND_ID]
         for endpoint, service in image.services.items()
+        for ring in [image.rings[service.ring_offset] if service.ring_size else ()]
     }
 
 
