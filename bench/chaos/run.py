@@ -23,6 +23,8 @@ DEATH: Final = "a backend dies"
 DETACHED: Final = "detached for 200 ms"
 _SELF_TEST: Final = (DEATH, DETACHED)  # in which something has to be lost
 _CALM_SECONDS: Final = 2.0
+_EVENTS_PER_SECOND: Final = 100 / 120  # at least
+_LONGEST: Final = 3  # times the seconds planned
 _DETACHED_SECONDS: Final = 0.2
 _SETTLED_SECONDS: Final = 0.5
 
@@ -32,7 +34,7 @@ class Plan:
     """What is to be done, and for how long."""
 
     name: str  # of the lab
-    seconds: float
+    seconds: float  # of events; up to three times as many on a busy machine
     seed: int
     load: Load = field(default_factory=Load)
 
@@ -96,7 +98,7 @@ def run(plan: Plan, told: Callable[[str], None] = lambda _: None) -> Result:
             before = drops.read(tormented.lab.topology)
             begin(CALM)
             time.sleep(_CALM_SECONDS)
-            _torment(tormented, plan.seconds, begin)
+            _torment(tormented, plan, begin)
             begin(CALM)
             _require_mended(tormented)
             time.sleep(_CALM_SECONDS)
@@ -113,10 +115,12 @@ def run(plan: Plan, told: Callable[[str], None] = lambda _: None) -> Result:
     return Result(ledger.rows(spans), ledger.wrong, victim, dropped)
 
 
-def _torment(tormented: Cluster, seconds: float, begin: Callable[[str], None]) -> None:
-    until = time.monotonic() + seconds
-    for kind in shuffled(tormented.random):
-        if time.monotonic() >= until:
+def _torment(tormented: Cluster, plan: Plan, begin: Callable[[str], None]) -> None:
+    begun = time.monotonic()
+    for number, kind in enumerate(shuffled(tormented.random)):
+        passed = time.monotonic() - begun
+        enough = number >= plan.seconds * _EVENTS_PER_SECOND
+        if passed >= plan.seconds and (enough or passed >= _LONGEST * plan.seconds):
             return
         begin(kind)
         event, _ = EVENTS[kind]

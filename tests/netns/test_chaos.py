@@ -19,6 +19,8 @@ LOAD = Load(datagrams=200, kept=40, new=4)
 SEED = 2
 RESTARTS = 20
 
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture(scope="module")
 def result() -> Result:
@@ -66,7 +68,6 @@ def rings(maps: Maps) -> dict[int, Ring]:
     return dict(maps.read().rings)
 
 
-@pytest.mark.timeout(180)
 def test_20_restarts_under_load_change_no_ring_and_let_no_counter_go_back(
     tormented: Cluster,
 ) -> None:
