@@ -16,7 +16,8 @@ from dataplane.abi import PROGRAM, VERSION
 from dataplane.attach import Links
 from dataplane.source import LEARNT, Limits
 
-_NAME: Final = re.compile(r"[0-9]+-[0-9a-f]{16}")  # ABI version and digest
+# ABI version and digest; another release may add something.
+_NAME: Final = re.compile(r"[0-9]+-[0-9a-f]{16}(-.*)?")
 
 
 def found(root: Path) -> list[Path]:
