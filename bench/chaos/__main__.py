@@ -1,8 +1,8 @@
 """Whether anything that is done to guidewayd costs a packet or a connection.
 
-``python -m bench.chaos`` prints what was done and what was lost; it needs root and takes
-two minutes, or ``--seconds``; on a busy machine more, until it has got through 100 events, or
-as many in proportion. It exits with 1 if anything was lost, or if a loss would not have been
+``python -m bench.chaos`` prints what was done and what was lost. It needs root, and takes
+two minutes, or ``--seconds``; a busy machine needs more to get through 100 events, or as
+many in proportion. It exits with 1 if anything was lost, or if a loss would not have been
 seen.
 """
 

@@ -172,7 +172,7 @@ def test_a_file_that_is_read_again_during_the_start_is_taken_over_whole(lab: Lab
     node.guidewayd.start()
     eventually(
         node.paths.state_directory.joinpath("desired.db").exists,
-        within=10,
+        within=30,  # it compiles first
         what="it is starting",
     )
     node.paths.guidewayd_file.write_text(good)
