@@ -11,17 +11,15 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from dataplane import libbpf
+from dataplane import headers, libbpf
 from dataplane.abi import MAPS, PROGRAM
 from dataplane.errors import DataplaneError, LoadError
-from dataplane.headers import make_tree
 from dataplane.source import Limits, source
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -71,9 +69,8 @@ def _compile(text: str) -> Any:
         raise LoadError(
             "BCC is missing: install Debian's package python3-bpfcc (not PyPI's bcc)"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="guideway-headers-") as tree:
-        make_tree(Path(tree))
-        os.environ["BCC_KERNEL_SOURCE"] = tree
+    with headers.tree() as tree:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
         try:
             return BPF(text=text)
         except Exception as error:  # BCC raises bare Exceptions
