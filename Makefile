@@ -26,6 +26,9 @@ bench: setup-dev  ## measure table, program and forwarding, with baselines (root
 	@$(PYTHON) -m bench.packet_cost
 	@$(PYTHON) -m bench.forwarding
 
+chaos: setup-dev  ## kill, reload and upgrade guidewayd under load, SECONDS=120 SEED=… (root)
+	@$(PYTHON) -m bench.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures
 
@@ -58,4 +61,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz bench figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz bench chaos figures check lint types contracts proto generated format setup-lab setup-dev

@@ -7,13 +7,11 @@ swaps, and a program array holds, programs of one kind only.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from bcc import BPF
 
-from dataplane import libbpf
-from dataplane.headers import make_tree
+from dataplane import headers, libbpf
 from dataplane.records import Index
 
 _XDP: Final = 6  # enum bpf_prog_type: BPF_PROG_TYPE_XDP
@@ -26,9 +24,8 @@ class Programs:
         """Compile ``source`` with these preprocessor constants."""
         flags = [f"-D{name}={value}" for name, value in defines.items()]
         text = source.read_text(encoding="utf-8")
-        with TemporaryDirectory(prefix="guideway-headers-") as tree:
-            make_tree(Path(tree))
-            os.environ["BCC_KERNEL_SOURCE"] = tree
+        with headers.tree() as tree:
+            os.environ["BCC_KERNEL_SOURCE"] = str(tree)
             self._module: Any = BPF(text=text, cflags=flags)
 
     def load(self, name: str) -> int:

@@ -30,6 +30,7 @@ from control.transition import (
     close_window,
     end,
     is_in_transition,
+    nobody,
     ordinary,
     owners,
 )
@@ -191,17 +192,17 @@ def _backends(
     ids: Ids,
     limits: Limits,
 ) -> dict[Index, records.Backend]:
-    """Return the entries of all backends whose next hop is, or once was, known."""
+    """Return the entries of all backends that we can reach, or once could."""
+    attached = {interface.name for interface in network.interfaces}
     hops: dict[BackendPlace, NextHop | None] = {
         BackendPlace(service_ids[_endpoint(service)], backend.address, backend.port): (
-            network.next_hops.get(backend.address)
+            hop if hop and hop.mac and hop.interface in attached else None
         )
         for service in desired
         for backend in service.backends
+        for hop in [network.next_hops.get(backend.address)]
     }
-    reachable = [
-        place for place, hop in hops.items() if place in ids.backends or (hop and hop.mac)
-    ]
+    reachable = [place for place, hop in hops.items() if place in ids.backends or hop]
     numbers = assign(
         reachable,
         ids.backends,
@@ -279,11 +280,14 @@ def _serve(
 def _remember(served: Served, known: Image, moment: Moment) -> Served:
     """Return ``served`` with a ring in which flows stay with the backend they have."""
     before = known.services.get(_endpoint(served.service))
-    if before is None or not served.ring or served.service.affinity is Affinity.NONE:
+    if before is None or served.service.affinity is Affinity.NONE:
         return served
     old = known.rings.get(before.ring_offset, _EMPTY) if before.ring_size else _EMPTY
     keepers = frozenset(served.backend_ids.values()) - served.down
-    wanted = owners(served.ring)
+    if not served.ring and not (old and keepers):
+        return served
+    # Nobody may get new flows, and yet some keep those that they have.
+    wanted = owners(served.ring) if served.ring else nobody(len(old))
     ring, changed_ns = change(old, wanted, keepers), before.changed_ns
     window_ns = PATIENCE[served.service.protocol] * 1_000_000_000
     if not np.array_equal(wanted, owners(old)):

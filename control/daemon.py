@@ -189,6 +189,7 @@ class Daemon:
 
     async def _start_and_serve(self) -> None:
         """Fill the maps with what is known to be true, let packets in, then requests."""
+        version = self._store.version  # a file may be read again while we learn
         self._monitor.watch(self._store.state)
         await self._learn()
         await self._reconciler.round()
@@ -198,7 +199,7 @@ class Daemon:
         for task in (
             self._reconciler.run(),
             self._follow_network(),
-            self._follow_store(),
+            self._follow_store(version),
             self._manager.beat(),
         ):
             self._tasks.create_task(task)
@@ -240,8 +241,8 @@ class Daemon:
             await self._plane.mend()
             self._manager.status(self._summary())
 
-    async def _follow_store(self) -> None:
-        version = self._store.version
+    async def _follow_store(self, version: int) -> None:
+        """Follow what is wanted; ``version`` is the one that was acted upon last."""
         while True:
             version = await self._store.wait_for_change(version)
             self._monitor.watch(self._store.state)

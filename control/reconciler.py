@@ -51,7 +51,11 @@ class Reconciler:
         facts: Callable[[], Facts],
         seed: Image | None = None,
     ) -> None:
-        """Reconcile ``maps``; numbers are taken over from ``seed`` where they are empty."""
+        """Reconcile ``maps``; numbers and rings are taken over from ``seed``, if given.
+
+        That is what packets go by until these maps are filled. What the maps hold then is
+        left from somebody who did not get to the end of filling them.
+        """
         self._maps: Maps | None = maps
         self._settings = settings
         self._wanted = wanted

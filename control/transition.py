@@ -63,6 +63,11 @@ def ordinary(wanted: Ids) -> Ring:
     return _ring(wanted, np.zeros_like(wanted))
 
 
+def nobody(size: int) -> Ids:
+    """Return the owners of ``size`` slots that no new flow goes to."""
+    return np.full(size, _NOBODY)
+
+
 def owners(ring: Ring) -> Ids:
     """Return the ids that new flows go to, by slot."""
     return _columns(ring)[0]

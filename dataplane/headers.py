@@ -5,13 +5,19 @@ program needs user-space API headers only; Debian's linux-libc-dev has them. BCC
 reads from the tree what is written below and nothing else.
 """
 
+import os
 import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from dataplane.errors import LoadError
 
 _USER_HEADERS: Final = Path("/usr/include")
+_PREFIX: Final = "guideway-headers-"  # of temporary directories; then our process id
 
 _KCONFIG: Final = """\
 #define CONFIG_BPF_SYSCALL 1
@@ -29,11 +35,24 @@ typedef _Bool bool;
 """
 
 
-def make_tree(root: Path) -> None:
-    """Fill the empty directory ``root``, for ``BCC_KERNEL_SOURCE`` to name.
+@contextmanager
+def tree() -> Iterator[Path]:
+    """Yield a directory with them, for ``BCC_KERNEL_SOURCE`` to name.
 
-    Raises LoadError if the system's headers are missing.
+    Those of processes that were killed while they had one are taken away. Raises LoadError
+    if the system's headers are missing.
     """
+    temporary = Path(tempfile.gettempdir())
+    for left in temporary.glob(f"{_PREFIX}[0-9]*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            shutil.rmtree(left, ignore_errors=True)  # another one may be at it, too
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as made:
+        _fill(Path(made))
+        yield Path(made)
+
+
+def _fill(root: Path) -> None:
     machine = _USER_HEADERS / f"{platform.machine()}-linux-gnu" / "asm"
     if not (_USER_HEADERS / "linux" / "if_ether.h").exists() or not machine.exists():
         raise LoadError("the user-space kernel headers are missing: install linux-libc-dev")

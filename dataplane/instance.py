@@ -30,7 +30,7 @@ from dataplane.succession import Succession
 from dataplane.usage import MapUsage
 
 # The loader of a guidewayd that was killed holds the lock for as long as it takes to die.
-_LOCK_PATIENCE: Final = 1.0  # seconds
+_LOCK_PATIENCE: Final = 3.0  # seconds
 _LOCK_PAUSE: Final = 0.02  # seconds
 _BPFFS: Final = "bpf"  # how the kernel calls that file system
 

@@ -12,17 +12,15 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from dataplane import libbpf
+from dataplane import headers, libbpf
 from dataplane.abi import KEPT_MAPS, MAPS, PROGRAM
 from dataplane.errors import DataplaneError, LoadError
-from dataplane.headers import make_tree
 from dataplane.source import Limits, source
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -41,7 +39,8 @@ def load(
     of another shape. The loader holds the file descriptor ``lock`` open as long as it
     lives, and dies with us. Raises LoadError.
     """
-    command = [sys.executable, "-m", "dataplane.loader", str(directory)]
+    here = (str(directory), str(os.getpid()))
+    command = [sys.executable, "-m", "dataplane.loader", *here]
     if predecessor:
         command.append(str(predecessor))
     try:
@@ -79,9 +78,8 @@ def _compile(text: str) -> Any:
         raise LoadError(
             "BCC is missing: install Debian's package python3-bpfcc (not PyPI's bcc)"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="guideway-headers-") as tree:
-        make_tree(Path(tree))
-        os.environ["BCC_KERNEL_SOURCE"] = tree
+    with headers.tree() as tree:
+        os.environ["BCC_KERNEL_SOURCE"] = str(tree)
         try:
             return BPF(text=text)
         except Exception as error:  # BCC raises bare Exceptions
@@ -112,20 +110,19 @@ def _share(pinned: Path, fd: int) -> None:
     os.close(kept)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Have the kernel kill us when guidewayd is gone: nobody would own what we pin."""
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went just before
+    if os.getppid() != parent:  # it went while we were starting
         sys.exit(1)
 
 
 def _main() -> int:
-    _die_with_parent()
+    directory, parent = Path(sys.argv[1]), int(sys.argv[2])
+    _die_with(parent)
     limits = msgspec.json.decode(sys.stdin.buffer.read(), type=Limits)
     try:
-        directory, *predecessors = map(Path, sys.argv[1:])
-        _load_and_pin(directory, limits, predecessors[0] if predecessors else None)
+        _load_and_pin(directory, limits, next(map(Path, sys.argv[3:]), None))
     except DataplaneError as error:
         sys.stderr.write(f"{error}\n")
         return 1

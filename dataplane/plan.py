@@ -44,12 +44,13 @@ def plan(actual: Image, wanted: Image, counted: Image | None = None) -> Iterator
     """Yield the writes that turn ``actual`` into ``wanted``, in a safe order.
 
     Filling in ``FILL_ORDER`` and emptying in the other one means that no packet ever meets
-    a dangling reference, wherever the writing stops. Between the two, packets that still
-    read the old entries come to their end. A ring is never changed in place:
-    the caller gives a new one another offset. ``counted`` has the services and backends
-    whose counters go on; without it, those of ``actual`` do.
+    a dangling reference, wherever the writing stops. When services lead to nothing any
+    more that is going, packets that have read them before come to their end; then the rest
+    goes. A ring is never changed in place: the caller gives a new one another offset.
+    ``counted`` has the services and backends whose counters go on; without it, those of
+    ``actual`` do.
     """
-    deletes: list[Write] = []
+    deletes: dict[str, list[Write]] = {}
     for table in FILL_ORDER:
         have, want = getattr(actual, table), getattr(wanted, table)
         known = getattr(counted or actual, table)
@@ -58,10 +59,12 @@ def plan(actual: Image, wanted: Image, counted: Image | None = None) -> Iterator
                 yield from _resets(table, key, value)
             if key not in have or have[key] != value:
                 yield Put(table, key, value)
-        deletes[:0] = [Delete(table, key) for key in have.keys() - want.keys()]
-    if deletes:
+        deletes[table] = [Delete(table, key) for key in have.keys() - want.keys()]
+    yield from deletes.pop("services")
+    if any(deletes.values()):
         yield Settle()
-        yield from deletes
+    for table in reversed(FILL_ORDER):
+        yield from deletes.get(table, ())
 
 
 def _resets(table: str, key: Any, value: Any) -> Iterator[Reset]:

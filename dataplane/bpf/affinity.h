@@ -87,7 +87,7 @@ pick_backend(const struct packet *pkt, const struct gw_service *service, const b
 {
 	struct gw_slot *slot = find_slot(pkt, service);
 
-	if (!slot || slot->backend_id == GW_NO_BACKEND_ID)
+	if (!slot)
 		return NULL;
 	if (slot->before_id || service->affinity == GW_AFFINITY_ALWAYS)
 		return pick_by_record(pkt, service, slot, may_write, id);

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+import yaml
 
 from control.model import TcpCheck
 from tests.support.connections import Connection, moved
@@ -105,3 +106,26 @@ def test_connections_survive_a_restart_of_guidewayd_in_a_transition(
     node.wait_until_ready()
 
     assert moved(connections) == []
+
+
+@pytest.mark.parametrize("limits", [{"slots": 131_072}, {"records": 65_536}], ids=str)
+def test_connections_begun_in_a_transition_survive_another_program(
+    lab: Lab, limits: dict[str, int]
+) -> None:
+    change(lab, "backend", "set", "web", "b3", "--weight", "2")
+    with ExitStack() as cleanup:
+        begun = [Connection(lab) for _ in range(100)]
+        for connection in begun:
+            cleanup.callback(connection.close)
+        assert "b3" in {connection.backend for connection in begun}
+        node = lab.nodes["lb1"]
+
+        node.guidewayd.stop()
+        content = yaml.safe_load(node.paths.guidewayd_file.read_text())
+        content["limits"].update(limits)
+        node.paths.guidewayd_file.write_text(yaml.safe_dump(content))
+        node.guidewayd.start()
+        node.wait_until_ready()
+
+        assert not node.api.status().adopted
+        assert moved(begun) == []

@@ -149,6 +149,29 @@ def test_a_changed_file_is_taken_over_by_sighup(lab: Lab) -> None:
     )
 
 
+def test_a_file_that_is_read_again_during_the_start_is_taken_over_whole(lab: Lab) -> None:
+    node = lab.nodes["lb2"]
+    node.guidewayd.stop()
+    guidewayd(node, "--detach")  # so that no backend serves already
+    node.paths.state_directory.joinpath("desired.db").unlink()
+    good = node.paths.guidewayd_file.read_text()
+    # Nobody has this address: the start waits for an answer as long as it ever does.
+    nobody = {"name": "nobody", "address": "10.0.0.99"}
+    edit(node, lambda file: file["services"][0].update(backends=[nobody]))
+    node.guidewayd.start()
+    eventually(
+        node.paths.state_directory.joinpath("desired.db").exists,
+        within=30,  # it compiles first
+        what="it is starting",
+    )
+    node.paths.guidewayd_file.write_text(good)
+
+    hang_up(node)
+
+    node.wait_until_ready()
+    node.wait_until_serving("web")
+
+
 def test_a_file_with_a_mistake_changes_nothing_in_a_running_daemon(lab: Lab) -> None:
     node = lab.nodes["lb1"]
     edit(node, lambda file: file["services"][0].update(port=70000))

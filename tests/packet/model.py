@@ -256,8 +256,6 @@ class Model:
         ring = self.image.rings[service.ring_offset]
         slot = slot_of(service, flow, vip)
         now_id, before_id = ring.view()[2 * slot], ring.before[slot]
-        if now_id == NO_BACKEND_ID:
-            raise End("no_backend")
         chosen = now_id
         if before_id or service.affinity == AFFINITY_ALWAYS:
             chosen = self.pick_by_record(service, flow, now_id, before_id, flags)

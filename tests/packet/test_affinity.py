@@ -10,7 +10,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from dataplane import libbpf
-from dataplane.abi import RECORDS_ONLY
+from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from dataplane.image import Ring
 from dataplane.records import (
     AFFINITY_ALWAYS,
@@ -102,6 +102,20 @@ def test_an_old_flow_stays_and_a_new_one_goes_to_the_new_owner(
     assert backend_of(balancer, tcp(family, "S", sport=2)) == NEW
     assert backend_of(balancer, tcp(family, "A", sport=2)) == NEW
     assert backend_of(balancer, tcp(family, "A", sport=1)) == OLD
+
+
+@pytest.mark.parametrize("affinity", [AFFINITY_TRANSITION, AFFINITY_ALWAYS])
+def test_old_flows_stay_while_nobody_takes_new_ones(
+    balancer: Balancer, family: Family, serve, affinity: int
+) -> None:
+    serve(NEW, OLD)
+    backend_of(balancer, tcp(family, "S", sport=2))
+
+    serve(NO_BACKEND_ID, OLD, affinity=affinity)
+
+    assert backend_of(balancer, tcp(family, "A", sport=1)) == OLD
+    assert backend_of(balancer, tcp(family, "A", sport=2)) == NEW
+    assert backend_of(balancer, tcp(family, "S", sport=3)) == NOBODY
 
 
 def test_two_changes_within_one_transition_break_neither_generation(

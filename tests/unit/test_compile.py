@@ -107,6 +107,36 @@ def test_a_service_leads_to_its_ring_and_the_ring_to_its_backends() -> None:
     assert image.returns == {}
 
 
+def test_the_way_to_a_backend_is_not_led_through_an_interface_that_is_not_ours() -> None:
+    service = web(backend(1), backend(2))
+    before = compiled(service).image
+    strange = hop(1, interface="eth7", ifindex=7)
+    here = facts(service)
+    network = replace(
+        here.network,
+        next_hops={**here.network.next_hops, IPv4Address("10.0.0.11"): strange},
+    )
+
+    after = compiled(service, known=before, facts_=replace(here, network=network)).image
+
+    assert set(after.rings[after.services[WEB].ring_offset]) == {2}
+    # Packets that still come by the old ring take the way that they took.
+    assert after.backends[Index(1)] == replace(before.backends[Index(1)], is_down=True)
+
+
+def test_a_ring_that_lies_beyond_the_end_of_smaller_maps_gets_a_place_in_them() -> None:
+    known = compiled(web(backend(1), backend(2))).image
+    service = replace(known.services[WEB], ring_offset=32768)
+    known = replace(
+        known, services={WEB: service}, rings={32768: known.rings[0]}
+    )  # of a program whose maps were larger
+
+    image = compiled(web(backend(1), backend(2)), known=known).image
+
+    assert image.rings == {0: known.rings[32768]}
+    assert image.services[WEB].ring_offset == 0
+
+
 def test_a_nat_backend_answers_for_its_vip() -> None:
     member = replace(backend(1), port=8080)
 

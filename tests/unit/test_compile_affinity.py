@@ -20,7 +20,7 @@ from control.model import (
 from control.status import Health
 from control.tables import Tables
 from control.transition import is_in_transition
-from dataplane.abi import RECORDS_ONLY
+from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from dataplane.image import Image, Ring
 from dataplane.records import AFFINITY_ALWAYS, AFFINITY_NONE, HASH_SOURCE, Index
 from dataplane.source import Limits
@@ -68,7 +68,7 @@ class Controller:
     @property
     def ring(self) -> Ring:
         (service,) = self.image.services.values()
-        return self.image.rings[service.ring_offset]
+        return self.image.rings[service.ring_offset] if service.ring_size else Ring(b"")
 
 
 A, B, C = (backend(number) for number in (1, 2, 3))
@@ -83,6 +83,50 @@ def controller() -> Controller:
 
 def test_a_first_ring_is_not_in_transition(controller: Controller) -> None:
     assert not is_in_transition(controller.ring)
+
+
+def draining(one: Backend) -> Backend:
+    return replace(one, state=BackendState.DRAINING)
+
+
+def test_all_flows_stay_when_all_backends_are_draining(controller: Controller) -> None:
+    before = controller.ring
+
+    after = controller.compile(web(draining(A), draining(B)))
+
+    assert set(after) == {NO_BACKEND_ID}
+    assert list(after.before) == list(before)
+
+
+def test_flows_of_who_is_draining_stay_when_everybody_else_is_down(
+    controller: Controller,
+) -> None:
+    before = controller.ring
+    controller.compile(web(A, draining(B)))
+
+    after = controller.compile(web(A, draining(B)), b1=Health.DOWN)
+
+    assert set(after) == {NO_BACKEND_ID}
+    assert [kept == 2 for kept in after.before] == [one == 2 for one in before]
+
+
+def test_a_service_whose_backends_come_back_remembers_who_kept_its_flows(
+    controller: Controller,
+) -> None:
+    before = controller.ring
+    controller.compile(web(draining(A), draining(B)))
+
+    after = controller.compile(web(draining(A), B))
+
+    assert set(after) == {2}
+    kept = [1 if one == 1 else RECORDS_ONLY for one in before]
+    assert list(after.before) == kept
+
+
+def test_a_service_of_which_nobody_can_keep_a_flow_has_no_ring(
+    controller: Controller,
+) -> None:
+    assert controller.compile(web(A, B), b1=Health.DOWN, b2=Health.DOWN) == Ring(b"")
 
 
 def changes(old: Ring, new: Ring) -> list[tuple[int, int, int]]:

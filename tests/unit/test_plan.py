@@ -115,8 +115,8 @@ def test_what_packets_may_still_hold_is_deleted_after_they_are_gone() -> None:
     )
 
     assert list(plan(full, Image())) == [
-        Settle(),
         Delete("services", endpoint),
+        Settle(),
         Delete("rings", 0),
         Delete("backends", Index(1)),
     ]

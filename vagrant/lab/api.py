@@ -1,6 +1,6 @@
 """A client of one node's guidewayd, for those who wait for something to happen there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -43,6 +43,11 @@ class Api:
         """Return how the node serves the service ``name``."""
         request = pb.GetServiceRequest(name=name)
         return self._ask(lambda stub: stub.GetService(request, timeout=_TIMEOUT)).service
+
+    def services(self) -> Sequence[pb.ServiceStatus]:
+        """Return how the node serves all services."""
+        request = pb.ListServicesRequest()
+        return self._ask(lambda stub: stub.ListServices(request, timeout=_TIMEOUT)).services
 
     def shares(self, service: str) -> dict[str, float]:
         """Return which part of the service's slots each backend has, 0 to 1."""

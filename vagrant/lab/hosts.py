@@ -52,7 +52,9 @@ class Host:
             raise CommandError(self.name, command, done.returncode, said)
         return done.stdout
 
-    def popen(self, *command: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+    def popen(
+        self, *command: str, log: Path | None = None, directory: Path = PROJECT
+    ) -> subprocess.Popen[bytes]:
         """Start a command on this host; what it prints is added to ``log``, or dropped.
 
         It gets a session of its own: Ctrl-C at the terminal is for us, and we end it.
@@ -61,7 +63,7 @@ class Host:
             output = files.enter_context(log.open("ab")) if log else subprocess.DEVNULL
             process = subprocess.Popen(
                 (*self._enter(), *command),
-                cwd=PROJECT,
+                cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -70,9 +72,15 @@ class Host:
         self._started.append(process)
         return process
 
-    def python(self, module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-        """Start one of our modules on this host with the interpreter that runs us."""
-        return self.popen(sys.executable, "-m", module, *arguments, log=log)
+    def python(
+        self, module: str, *arguments: str, log: Path, directory: Path = PROJECT
+    ) -> subprocess.Popen[bytes]:
+        """Start one of our modules on this host with the interpreter that runs us.
+
+        ``directory`` is where the module is looked for first: a copy of ours, perhaps.
+        """
+        command = (sys.executable, "-m", module, *arguments)
+        return self.popen(*command, log=log, directory=directory)
 
     def socket(
         self,

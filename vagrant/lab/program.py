@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from vagrant.lab.errors import LabError
-from vagrant.lab.hosts import Host
+from vagrant.lab.hosts import PROJECT, Host
 
 _STOPS_WITHIN: Final = 10.0  # seconds
 _TAIL_LINES: Final = 12
@@ -22,6 +22,7 @@ class Program:
         self.host = host
         self.module = module
         self.log = log
+        self.directory = PROJECT  # of a copy of our modules, to start another release
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -38,7 +39,9 @@ class Program:
     def start(self) -> None:
         """Start it; harmless if it is running."""
         if not self.running:
-            self._process = self.host.python(self.module, *self._arguments, log=self.log)
+            self._process = self.host.python(
+                self.module, *self._arguments, log=self.log, directory=self.directory
+            )
 
     def stop(self) -> int:
         """Ask it to end (SIGTERM), return its exit code; raise LabError if it does not."""

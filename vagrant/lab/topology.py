@@ -125,11 +125,11 @@ class DrTopology(Topology):
         balancers = {name: create(name, prefix, cleanup) for name in _BALANCERS}
         for name, host in balancers.items():
             segment.connect_balancer(host, "eth0", cls.balancer_addresses(name)["eth0"])
-        _hold_ipv6_vip(balancers["lb1"])
+        hold_ipv6_vip(balancers["lb1"])
         backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
         for name, host in backends.items():
             segment.connect(host, "eth0", cls.backend_address(name))
-            _hold_vip_silently(host)
+            hold_vip_silently(host)
         return cls(client, balancers, backends, (segment,))
 
     @classmethod
@@ -170,8 +170,8 @@ class NatTopology(Topology):
             own = cls.balancer_addresses(name)
             front.connect_balancer(host, "eth0", own["eth0"])
             back.connect_balancer(host, "eth1", own["eth1"])
-            _route_replies(host)
-        _hold_ipv6_vip(balancers["lb1"])
+            route_replies(host)
+        hold_ipv6_vip(balancers["lb1"])
         ipv6_gateway = ipv6_of(cls.balancer_addresses("lb1")["eth1"])
         backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
         for name, host in backends.items():
@@ -187,7 +187,7 @@ class NatTopology(Topology):
         return [f"{VIP}/32", {"address": inner, "interface": "eth1"}]
 
 
-def _hold_vip_silently(backend: Host) -> None:
+def hold_vip_silently(backend: Host) -> None:
     """Let ``backend`` accept packets to the VIP, but never say that it has it.
 
     Neighbour discovery needs no such order: it tells only of the interface that was asked.
@@ -199,7 +199,7 @@ def _hold_vip_silently(backend: Host) -> None:
     backend.add_address("lo", IPv6Interface(f"{ipv6_of(VIP)}/128"))
 
 
-def _hold_ipv6_vip(balancer: Host) -> None:
+def hold_ipv6_vip(balancer: Host) -> None:
     """Give ``balancer`` the IPv6 VIP for good: VRRP moves IPv4 addresses only, so far.
 
     Deprecated, it is never the source of what the balancer says itself: health checks from
@@ -209,7 +209,7 @@ def _hold_ipv6_vip(balancer: Host) -> None:
     balancer.run("ip", *address, "nodad", "preferred_lft", "0")
 
 
-def _route_replies(balancer: Host) -> None:
+def route_replies(balancer: Host) -> None:
     """Let the kernel route what XDP leaves to it on the way back.
 
     That is a translated reply whose next hop has no known MAC yet. Its source, the VIP, is

@@ -1,0 +1,1 @@
+"""Traffic that must not notice what is done to guidewayd."""
