@@ -153,6 +153,12 @@ def start_broken(cluster: Cluster) -> None:
     _start(cluster)
 
 
+def reload_program(cluster: Cluster) -> None:
+    """Have it load its program anew, by hand."""
+    cluster.guideway("dataplane", "reload")
+    _require_replacement(cluster)
+
+
 def other_limits(cluster: Cluster) -> None:
     """Start it with other limits: its program is replaced, over new maps."""
     cluster.node.guidewayd.stop()
@@ -247,6 +253,7 @@ EVENTS: Final[Mapping[str, tuple[Event, int]]] = {
     "reload while starting": (reload_while_starting, 1),
     "reload of a broken file": (reload_broken, 3),
     "start with a broken file": (start_broken, 1),
+    "reload of the program": (reload_program, 2),
     "other limits, other maps": (other_limits, 1),
     "another release, another program": (other_release, 1),
     "pins of an old release": (old_pins, 1),

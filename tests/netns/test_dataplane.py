@@ -14,7 +14,7 @@ import pytest
 
 from control.model import Protocol
 from dataplane import libbpf
-from dataplane.abi import MAPS
+from dataplane.abi import KEPT_MAPS, MAPS
 from tests.support.connections import Connection, moved
 from tests.support.daemon import (
     another_release,
@@ -192,13 +192,7 @@ def test_a_connection_that_lives_by_its_record_survives_a_reload(
     assert moved(remembered) == []
     assert gone_back(before, counters(node)) == {}
     same = {name for name, number in map_ids(node).items() if maps[name] == number}
-    assert same == {
-        "records",
-        "fragments",
-        "reason_counters",
-        "service_counters",
-        "backend_counters",
-    }
+    assert same == set(KEPT_MAPS)
     forget_records(node)  # it was they indeed
     assert moved(remembered) != []
 
