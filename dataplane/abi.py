@@ -21,6 +21,7 @@ MAPS: Final = (
     "fragments",
     "direct",
     "ports",
+    "vlans",
     "transmit_ports",
     "reason_counters",
     "service_counters",

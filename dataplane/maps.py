@@ -21,6 +21,7 @@ from dataplane.records import (
     Port,
     Prefix,
     Return,
+    Segment,
     Service,
 )
 
@@ -30,6 +31,7 @@ _HASHES: Final[dict[str, tuple[Callable[[bytes], Any], Callable[[bytes], Any]]]]
     "vips": (Address.unpack, Index.unpack),
     "returns": (Endpoint.unpack, Return.unpack),
     "direct": (Prefix.unpack, Index.unpack),
+    "vlans": (Segment.unpack, Port.unpack),
     "transmit_ports": (Index.unpack, Index.unpack),
 }
 _ARRAYS: Final[dict[str, tuple[str, Callable[[bytes], Any]]]] = {

@@ -17,7 +17,7 @@ static __always_inline void translate(struct packet *pkt, void *field, __be16 *p
 }
 
 static __always_inline enum gw_reason
-forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *backend)
+forward_nat(struct packet *pkt, const struct gw_backend *backend)
 {
 	struct l4_ports *ports = pkt->l4;
 
@@ -28,7 +28,7 @@ forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *bac
 
 	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
 	set_ttl(pkt, ttl_of(pkt) - 1);
-	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	return GW_FORWARDED_NAT;
 }
 
@@ -39,11 +39,16 @@ static __always_inline bool is_direct(const struct gw_address *address)
 	return direct.lookup(&key);
 }
 
-/* The way to the client, from the kernel's own routes and neighbours. */
-static __always_inline bool
+/*
+ * The way to the client, from the kernel's own routes and neighbours, and the interface
+ * that it leads out of; NULL if the kernel does not know all of it, or it is not ours.
+ */
+static __always_inline struct gw_port *
 find_route(struct xdp_md *ctx, const struct packet *pkt, struct bpf_fib_lookup *way)
 {
-	way->ifindex = ctx->ingress_ifindex;
+	struct gw_port *vlan = is_tagged(pkt) ? find_vlan(pkt) : NULL;
+
+	way->ifindex = vlan ? vlan->ifindex : pkt->in.ifindex;
 	way->l4_protocol = pkt->src.protocol;
 	if (pkt->is_ipv6) {
 		const struct ipv6hdr *ip = pkt->ip;
@@ -62,14 +67,15 @@ find_route(struct xdp_md *ctx, const struct packet *pkt, struct bpf_fib_lookup *
 		way->ipv4_src = ip->saddr;
 		way->ipv4_dst = ip->daddr;
 	}
-	return bpf_fib_lookup(ctx, way, sizeof(*way), 0) == BPF_FIB_LKUP_RET_SUCCESS &&
-	       find_port(way->ifindex);
+	if (bpf_fib_lookup(ctx, way, sizeof(*way), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return NULL;
+	return find_port(way->ifindex);
 }
 
 /* What is true of everything that NAT backends send to clients. GW_REPLIED_NAT: go on. */
-static __always_inline enum gw_reason check_reply(struct xdp_md *ctx, const struct packet *pkt)
+static __always_inline enum gw_reason check_reply(const struct packet *pkt)
 {
-	if (!is_for_us(ctx, pkt->eth))
+	if (!is_for_us(pkt))
 		return GW_OTHER_STATION;
 	if (is_direct(&pkt->dst.address)) /* health checks above all */
 		return GW_REPLY_DIRECT;
@@ -77,14 +83,14 @@ static __always_inline enum gw_reason check_reply(struct xdp_md *ctx, const stru
 }
 
 /* Send what is translated already on its way, or let the stack do it. */
-static __always_inline enum gw_reason send_reply(struct xdp_md *ctx, struct packet *pkt,
+static __always_inline enum gw_reason send_reply(struct packet *pkt, const struct gw_port *port,
 						 const struct bpf_fib_lookup *way,
 						 enum gw_reason reason)
 {
-	if (!way->ifindex) /* the stack finds the next hop and decrements the time to live */
+	if (!port) /* the stack finds the next hop and decrements the time to live */
 		return GW_REPLIED_BY_HOST;
 	set_ttl(pkt, ttl_of(pkt) - 1);
-	send_out(ctx, pkt, way->ifindex, way->dmac, way->smac);
+	send_out(pkt, &port->segment, way->dmac, way->smac);
 	return reason;
 }
 
@@ -99,14 +105,14 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 	if (!from)
 		return GW_NOT_OURS;
 
-	enum gw_reason reason = check_reply(ctx, pkt);
+	enum gw_reason reason = check_reply(pkt);
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
 	if (pkt->is_first_fragment)
 		remember_reply(pkt, &from->vip);
-	if (!find_route(ctx, pkt, &way))
-		way.ifindex = 0;
+	struct gw_port *port = find_route(ctx, pkt, &way);
+
 	translate(pkt, source_of(pkt), &ports->source, &from->vip, from->port);
-	return send_reply(ctx, pkt, &way, reason);
+	return send_reply(pkt, port, &way, reason);
 }

@@ -34,15 +34,10 @@ static __always_inline bool is_error(const struct packet *pkt)
 }
 
 /* Turn an echo request around. Swapping two addresses leaves a sum over both as it is. */
-static __always_inline enum gw_reason answer_echo(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline enum gw_reason answer_echo(struct packet *pkt)
 {
-	struct gw_port *port = find_port(ctx->ingress_ifindex);
 	struct icmphdr *icmp = pkt->l4;
-	u8 mac[ETH_ALEN];
-
-	if (!port)
-		return GW_OTHER_STATION;
-
+	u8 client[ETH_ALEN], we[ETH_ALEN];
 	__be16 *word = (__be16 *)icmp; /* type and code */
 	__be16 old = *word;
 
@@ -51,8 +46,9 @@ static __always_inline enum gw_reason answer_echo(struct xdp_md *ctx, struct pac
 	write_address(pkt->is_ipv6, source_of(pkt), &pkt->dst.address, 0);
 	write_address(pkt->is_ipv6, destination_of(pkt), &pkt->src.address, 0);
 	set_ttl(pkt, ECHO_TTL);
-	__builtin_memcpy(mac, pkt->eth->h_source, ETH_ALEN);
-	send_out(ctx, pkt, port->ifindex, mac, port->mac);
+	__builtin_memcpy(client, pkt->eth->h_source, ETH_ALEN);
+	__builtin_memcpy(we, pkt->eth->h_dest, ETH_ALEN);
+	send_out(pkt, &pkt->in, client, we);
 	return GW_ICMP_ANSWERED;
 }
 
@@ -193,7 +189,7 @@ static __always_inline enum gw_reason forward_error(struct xdp_md *ctx, struct p
 		reason = translate_error(pkt, &quote, backend);
 	if (reason != GW_ICMP_FORWARDED)
 		return reason;
-	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	account(service_id, backend_id, pkt);
 	return reason;
 }
@@ -215,12 +211,12 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 	if (!from)
 		return GW_NOT_OURS;
 
-	enum gw_reason reason = check_reply(ctx, pkt);
+	enum gw_reason reason = check_reply(pkt);
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
-	if (!find_route(ctx, pkt, &way))
-		way.ifindex = 0;
+	struct gw_port *port = find_route(ctx, pkt, &way);
+
 
 	void *field = pkt->is_ipv6 ? (void *)&((struct ipv6hdr *)quote.ip)->daddr :
 				     (void *)&((struct iphdr *)quote.ip)->daddr;
@@ -230,16 +226,16 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 	if (is_equal(&pkt->src.address, &flow.dst.address))
 		sum = readdress_error(pkt, source_of(pkt), &from->vip);
 	translate_quote(pkt, &quote, field, &quote.ports->dest, &from->vip, from->port, sum);
-	return send_reply(ctx, pkt, &way, GW_ICMP_REPLIED);
+	return send_reply(pkt, port, &way, GW_ICMP_REPLIED);
 }
 
 static __always_inline enum gw_reason forward_icmp(struct xdp_md *ctx, struct packet *pkt)
 {
 	if (!is_vip(&pkt->dst.address))
 		return is_error(pkt) ? forward_error_reply(ctx, pkt) : GW_NOT_OURS;
-	if (!is_for_us(ctx, pkt->eth))
+	if (!is_for_us(pkt))
 		return GW_OTHER_STATION;
 	if (is_echo_request(pkt))
-		return answer_echo(ctx, pkt);
+		return answer_echo(pkt);
 	return is_error(pkt) ? forward_error(ctx, pkt) : GW_ICMP_PASSED;
 }

@@ -29,6 +29,9 @@ BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAG
 
 BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);
 
+/* Interfaces of VLANs once more, to be found by what a frame is tagged with. */
+BPF_TABLE("hash", struct gw_segment, struct gw_port, vlans, GW_VLANS);
+
 BPF_DEVMAP(transmit_ports, GW_PORTS);
 
 BPF_TABLE("percpu_array", u32, struct gw_counter, reason_counters, GW_REASON_COUNT);

@@ -9,6 +9,8 @@
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 
 #define VLAN_TAGS 2
+#define VLAN_ID 0x0fff
+#define VLAN_PRIORITY 0xf000 /* and the bit that says who may be dropped first */
 #define EXTENSION_HEADERS 4
 
 /* How far we are in the frame. Every header is checked against `end` before it is read. */
@@ -17,6 +19,7 @@ struct cursor {
 	void *end;
 };
 
+/* IEEE 802.1Q, 9.3. Its own protocol stands before it, in the place of the type. */
 struct vlan_tag {
 	__be16 tci;
 	__be16 protocol; /* of what follows */
@@ -67,7 +70,11 @@ struct packet {
 	bool is_first_fragment;
 	bool begins_flow; /* TCP; UDP does not say */
 	bool ends_flow;   /* or pretends to */
-	int action; /* XDP_TX, XDP_REDIRECT ..., set by the stage that forwards */
+	struct gw_segment in;         /* where it comes from */
+	struct gw_segment out;        /* where to send it; set by the stage that forwards */
+	__be32 priorities[VLAN_TAGS]; /* of each tag */
+	u32 tag_count; /* one that tells a priority and no VLAN is not in `in` */
+	int action; /* XDP_TX, XDP_REDIRECT ... */
 };
 
 /* Point *hdr at the next header and step over it; false if it is cut short. */
@@ -94,6 +101,15 @@ static __always_inline struct gw_address map_ipv6(const struct in6_addr *address
 	return (struct gw_address){ .word = { word[0], word[1], word[2], word[3] } };
 }
 
+/* Keep the tag in that place in mind; `wire` is its protocol and TCI. */
+static __always_inline void note_tag(struct packet *pkt, int place, const __be32 *wire)
+{
+	pkt->tag_count = place + 1;
+	pkt->priorities[place] = *wire & bpf_htonl(VLAN_PRIORITY);
+	if (*wire & bpf_htonl(VLAN_ID)) /* else it tells a priority, and no VLAN */
+		pkt->in.tags[place] = *wire & ~bpf_htonl(VLAN_PRIORITY);
+}
+
 /* Step over the Ethernet header and its VLAN tags; false if that is not all there. */
 static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pkt, __be16 *type)
 {
@@ -108,6 +124,7 @@ static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pk
 			break;
 		if (!pull(cur, tag))
 			return false;
+		note_tag(pkt, i, (void *)tag - sizeof(*type));
 		*type = tag->protocol;
 	}
 	return true;

@@ -6,14 +6,20 @@ says nothing of ICMP errors and of later fragments, which have tests of their ow
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from dataplane.records import SERVICE_VLAN, Tag
 from tests.packet.balancer import BACKEND_MACS, BALANCER_MAC, mac
 from tests.packet.families import Family
 
 TCP, UDP, ICMP, ICMPV6, FRAGMENT = 6, 17, 1, 58, 44
 EXTENSIONS = {0, 43, 60, FRAGMENT}  # hop-by-hop, routing, destination options
+# The VLANs that the host has interfaces for, and the MACs of these.
+VLAN_MACS = {
+    (Tag(5),): "02:00:00:00:00:05",
+    (Tag(7, SERVICE_VLAN), Tag(5)): BALANCER_MAC,
+}
 L4_BYTES = {TCP: 20, UDP: 8}
 CHECKSUM_AT = {TCP: 16, UDP: 6}
 
@@ -30,6 +36,7 @@ class Served:
     protocol: int
     port: int
     nat_port: int | None = None  # the backend's; None: direct return
+    tags: tuple[Tag, ...] = ()  # of the backend's VLAN
 
 
 class Outcome(Exception):  # noqa: N818 - a way out of the middle of a header
@@ -44,6 +51,16 @@ class Parsed:
     protocol: int
     source: bytes
     dest: bytes
+
+
+@dataclass
+class Ethernet:
+    type: int
+    end: int
+    wire: list[bytes] = field(default_factory=list)  # tags, four bytes each
+    vlan: tuple[Tag, ...] = ()  # without those that only tell a priority
+    to_us: bool = False
+    to_all: bool = False
 
 
 def expected(packet: bytes, services: list[Served]) -> tuple[str, bytes]:
@@ -72,7 +89,8 @@ def packed(address: str) -> bytes:
 def serve(
     packet: bytes, parsed: Parsed, served: Served, vips: set[bytes]
 ) -> tuple[str, bytes]:
-    if packet[:6] not in {mac(BALANCER_MAC), b"\xff" * 6}:
+    ethernet = parse_ethernet(packet)
+    if not (ethernet.to_us or ethernet.to_all):
         return "other_station", packet
     if is_martian(parsed.source, vips):
         return "martian", packet
@@ -80,7 +98,7 @@ def serve(
     sent = bytearray(packet)
     sent[:12] = mac(BACKEND_MACS[0]) + mac(BALANCER_MAC)
     if served.nat_port is None:
-        return "forwarded_dr", bytes(sent)
+        return leave(sent, ethernet, served.tags, "forwarded_dr")
     backend = packed(parsed.family.backends[0])
     if packet[ttl_at] <= 1:
         return "ttl_exceeded", packet
@@ -94,7 +112,23 @@ def serve(
         mend(sent, parsed.ip + 10, [(old, bytes(sent[ttl_at : ttl_at + 2]))])
     else:
         sent[ttl_at] -= 1
-    return "forwarded_nat", bytes(sent)
+    return leave(sent, ethernet, served.tags, "forwarded_nat")
+
+
+def leave(
+    sent: bytearray, ethernet: Ethernet, tags: tuple[Tag, ...], reason: str
+) -> tuple[str, bytes]:
+    """Change the tags into those of the VLAN that the packet goes to."""
+    if ethernet.vlan == tags:
+        return reason, bytes(sent)
+    if ethernet.vlan and ethernet.vlan not in VLAN_MACS:
+        return "foreign_vlan", bytes(sent)
+    header = bytes(sent[:12])
+    for place, tag in enumerate(tags):
+        old = ethernet.wire[place][2] & 0xF0 if place < len(ethernet.wire) else 0
+        header += struct.pack("!HH", tag.protocol, old << 8 | tag.id)
+    header += struct.pack("!H", ethernet.type)
+    return reason, header + bytes(sent[ethernet.end :])
 
 
 def translate(sent: bytearray, parsed: Parsed, backend: bytes, port: int) -> None:
@@ -139,22 +173,44 @@ def is_martian(source: bytes, vips: set[bytes]) -> bool:
 
 def parse(packet: bytes, families: dict[int, Family], vips: set[bytes]) -> Parsed:
     """Return what the packet is; raise Outcome if it is nothing for a service."""
-    at = 14
-    if len(packet) < at:
-        raise Outcome("not_ours")
-    (kind,) = struct.unpack_from("!H", packet, 12)
-    for _ in range(2):
-        if kind not in {0x8100, 0x88A8}:
-            break
-        if len(packet) < at + 4:
-            raise Outcome("not_ours")
-        (kind,) = struct.unpack_from("!H", packet, at + 2)
-        at += 4
+    ethernet = parse_ethernet(packet)
+    kind, at = ethernet.type, ethernet.end
     if kind == 0x0800 and len(packet) >= at + 20:
         return parse_ipv4(packet, at, families[4], vips)
     if kind == 0x86DD and len(packet) >= at + 40:
         return parse_ipv6(packet, at, families[6], vips)
     raise Outcome("not_ours")
+
+
+def parse_ethernet(packet: bytes) -> Ethernet:
+    at = 14
+    if len(packet) < at:
+        raise Outcome("not_ours")
+    (kind,) = struct.unpack_from("!H", packet, 12)
+    wire, vlan = [], []
+    for _ in range(2):
+        if kind not in {0x8100, 0x88A8}:
+            break
+        if len(packet) < at + 4:
+            raise Outcome("not_ours")
+        (tci, following) = struct.unpack_from("!HH", packet, at)
+        wire.append(packet[at - 2 : at + 2])
+        vlan.append(Tag(tci & 0xFFF, kind) if tci & 0xFFF else None)
+        kind = following
+        at += 4
+    # An inner tag without an outer one is no VLAN that anybody has.
+    inner = vlan[1:] if any(vlan[1:]) else []
+    key = (*vlan[:1], *inner) if any(vlan) else ()
+    to = packet[:6]
+    to_vlan = key in VLAN_MACS and to == mac(VLAN_MACS[key])
+    return Ethernet(
+        kind,
+        at,
+        wire,
+        key,
+        to_us=to == mac(BALANCER_MAC) or to_vlan,
+        to_all=to == b"\xff" * 6,
+    )
 
 
 def parse_ipv4(packet: bytes, at: int, family: Family, vips: set[bytes]) -> Parsed:
@@ -208,7 +264,8 @@ def refusal(packet: bytes, dest: bytes, vips: set[bytes]) -> Outcome:
     """Return what becomes of a malformed packet to this destination."""
     if dest not in vips:
         return Outcome("not_ours")
-    to_us = packet[:6] in {mac(BALANCER_MAC), b"\xff" * 6}
+    ethernet = parse_ethernet(packet)
+    to_us = ethernet.to_us or ethernet.to_all
     return Outcome("malformed" if to_us else "other_station")
 
 

@@ -9,13 +9,20 @@ from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from dataplane.records import MODE_DR, MODE_NAT
 from tests.packet.balancer import BALANCER_MAC, ROUTER_MAC, Balancer, Verdict
 from tests.packet.families import V4, V6
-from tests.packet.model import Served, Unmodelled, expected
+from tests.packet.model import VLAN_MACS, Served, Unmodelled, expected
 
+VLAN, STACKED = VLAN_MACS
 SERVICES = [
-    Served(family, protocol, port, nat_port)
+    Served(family, protocol, port, nat_port, tags)
     for family in (V4, V6)
     for protocol in (6, 17)
-    for port, nat_port in ((80, None), (81, 8080))
+    for port, nat_port, tags in (
+        (80, None, ()),
+        (81, 8080, ()),
+        (83, None, VLAN),
+        (84, 8080, STACKED),
+        (85, None, STACKED),
+    )
 ]
 VERDICTS = {
     "forwarded_dr": Verdict.TX,
@@ -23,7 +30,14 @@ VERDICTS = {
     "not_ours": Verdict.PASS,
     "other_station": Verdict.PASS,
 }
-TAGS = [[], [Dot1Q(vlan=5)], [Dot1AD(vlan=7), Dot1Q(vlan=5)]]
+TAGS = [
+    [],
+    [Dot1Q(vlan=5, prio=3)],
+    [Dot1AD(vlan=7), Dot1Q(vlan=5, prio=6, dei=1)],
+    [Dot1Q(vlan=0, prio=5)],
+    [Dot1Q(vlan=9)],
+    [Dot1Q(vlan=0), Dot1Q(vlan=5)],
+]
 OPTIONS = IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0" * 4)])
 
 
@@ -32,7 +46,8 @@ def packets(draw) -> bytes:
     """Draw a packet to a service or near it; spoil it now and then."""
     family = draw(st.sampled_from([V4, V6]))
     packet = Ether(
-        src=ROUTER_MAC, dst=draw(st.sampled_from([BALANCER_MAC] * 3 + ["ff:" * 5 + "ff"]))
+        src=ROUTER_MAC,
+        dst=draw(st.sampled_from([BALANCER_MAC] * 3 + [VLAN_MACS[VLAN], "ff:" * 5 + "ff"])),
     )
     for tag in draw(st.sampled_from(TAGS)):
         packet = packet / tag
@@ -45,7 +60,7 @@ def packets(draw) -> bytes:
         ):
             packet = packet / extension
     l4 = draw(st.sampled_from([TCP, UDP]))
-    port = draw(st.sampled_from([80, 81, 82]))
+    port = draw(st.sampled_from([80, 81, 82, 83, 84, 85]))
     whole = bytearray(
         bytes(
             packet
@@ -78,6 +93,8 @@ def check(balancer: Balancer, packet: bytes) -> None:
 
 
 def test_the_program_does_what_the_model_says(balancer: Balancer) -> None:
+    for number, (tags, address) in enumerate(VLAN_MACS.items()):
+        balancer.add_vlan(100 + number, *tags, address=address)
     for served in SERVICES:
         balancer.add_service(
             served.family,
@@ -85,6 +102,7 @@ def test_the_program_does_what_the_model_says(balancer: Balancer) -> None:
             protocol=served.protocol,
             mode=MODE_DR if served.nat_port is None else MODE_NAT,
             backend_port=served.nat_port,
+            backend_tags=served.tags,
         )
 
     check(balancer)

@@ -18,10 +18,12 @@ from control.status import (
     ServiceStatus,
     Statistics,
     Traffic,
+    VlanStatus,
 )
 from control.store import Store
 
 STARTED = 1_700_000_000.0
+VLAN = VlanStatus("trunk", ("802.1ad 7", "802.1Q 10"))
 BACKEND_MAC = "02:00:00:00:00:07"
 
 
@@ -41,7 +43,7 @@ class Node:
             instance="default",
             abi=1,
             digest="0123456789abcdef",
-            interfaces=(InterfaceStatus("eth0", "native"),),
+            interfaces=(InterfaceStatus("eth0", "native", (VLAN,)),),
             adopted=True,
             desired_version=self.store.version,
             applied_version=self.store.version,
