@@ -212,6 +212,21 @@ def test_the_status_says_which_vlans_are_not_or_not_rightly_balanced(trunk: Lab)
     eventually(warned, within=5, what="both are in the status")
 
 
+def test_a_tag_that_xdp_does_not_see_is_right_behind_the_balancer_all_the_same(
+    trunk: Lab, vip: IpAddress
+) -> None:
+    (switch,) = (segment.switch for segment in trunk.topology.segments)
+    switch.run("ethtool", "-K", "lb1", "txvlan", "on")
+    get(trunk, vip)
+    before = reasons(trunk.nodes["lb1"])
+
+    assert {get(trunk, vip)[0] for _ in range(30)} == {"b1", "b2", "b3"}
+
+    packets = gained(trunk.nodes["lb1"], before)
+    assert packets["forwarded_nat"] >= 150
+    assert packets["replied_nat"] >= 120
+
+
 def test_a_backend_in_a_vlan_of_an_interface_without_the_program_says_so(
     trunk: Lab,
 ) -> None:
