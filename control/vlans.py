@@ -5,10 +5,11 @@ VLAN interfaces on them, which the kernel makes of the tags later.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from control.facts import Interface, Network, Vlan
+from dataplane.abi import VLANS
 from dataplane.records import SERVICE_VLAN, VLAN, Segment, Tag, port_index
 
 _TAGS: Final = 2  # as many as the program reads
@@ -36,11 +37,16 @@ def find_vlans(
     ``attached`` are the interfaces that the program is attached to; one of these is never
     a VLAN to the program, which sees its frames without the tag.
     """
-    return {
+    vlans = {
         index: _vlan(link, links, attached)
-        for index, link in links.items()
+        for index, link in sorted(links.items())
         if link.tag and link.is_up and index not in attached
     }
+    usable = [index for index, vlan in vlans.items() if vlan.segment]
+    for index in usable[VLANS:]:
+        problem = f"one VLAN too many: the maps hold {VLANS}"
+        vlans[index] = replace(vlans[index], segment=None, problem=problem)
+    return vlans
 
 
 def vlan_warnings(network: Network) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ constants: Final[Any] = ffi.dlopen(None)
 
 VERSION: Final[int] = constants.GW_ABI_VERSION
 PORTS: Final[int] = constants.GW_PORTS
+VLANS: Final[int] = constants.GW_VLANS
 NO_BACKEND_ID: Final[int] = constants.GW_NO_BACKEND_ID
 RECORDS_ONLY: Final[int] = constants.GW_RECORDS_ONLY
 

@@ -86,7 +86,7 @@ int balancer(struct xdp_md *ctx)
 	struct packet pkt = {};
 	enum gw_reason reason = balance_frame(ctx, &pkt);
 
-	if (pkt.out.ifindex)
+	if (pkt.out)
 		reason = transmit(ctx, &pkt, reason);
 
 	u32 index = reason;

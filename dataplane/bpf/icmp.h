@@ -37,7 +37,7 @@ static __always_inline bool is_error(const struct packet *pkt)
 static __always_inline enum gw_reason answer_echo(struct packet *pkt)
 {
 	struct icmphdr *icmp = pkt->l4;
-	u8 client[ETH_ALEN], we[ETH_ALEN];
+	u8 client[ETH_ALEN];
 	__be16 *word = (__be16 *)icmp; /* type and code */
 	__be16 old = *word;
 
@@ -47,8 +47,9 @@ static __always_inline enum gw_reason answer_echo(struct packet *pkt)
 	write_address(pkt->is_ipv6, destination_of(pkt), &pkt->src.address, 0);
 	set_ttl(pkt, ECHO_TTL);
 	__builtin_memcpy(client, pkt->eth->h_source, ETH_ALEN);
-	__builtin_memcpy(we, pkt->eth->h_dest, ETH_ALEN);
-	send_out(pkt, &pkt->in, client, we);
+	__builtin_memcpy(pkt->eth->h_source, pkt->eth->h_dest, ETH_ALEN);
+	__builtin_memcpy(pkt->eth->h_dest, client, ETH_ALEN);
+	pkt->action = XDP_TX; /* by the way that it came, with its tags */
 	return GW_ICMP_ANSWERED;
 }
 

@@ -71,7 +71,7 @@ struct packet {
 	bool begins_flow; /* TCP; UDP does not say */
 	bool ends_flow;   /* or pretends to */
 	struct gw_segment in;         /* where it comes from */
-	struct gw_segment out;        /* where to send it; set by the stage that forwards */
+	const struct gw_segment *out; /* where to send it; set by the stage that forwards */
 	__be32 priorities[VLAN_TAGS]; /* of each tag */
 	u32 tag_count; /* one that tells a priority and no VLAN is not in `in` */
 	int action; /* XDP_TX, XDP_REDIRECT ... */
@@ -102,12 +102,15 @@ static __always_inline struct gw_address map_ipv6(const struct in6_addr *address
 }
 
 /* Keep the tag in that place in mind; `wire` is its protocol and TCI. */
-static __always_inline void note_tag(struct packet *pkt, int place, const __be32 *wire)
+static __always_inline void note_tag(struct packet *pkt, int place, const __be16 *wire)
 {
+	__be32 tag;
+
+	__builtin_memcpy(&tag, wire, sizeof(tag)); /* not aligned to four bytes */
 	pkt->tag_count = place + 1;
-	pkt->priorities[place] = *wire & bpf_htonl(VLAN_PRIORITY);
-	if (*wire & bpf_htonl(VLAN_ID)) /* else it tells a priority, and no VLAN */
-		pkt->in.tags[place] = *wire & ~bpf_htonl(VLAN_PRIORITY);
+	pkt->priorities[place] = tag & bpf_htonl(VLAN_PRIORITY);
+	if (tag & bpf_htonl(VLAN_ID)) /* else it tells a priority, and no VLAN */
+		pkt->in.tags[place] = tag & ~bpf_htonl(VLAN_PRIORITY);
 }
 
 /* Step over the Ethernet header and its VLAN tags; false if that is not all there. */

@@ -9,21 +9,23 @@ send_out(struct packet *pkt, const struct gw_segment *out, const u8 *to, const u
 {
 	__builtin_memcpy(pkt->eth->h_dest, to, ETH_ALEN);
 	__builtin_memcpy(pkt->eth->h_source, from, ETH_ALEN);
-	pkt->out = *out;
+	pkt->out = out;
 }
 
-static __always_inline bool changes_vlan(const struct packet *pkt)
+/* Write a tag and what follows it; the next one may be written over that. */
+static __always_inline void write_tag(__be16 *wire, __be32 tag, __be16 following)
 {
-	return (pkt->in.tags[0] ^ pkt->out.tags[0]) | (pkt->in.tags[1] ^ pkt->out.tags[1]);
+	__builtin_memcpy(wire, &tag, sizeof(tag)); /* not aligned to four bytes */
+	wire[2] = following;
 }
 
 /*
- * Give the frame the tags of where it goes. A tag has the priority of the one that was in
- * its place. Nothing may look at the packet by old pointers afterwards.
+ * Give the frame these tags. Each has the priority of the one that was in its place.
+ * Nothing may look at the packet by old pointers afterwards.
  */
-static __always_inline bool change_tags(struct xdp_md *ctx, const struct packet *pkt)
+static __always_inline bool
+change_tags(struct xdp_md *ctx, const struct packet *pkt, const __be32 *tags)
 {
-	const __be32 *tags = pkt->out.tags;
 	int count = !!tags[0] + !!tags[1], surplus = (int)pkt->tag_count - count;
 	u8 addresses[2 * ETH_ALEN];
 
@@ -32,18 +34,18 @@ static __always_inline bool change_tags(struct xdp_md *ctx, const struct packet 
 		return false;
 
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__be32 *tag = frame + sizeof(addresses);
+	__be16 *first = frame + sizeof(addresses);
 	__be16 type = pkt->is_ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 
 	/* Verifier: the packet may have been moved. There is more of it than this, always. */
-	if ((void *)(tag + VLAN_TAGS + 1) > end)
+	if ((void *)(first + 2 * VLAN_TAGS + 1) > end)
 		return false;
 	__builtin_memcpy(frame, addresses, sizeof(addresses));
-	if (count > 0)
-		tag[0] = tags[0] | pkt->priorities[0];
-	if (count > 1)
-		tag[1] = tags[1] | pkt->priorities[1];
-	*(__be16 *)(count == 0 ? tag : count == 1 ? tag + 1 : tag + 2) = type;
+	*first = type;
+	if (tags[0])
+		write_tag(first, tags[0] | pkt->priorities[0], type);
+	if (tags[1])
+		write_tag(first + 2, tags[1] | pkt->priorities[1], type);
 	return true;
 }
 
@@ -51,15 +53,17 @@ static __always_inline bool change_tags(struct xdp_md *ctx, const struct packet 
 static __always_inline enum gw_reason
 transmit(struct xdp_md *ctx, struct packet *pkt, enum gw_reason reason)
 {
-	if (changes_vlan(pkt)) {
+	const struct gw_segment out = *pkt->out; /* the controller may change it meanwhile */
+
+	if ((pkt->in.tags[0] ^ out.tags[0]) | (pkt->in.tags[1] ^ out.tags[1])) {
 		if (is_tagged(pkt) && !find_vlan(pkt))
 			return GW_FOREIGN_VLAN;
-		if (!change_tags(ctx, pkt))
+		if (!change_tags(ctx, pkt, out.tags))
 			return GW_NO_HEADROOM;
 	}
-	if (pkt->out.ifindex == pkt->in.ifindex)
+	if (out.ifindex == pkt->in.ifindex)
 		pkt->action = XDP_TX;
 	else /* One that has left the map since: nothing better than to drop it is possible. */
-		pkt->action = transmit_ports.redirect_map(pkt->out.ifindex % GW_PORTS, XDP_DROP);
+		pkt->action = transmit_ports.redirect_map(out.ifindex % GW_PORTS, XDP_DROP);
 	return reason;
 }

@@ -109,7 +109,8 @@ def _make_balancer(host: Host, front: Place, back: Place) -> None:
     host.sysctl("net.ipv4.ip_forward", 1)
     host.sysctl("net.ipv6.conf.all.forwarding", 1)
     for interface in {front[0], back[0]}:
-        host.run("ethtool", "-K", interface, "rxvlan", "off")
+        for offload in ("rxvlan", "rx-vlan-stag-hw-parse"):
+            host.run("ethtool", "-K", interface, offload, "off")
 
 
 def _hold_vip_silently(backend: Host) -> None:

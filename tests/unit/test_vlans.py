@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from control.facts import Interface, Network, Vlan
 from control.vlans import Link, find_vlans, vlan_warnings
-from dataplane.abi import PORTS
+from dataplane.abi import PORTS, VLANS
 from dataplane.records import SERVICE_VLAN, VLAN, Segment, Tag
 
 MAC, OWN_MAC = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2"
@@ -89,6 +89,18 @@ def test_a_vlan_with_the_program_on_it_is_an_interface_like_others() -> None:
 
     assert set(vlans) == {"eth0.20.3"}
     assert vlans["eth0.20.3"].segment == Segment(5, (Tag(3),))
+
+
+def test_more_vlans_than_the_maps_hold_are_left_out_and_named() -> None:
+    outer = [link(f"s{n}", 10 + n, Tag(n, SERVICE_VLAN), 2) for n in range(1, VLANS)]
+    inner = [link(f"s1.{n}", 10 + VLANS + n, Tag(n), 11) for n in (1, 2)]
+
+    vlans = found(*inner, *outer)
+
+    assert [name for name, vlan in vlans.items() if vlan.problem] == ["s1.2"]
+    assert warned(*inner, *outer)[0] == (
+        f"services are not balanced by s1.2, one VLAN too many: the maps hold {VLANS}"
+    )
 
 
 def test_tags_that_the_driver_takes_off_are_warned_of_where_they_matter() -> None:
