@@ -267,7 +267,7 @@ def test_generic_xdp_may_be_on_the_vlans_themselves(trunk: Lab, vip: IpAddress) 
     node = trunk.nodes["lb1"]
     node.guidewayd.stop()
     command = ("-m", "control.daemon", "--config", str(node.paths.guidewayd_file))
-    node.host.run(sys.executable, *command, "--detach")
+    node.host.run(sys.executable, *command, "--detach", timeout=30)
     for host in (trunk.client, *trunk.topology.backends.values()):
         host.run("ethtool", "-K", "eth0", "tx", "off")
     edit(node, interfaces=["eth0.10", "eth0.20"], xdp_mode="generic")
