@@ -263,14 +263,17 @@ def test_a_vlan_among_the_interfaces_is_refused_with_the_name_of_the_right_one(
     assert get(trunk, VIP)[0]  # by what was there before
 
 
-def test_generic_xdp_may_be_on_the_vlans_themselves(trunk: Lab, vip: IpAddress) -> None:
+@pytest.mark.parametrize("interfaces", [["eth0.10", "eth0.20"], ["eth0"]], ids=str)
+def test_generic_xdp_may_be_on_the_vlans_themselves_or_where_it_sees_tags(
+    trunk: Lab, vip: IpAddress, interfaces: list[str]
+) -> None:
     node = trunk.nodes["lb1"]
     node.guidewayd.stop()
     command = ("-m", "control.daemon", "--config", str(node.paths.guidewayd_file))
     node.host.run(sys.executable, *command, "--detach", timeout=30)
     for host in (trunk.client, *trunk.topology.backends.values()):
         host.run("ethtool", "-K", "eth0", "tx", "off")
-    edit(node, interfaces=["eth0.10", "eth0.20"], xdp_mode="generic")
+    edit(node, interfaces=interfaces, xdp_mode="generic")
 
     start(node)
 
