@@ -21,6 +21,7 @@ from dataplane.records import (
     Index,
     Port,
     Return,
+    Segment,
     Service,
     port_index,
 )
@@ -116,7 +117,10 @@ def _image(interfaces: Mapping[int, bytes], vips: Sequence[Vip]) -> Image:
                 returns[Endpoint(inner, vip.port, vip.protocol)] = Return(address, vip.port)
     addresses: list[Any] = [vip.address for vip in vips]
     return Image(
-        ports={port_index(index): Port(index, mac) for index, mac in interfaces.items()},
+        ports={
+            port_index(index): Port(index, Segment(index), mac)
+            for index, mac in interfaces.items()
+        },
         transmit_ports={port_index(index): Index(index) for index in interfaces},
         backends=backends,
         returns=returns,
@@ -132,7 +136,7 @@ def _backend(service_id: int, server: Server, port: int) -> Backend:
         service_id=service_id,
         address=address,
         port=port,
-        ifindex=server.ifindex,
+        segment=Segment(server.ifindex),
         mac=server.mac,
         source_mac=server.source_mac,
     )

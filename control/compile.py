@@ -37,7 +37,15 @@ from control.transition import (
 from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
-from dataplane.records import Address, Endpoint, Index, Port, Prefix, port_index
+from dataplane.records import (
+    Address,
+    Endpoint,
+    Index,
+    Port,
+    Prefix,
+    Segment,
+    port_index,
+)
 from dataplane.source import Limits
 from maglev import default_size
 
@@ -147,8 +155,10 @@ def compile_image(
     answers = returns(desired, known.returns, moment.now_ns)
     tracked = _tracked(served, {end for end, one in answers.items() if one.is_tracked})
     interfaces = facts.network.interfaces
+    vlans = _vlans(facts.network)
     image = Image(
-        ports={port_index(i.ifindex): Port(i.ifindex, i.mac) for i in interfaces},
+        ports=_ports(facts.network, vlans.values()),
+        vlans=vlans,
         transmit_ports={port_index(i.ifindex): Index(i.ifindex) for i in interfaces},
         direct=_direct(desired, facts.network, settings.direct),
         backends={
@@ -180,6 +190,26 @@ def compile_image(
     return Compiled(image, served)
 
 
+def _vlans(network: Network) -> dict[Segment, Port]:
+    """Return the VLANs that the host has interfaces for, where the program can use them."""
+    return {
+        vlan.segment: Port(vlan.ifindex, vlan.segment, vlan.mac)
+        for vlan in network.vlans.values()
+        if vlan.segment
+    }
+
+
+def _ports(network: Network, vlans: Iterable[Port]) -> dict[Index, Port]:
+    """Return what the kernel's routes may lead to; whose place is taken is left out."""
+    ports = {
+        port_index(one.ifindex): Port(one.ifindex, Segment(one.ifindex), one.mac)
+        for one in network.interfaces
+    }
+    for port in vlans:
+        ports.setdefault(port_index(port.ifindex), port)
+    return ports
+
+
 def _endpoint(service: Service) -> Endpoint:
     return Endpoint(service.vip, service.port, service.protocol.number)
 
@@ -194,6 +224,7 @@ def _backends(
 ) -> dict[Index, records.Backend]:
     """Return the entries of all backends that we can reach, or once could."""
     attached = {interface.name for interface in network.interfaces}
+    attached |= {vlan.name for vlan in network.vlans.values() if vlan.segment}
     hops: dict[BackendPlace, NextHop | None] = {
         BackendPlace(service_ids[_endpoint(service)], backend.address, backend.port): (
             hop if hop and hop.mac and hop.interface in attached else None
@@ -211,20 +242,27 @@ def _backends(
         what="backends",
     )
     return {
-        Index(number): _record(place, hops[place], known.backends.get(Index(number)))
+        Index(number): _record(
+            place, hops[place], known.backends.get(Index(number)), network
+        )
         for place, number in numbers.items()
     }
 
 
 def _record(
-    place: BackendPlace, hop: NextHop | None, old: records.Backend | None
+    place: BackendPlace,
+    hop: NextHop | None,
+    old: records.Backend | None,
+    network: Network,
 ) -> records.Backend:
     """Return a backend's entry; the last known way to it where there is none now."""
     if hop is None or hop.mac is None:
         assert old is not None  # noqa: S101 - else it would not have got a number
         return old
+    vlan = network.vlans.get(hop.ifindex)
+    segment = vlan.segment if vlan and vlan.segment else Segment(hop.ifindex)
     return records.Backend(
-        place.service_id, place.address, place.port, hop.ifindex, hop.mac, hop.source_mac
+        place.service_id, place.address, place.port, segment, hop.mac, hop.source_mac
     )
 
 
@@ -331,7 +369,10 @@ def _unreachable(backend: Backend, network: Network) -> str:
     hop = network.next_hops.get(backend.address)
     if hop is None:
         return f"this host has no route to {backend.address}"
-    if hop.interface not in {interface.name for interface in network.interfaces}:
+    vlan = network.vlans.get(hop.ifindex)
+    if vlan and vlan.problem:
+        return f"it is reached by {vlan.name}, {vlan.problem}"
+    if not vlan and hop.interface not in {one.name for one in network.interfaces}:
         return f"it is reached by {hop.interface}, which is not among `interfaces`"
     return "" if hop.mac else "nobody answers ARP or neighbour discovery for it"
 

@@ -29,7 +29,7 @@ from control.errors import GuidewayError, HostError
 from control.facts import Facts, Network
 from control.health.monitor import Monitor
 from control.model import DesiredState
-from control.network import survey
+from control.network import refuse_vlans, survey
 from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
@@ -106,6 +106,8 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     """Run the daemon until SIGTERM; what cannot work is found before anything changes."""
     signals = _hear_signals()
     check_interfaces(config.interfaces)
+    if config.native:
+        await asyncio.to_thread(refuse_vlans, config.interfaces)
     check_socket(config.socket)
     opened = await asyncio.to_thread(open_instance, _root(config), config.limits)
     with closing(opened) as instance:

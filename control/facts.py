@@ -6,6 +6,7 @@ from ipaddress import IPv6Interface
 
 from control.addresses import IpAddress
 from control.status import Health
+from dataplane.records import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,20 @@ class Interface:
     ifindex: int
     mac: bytes
     xdp: str = "none"  # how a program is attached: native, generic, none
+    # Protocols of VLAN tags that the driver takes off before a program sees the frame.
+    hides: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Vlan:
+    """An interface of the host that stands for a VLAN on another one."""
+
+    name: str
+    ifindex: int
+    mac: bytes
+    lower: str  # what it is on: as far down as the program is attached, or else at all
+    segment: Segment | None  # what that is to the program; None: it cannot be used
+    problem: str = ""  # why it cannot be used, to be said after its name and a comma
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +50,7 @@ class Network:
     interfaces: tuple[Interface, ...] = ()  # those of the configuration
     addresses: frozenset[IpAddress] = frozenset()  # the host's own, of any interface
     next_hops: Mapping[IpAddress, NextHop] = field(default_factory=dict)
+    vlans: Mapping[int, Vlan] = field(default_factory=dict)  # by index
     # IPv6 addresses that the host may speak from (not deprecated), with their interface.
     sources: frozenset[tuple[IPv6Interface, str]] = frozenset()
 

@@ -9,17 +9,23 @@ import errno
 import socket
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from pyroute2 import IPRoute
+from pyroute2.ethtool import Ethtool
 from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 from pyroute2.netlink.rtnl import ndmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_DEPRECATED
+from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP
 
 from control.addresses import IpAddress
+from control.errors import HostError
 from control.facts import Interface, Network, NextHop
+from control.vlans import Link, find_vlans
+from dataplane.records import SERVICE_VLAN, VLAN, Tag
 
 _USABLE: Final = (
     ndmsg.NUD_REACHABLE
@@ -35,6 +41,8 @@ _IN_QUESTION: Final = ndmsg.NUD_STALE | ndmsg.NUD_FAILED
 _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}
 # As pyroute2 names the values of IFLA_XDP_ATTACHED.
 _XDP_MODES: Final = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload"}
+# Features by which a driver takes VLAN tags off, by the tag's protocol: linux/ethtool.h.
+_TAG_PARSERS: Final = {VLAN: "rx-vlan-hw-parse", SERVICE_VLAN: "rx-vlan-stag-hw-parse"}
 _ATTEMPTS: Final = 5
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _SYSCTL: Final = Path("/proc/sys/net")
@@ -77,7 +85,9 @@ def _look(
             for address, hop in before.next_hops.items()
             if address in suspects
         }
-        links = {link["index"]: _interface(link) for link in netlink.get_links()}
+        found = list(netlink.get_links())
+        links = {link["index"]: _interface(link) for link in found}
+        layers = {link["index"]: _layer(link) for link in found}
         neighbours = {
             (entry["ifindex"], ip_address(entry.get("dst"))): entry
             for family in _FAMILIES
@@ -92,8 +102,11 @@ def _look(
             entry for family in _FAMILIES for entry in netlink.get_addr(family=family)
         ]
         wanted = set(interfaces)
+        attached = [link for link in links.values() if link.name in wanted]
+        if any(layer.tag for layer in layers.values()):
+            attached = _with_offloads(attached)
         return Network(
-            interfaces=tuple(link for link in links.values() if link.name in wanted),
+            interfaces=tuple(attached),
             addresses=frozenset(_own(entry) for entry in addresses),
             sources=frozenset(
                 (IPv6Interface((own, entry["prefixlen"])), links[entry["index"]].name)
@@ -107,6 +120,28 @@ def _look(
                 for destination in set(destinations)
                 if (hop := _next_hop(netlink, links, neighbours, destination, before))
             },
+            vlans=find_vlans(layers, {link.ifindex: link for link in attached}),
+        )
+
+
+def refuse_vlans(interfaces: Collection[str]) -> None:
+    """Raise HostError if one of ``interfaces`` is a VLAN: it can have no native XDP."""
+    # Where the links change too fast to be read, the kernel refuses, with fewer words.
+    with suppress(NetlinkDumpInterrupted), IPRoute() as netlink:
+        _refuse_vlans(interfaces, [_layer(link) for link in netlink.get_links()])
+
+
+def _refuse_vlans(interfaces: Collection[str], found: Iterable[Link]) -> None:
+    layers = {layer.ifindex: layer for layer in found}
+    for layer in layers.values():
+        if layer.name not in interfaces or not layer.tag:
+            continue
+        lower = layers.get(layer.lower) if layer.lower is not None else None
+        instead = f"name {lower.name}" if lower else "name the interface that it is on"
+        raise HostError(
+            f"interface {layer.name}: it is a VLAN, and native XDP is below those: "
+            f"{instead} in `interfaces` instead, and guideway balances in all its VLANs; "
+            "or set `xdp_mode: generic`"
         )
 
 
@@ -174,6 +209,37 @@ def _interface(link: Any) -> Interface:
     xdp = link.get("xdp")
     mode = _XDP_MODES.get(str(xdp.get_attr("IFLA_XDP_ATTACHED")) if xdp else "", "none")
     return Interface(link.get("ifname"), link["index"], _mac(link.get("address")), mode)
+
+
+def _layer(link: Any) -> Link:
+    """Return what an interface is on top of another."""
+    tag = None
+    if link.get(("linkinfo", "kind")) == "vlan":
+        data = ("linkinfo", "data")
+        tag = Tag(link.get((*data, "vlan_id")), link.get((*data, "vlan_protocol")))
+    # An index of another namespace says nothing here.
+    lower = link.get("link") if link.get("link_netnsid") is None else None
+    is_up = bool(link["flags"] & IFF_UP)
+    mac = _mac(link.get("address"))
+    return Link(link.get("ifname"), link["index"], mac, is_up, tag, lower)
+
+
+def _with_offloads(interfaces: Iterable[Interface]) -> list[Interface]:
+    """Return ``interfaces`` with the VLAN tags that their drivers take off."""
+    with Ethtool() as ethtool:
+        return [replace(each, hides=_hides(ethtool, each.name)) for each in interfaces]
+
+
+def _hides(ethtool: Ethtool, name: str) -> frozenset[int]:
+    try:
+        features = ethtool.get_features(name).features
+    except OSError:  # it is gone, or has no such thing
+        return frozenset()
+    return frozenset(
+        protocol
+        for protocol, parser in _TAG_PARSERS.items()
+        if parser in features and features[parser].enable
+    )
 
 
 def _mac(text: str | None) -> bytes:

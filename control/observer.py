@@ -26,7 +26,9 @@ from control.status import (
     ServiceStatus,
     Statistics,
     Traffic,
+    VlanStatus,
 )
+from control.vlans import vlan_warnings
 from dataplane.abi import VERSION
 from dataplane.errors import DetachedError
 from dataplane.instance import Instance
@@ -57,7 +59,8 @@ class NodeObserver:
             abi=VERSION,
             digest=self.instance.digest,
             interfaces=tuple(
-                InterfaceStatus(one.name, one.xdp) for one in self.network().interfaces
+                InterfaceStatus(one.name, one.xdp, _vlans_on(one.ifindex, self.network()))
+                for one in self.network().interfaces
             ),
             adopted=self.instance.adopted,
             desired_version=desired_version,
@@ -154,6 +157,7 @@ class NodeObserver:
         }
         warnings.extend(nat_warnings(ways))
         warnings.extend(source_warnings({one.vip for one in desired}, network))
+        warnings.extend(vlan_warnings(network))
         return tuple(warnings)
 
     def _service(
@@ -192,6 +196,15 @@ class NodeObserver:
         problem = served.problems.get(key[1], "")
         probed = self.monitor.problem(key) if problem == UNHEALTHY else ""
         return f"{problem}: {probed}" if probed else problem
+
+
+def _vlans_on(ifindex: int, network: Network) -> tuple[VlanStatus, ...]:
+    """Return the VLANs of an interface that services are balanced in."""
+    return tuple(
+        VlanStatus(vlan.name, tuple(map(str, vlan.segment.tags)))
+        for vlan in network.vlans.values()
+        if vlan.segment and vlan.segment.ifindex == ifindex
+    )
 
 
 def _traffic(counter: Counter | None) -> Traffic:

@@ -42,11 +42,20 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class VlanStatus:
+    """A VLAN in which services are balanced, by the host's interface for it."""
+
+    name: str
+    tags: tuple[str, ...]  # the outer one first: "802.1ad 7", "802.1Q 10"
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceStatus:
     """An interface that the program is attached to."""
 
     name: str
     mode: str  # "native" or "generic"
+    vlans: tuple[VlanStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

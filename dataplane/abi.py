@@ -22,6 +22,7 @@ MAPS: Final = (
     "direct",
     "ways",
     "ports",
+    "vlans",
     "transmit_ports",
     "reason_counters",
     "service_counters",
@@ -52,6 +53,7 @@ constants: Final[Any] = ffi.dlopen(None)
 
 VERSION: Final[int] = constants.GW_ABI_VERSION
 PORTS: Final[int] = constants.GW_PORTS
+VLANS: Final[int] = constants.GW_VLANS
 NO_BACKEND_ID: Final[int] = constants.GW_NO_BACKEND_ID
 RECORDS_ONLY: Final[int] = constants.GW_RECORDS_ONLY
 

@@ -13,6 +13,7 @@ from dataplane.records import (
     Port,
     Prefix,
     Return,
+    Segment,
     Service,
 )
 
@@ -61,6 +62,7 @@ class Image:
     """
 
     ports: Mapping[Index, Port] = _empty()
+    vlans: Mapping[Segment, Port] = _empty()
     transmit_ports: Mapping[Index, Index] = _empty()  # to the interface's index
     direct: Mapping[Prefix, Index] = _empty()  # to 1: only being there counts
     backends: Mapping[Index, Backend] = _empty()
@@ -74,6 +76,7 @@ class Image:
 # first.
 FILL_ORDER: Final = (
     "ports",
+    "vlans",
     "transmit_ports",
     "direct",
     "backends",

@@ -25,6 +25,8 @@ MAP_LRU_HASH: Final = 9
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
+_LOOPBACK: Final = 1  # its index, in every namespace
+
 _ffi: Final = FFI()
 # Option structures may be cut after the last field that we set: libbpf goes by `size`.
 _ffi.cdef("""
@@ -59,6 +61,10 @@ struct test_run_opts {
     uint32_t duration;
 };
 int bpf_prog_test_run_opts(int program, struct test_run_opts *opts);
+
+struct xdp_md {
+    uint32_t data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex;
+};
 
 /* The beginnings of the kernel's info structures; it fills in as much as there is room. */
 struct link_info { uint32_t type, id, program_id, pad, ifindex; };
@@ -308,14 +314,29 @@ def array_read(fd: int, *, per_cpu: bool = False) -> bytes:
     return bytes(_ffi.buffer(values))
 
 
-def prog_run(program: int, packet: bytes, *, repeat: int = 1, room: int = 4096) -> ProgRun:
-    """Run an XDP program on a packet (BPF_PROG_TEST_RUN); the interface is loopback's."""
+def prog_run(
+    program: int,
+    packet: bytes,
+    *,
+    repeat: int = 1,
+    room: int = 4096,
+    metadata: bytes = b"",
+) -> ProgRun:
+    """Run an XDP program on a packet (BPF_PROG_TEST_RUN); the interface is loopback's.
+
+    ``metadata`` stands before the packet and takes of the 256 bytes that are free there.
+    """
     out = _ffi.new("unsigned char[]", len(packet) + room)
-    data = _ffi.from_buffer(packet)
+    data = _ffi.from_buffer(metadata + packet)
+    context: Any = _ffi.new("struct xdp_md *")
+    context.data, context.data_end = len(metadata), len(metadata) + len(packet)
+    context.ingress_ifindex = _LOOPBACK
     opts = _sized(
         "struct test_run_opts",
         data_in=data,
-        data_size_in=len(packet),
+        data_size_in=len(metadata) + len(packet),
+        ctx_in=context if metadata else _ffi.NULL,
+        ctx_size_in=_ffi.sizeof("struct xdp_md") if metadata else 0,
         data_out=out,
         data_size_out=len(packet) + room,
         repeat=repeat,

@@ -23,6 +23,7 @@ from dataplane.records import (
     Port,
     Prefix,
     Return,
+    Segment,
     Service,
 )
 
@@ -42,6 +43,7 @@ _ENDPOINTS: Final[dict[str, tuple[int, Callable[[bytes], Any], Callable[[bytes],
 }
 _HASHES: Final[dict[str, tuple[Callable[[bytes], Any], Callable[[bytes], Any]]]] = {
     "direct": (Prefix.unpack, Index.unpack),
+    "vlans": (Segment.unpack, Port.unpack),
     "transmit_ports": (Index.unpack, Index.unpack),
 }
 _ARRAYS: Final[dict[str, tuple[str, Callable[[bytes], Any]]]] = {

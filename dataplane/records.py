@@ -25,6 +25,9 @@ HASH_SOURCE: Final[int] = constants.GW_HASH_SOURCE
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
+VLAN: Final = 0x8100  # protocols of tags, as EtherTypes: IEEE 802.1Q
+SERVICE_VLAN: Final = 0x88A8  # IEEE 802.1ad
+
 _MAPPED_BITS: Final = 96  # of an IPv4-mapped address before the IPv4 one
 
 
@@ -58,6 +61,52 @@ class Address:
     def unpack(cls, data: bytes) -> Self:
         """Read what :meth:`pack` wrote."""
         return cls(_unmapped(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A VLAN tag."""
+
+    id: int  # 1…4095
+    protocol: int = VLAN
+
+    def __str__(self) -> str:
+        kinds = {VLAN: "802.1Q", SERVICE_VLAN: "802.1ad"}
+        return f"{kinds.get(self.protocol, hex(self.protocol))} {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """``struct gw_segment``: an interface that the program is attached to, and a VLAN."""
+
+    ifindex: int
+    tags: tuple[Tag, ...] = ()  # the outer one first, two at most; none: untagged
+
+    def pack(self) -> bytes:
+        """Return the bytes of the struct."""
+        key: Any = ffi.new("struct gw_segment *", {"ifindex": self.ifindex})
+        self.put(key)
+        return bytes(ffi.buffer(key))
+
+    def put(self, field: Any) -> None:
+        """Write it into a struct that has one."""
+        field.ifindex = self.ifindex
+        for place, tag in enumerate(self.tags):
+            wire = (tag.protocol << 16 | tag.id).to_bytes(4, "big")
+            field.tags[place] = int.from_bytes(wire, sys.byteorder)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read what :meth:`pack` wrote."""
+        return cls.get(_cast("gw_segment", data))
+
+    @classmethod
+    def get(cls, field: Any) -> Self:
+        """Read what :meth:`put` wrote."""
+        wires = (int(tag).to_bytes(4, sys.byteorder) for tag in field.tags)
+        words = (int.from_bytes(wire, "big") for wire in wires)
+        tags = (Tag(word & 0xFFFF, word >> 16) for word in words if word)
+        return cls(field.ifindex, tuple(tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +164,7 @@ class Backend:
     service_id: int
     address: IpAddress
     port: int
-    ifindex: int
+    segment: Segment
     mac: bytes
     source_mac: bytes
     is_down: bool = False
@@ -131,7 +180,7 @@ class Backend:
         """Return the bytes of the struct."""
         value: Any = ffi.new("struct gw_backend *")
         value.service_id = self.service_id
-        value.ifindex = self.ifindex
+        self.segment.put(value.segment)
         value.owner = self.owner
         value.is_down = self.is_down
         value.is_tracked = self.is_tracked
@@ -145,13 +194,13 @@ class Backend:
     def unpack(cls, data: bytes) -> Self | None:
         """Read what :meth:`pack` wrote; None if the entry is nobody's."""
         value = _cast("gw_backend", data)
-        if not value.ifindex:
+        if not value.segment.ifindex:
             return None
         return cls(
             value.service_id,
             _address(value.address),
             _wire(value.port),
-            value.ifindex,
+            Segment.get(value.segment),
             bytes(ffi.buffer(value.mac)),
             bytes(ffi.buffer(value.source_mac)),
             bool(value.is_down),
@@ -211,14 +260,16 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """``struct gw_port``: the value of ``ports``, an interface we are attached to."""
+    """``struct gw_port``: an interface we are attached to, or of a VLAN on such a one."""
 
     ifindex: int
+    segment: Segment  # where its frames come and go
     mac: bytes
 
     def pack(self) -> bytes:
         """Return the bytes of the struct."""
         value: Any = ffi.new("struct gw_port *", {"ifindex": self.ifindex})
+        self.segment.put(value.segment)
         _put(value.mac, self.mac)
         return bytes(ffi.buffer(value))
 
@@ -226,7 +277,10 @@ class Port:
     def unpack(cls, data: bytes) -> Self | None:
         """Read what :meth:`pack` wrote; None if the entry is nobody's."""
         value = _cast("gw_port", data)
-        return cls(value.ifindex, bytes(ffi.buffer(value.mac))) if value.ifindex else None
+        if not value.ifindex:
+            return None
+        mac = bytes(ffi.buffer(value.mac))
+        return cls(value.ifindex, Segment.get(value.segment), mac)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,10 @@ def node_to_pb(node: NodeStatus) -> pb.NodeStatus:
             pb.InterfaceStatus(
                 name=interface.name,
                 mode=_XDP_MODES.get(interface.mode, pb.XDP_MODE_UNSPECIFIED),
+                vlans=[
+                    pb.VlanStatus(name=vlan.name, tags=vlan.tags)
+                    for vlan in interface.vlans
+                ],
             )
             for interface in node.interfaces
         ],

@@ -95,11 +95,19 @@ class StatisticsPlain(TypedDict, total=False):
     backends: list[BackendTrafficPlain]
 
 
+class VlanPlain(TypedDict):
+    """A VLAN of an interface in which services are balanced."""
+
+    name: str  # of the host's interface for it
+    tags: list[str]  # the outer one first: "802.1ad 7", "802.1Q 10"
+
+
 class InterfacePlain(TypedDict):
     """An interface that the program is attached to."""
 
     name: str
     mode: str  # "native" or "generic"
+    vlans: list[VlanPlain]
 
 
 class NodePlain(TypedDict):
@@ -237,7 +245,13 @@ def node_plain(node: pb.NodeStatus) -> NodePlain:
         "abi": node.abi,
         "digest": node.digest,
         "interfaces": [
-            {"name": interface.name, "mode": spelled(pb.XdpMode, interface.mode)}
+            {
+                "name": interface.name,
+                "mode": spelled(pb.XdpMode, interface.mode),
+                "vlans": [
+                    {"name": vlan.name, "tags": list(vlan.tags)} for vlan in interface.vlans
+                ],
+            }
             for interface in node.interfaces
         ],
         "adopted": node.adopted,

@@ -134,10 +134,16 @@ def node_view(node: NodePlain, now: float) -> RenderableType:
     interfaces = (
         f"{interface['name']} ({interface['mode']})" for interface in node["interfaces"]
     )
+    vlans = [
+        f"{vlan['name']} ({interface['name']}, {', '.join(vlan['tags'])})"
+        for interface in node["interfaces"]
+        for vlan in interface["vlans"]
+    ]
     facts = _facts(
         ("guideway", f"{node['release']}, instance {node['instance']}"),
         ("running for", age(now - node["started"])),
         ("interfaces", ", ".join(interfaces) or "none"),
+        *([("VLANs", ", ".join(vlans))] if vlans else []),
         (
             "data plane",
             "detached" if node["detached"] else program + node["digest"][:12],

@@ -13,6 +13,9 @@
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
 
+/* VLANs that the host has interfaces for. */
+#define GW_VLANS 4096
+
 /* `direct` prefixes, the node's own addresses included. */
 #define GW_DIRECT_PREFIXES 4096
 
@@ -71,6 +74,8 @@ enum gw_reason {
 	GW_HAIRPIN,          /* drop: a NAT backend's own packet to a VIP came back to it; it cannot be its own client */
 	GW_FRAGMENT,         /* drop: to a VIP, a fragment of a datagram whose first fragment was not seen */
 	GW_TTL_EXCEEDED,     /* drop: the time to live ended here */
+	GW_FOREIGN_VLAN,     /* drop: bound for another VLAN, and this host has no interface in the one that it is from */
+	GW_NO_HEADROOM,      /* drop: it needs one more VLAN tag, and the driver leaves no room for that */
 	GW_REASON_COUNT      /* not a reason */
 };
 
@@ -95,6 +100,16 @@ enum gw_hash {
 /* An address on the wire; an IPv4 address is IPv4-mapped (RFC 4291, 2.5.5.2). */
 struct gw_address {
 	__be32 word[4];
+};
+
+/*
+ * An interface that the program is attached to, and a VLAN there. A tag is what is on the
+ * wire, protocol and id, without the priority bits; the outer one is the first, and 0 is
+ * none. Key of `vlans`.
+ */
+struct gw_segment {
+	__u32 ifindex;
+	__be32 tags[2];
 };
 
 /* What an endpoint is in the directory. */
@@ -172,11 +187,11 @@ struct gw_speaker {
 struct gw_backend {
 	struct gw_address address;
 	__u32 service_id; /* the service it belongs to; only the controller reads it */
-	__u32 ifindex;    /* where to send; 0: this entry is nobody's */
+	struct gw_segment segment; /* where to send; ifindex 0: this entry is nobody's */
 	__u32 owner;      /* tells this owner of the id from others, before and after it */
 	__be16 port;
 	__u8 mac[6];        /* of the next hop */
-	__u8 source_mac[6]; /* of the interface where to send */
+	__u8 source_mac[6]; /* of the interface where to send, or of the VLAN's */
 	__u8 is_down;       /* may not keep flows that are recorded, or were its own before */
 	__u8 is_tracked;    /* flows that go there are written to `replies` */
 };
@@ -241,7 +256,7 @@ struct gw_journey {
 struct gw_way {
 	struct gw_journey journey;
 	__u64 found_ticks; /* bpf_jiffies64() */
-	__u32 ifindex;     /* where to send */
+	struct gw_segment segment; /* where to send */
 	__u32 most_bytes;  /* of a packet, from its network header on */
 	__u8 mac[6];
 	__u8 source_mac[6];
@@ -254,9 +269,13 @@ struct gw_prefix {
 	struct gw_address address;
 };
 
-/* Value of `ports`: an interface that the program is attached to. */
+/*
+ * Value of `ports`: an interface that the program is attached to, or that of a VLAN on one
+ * of these; its frames come and go by `segment`. Value of `vlans`: the latter only.
+ */
 struct gw_port {
 	__u32 ifindex; /* 0: none */
+	struct gw_segment segment;
 	__u8 mac[6];
 	__u8 pad[2];
 };

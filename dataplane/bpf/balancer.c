@@ -69,7 +69,7 @@ static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet 
 	default: /* KIND_MALFORMED */
 		if (!to_vip)
 			return GW_NOT_OURS;
-		return is_acceptable(ctx, pkt->eth) ? GW_MALFORMED : GW_OTHER_STATION;
+		return is_acceptable(pkt) ? GW_MALFORMED : GW_OTHER_STATION;
 	}
 }
 
@@ -79,6 +79,7 @@ static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct p
 	__be16 type;
 
 	pkt->bytes = cur.end - cur.pos;
+	pkt->in.ifindex = ctx->ingress_ifindex;
 	if (!parse_ethernet(&cur, pkt, &type))
 		return GW_NOT_OURS;
 	if (type == bpf_htons(ETH_P_IP))
@@ -93,6 +94,10 @@ int balancer(struct xdp_md *ctx)
 {
 	struct packet pkt = {};
 	enum gw_reason reason = balance_frame(ctx, &pkt);
+
+	if (pkt.out)
+		reason = transmit(ctx, &pkt, reason);
+
 	u32 index = reason;
 	struct gw_counter *counter = reason_counters.lookup(&index);
 

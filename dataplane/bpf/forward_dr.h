@@ -5,8 +5,8 @@
  */
 
 static __always_inline enum gw_reason
-forward_dr(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *backend)
+forward_dr(struct packet *pkt, const struct gw_backend *backend)
 {
-	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	return GW_FORWARDED_DR;
 }

@@ -17,7 +17,7 @@ static __always_inline void translate(struct packet *pkt, void *field, __be16 *p
 }
 
 static __always_inline enum gw_reason
-forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *backend)
+forward_nat(struct packet *pkt, const struct gw_backend *backend)
 {
 	struct l4_ports *ports = pkt->l4;
 
@@ -30,18 +30,18 @@ forward_nat(struct xdp_md *ctx, struct packet *pkt, const struct gw_backend *bac
 
 	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
 	set_ttl(pkt, ttl_of(pkt) - 1);
-	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	return GW_FORWARDED_NAT;
 }
 
 /* Send what is translated already on its way, or let the stack do it. */
-static __always_inline enum gw_reason send_reply(struct xdp_md *ctx, struct packet *pkt,
-						 const struct gw_way *way, enum gw_reason reason)
+static __always_inline enum gw_reason
+send_reply(struct packet *pkt, const struct gw_way *way, enum gw_reason reason)
 {
 	if (!way) /* the stack finds the next hop and decrements the time to live */
 		return GW_REPLIED_BY_HOST;
 	set_ttl(pkt, ttl_of(pkt) - 1);
-	send_out(ctx, pkt, way->ifindex, way->mac, way->source_mac);
+	send_out(pkt, &way->segment, way->mac, way->source_mac);
 	return reason;
 }
 
@@ -65,5 +65,5 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 	if (pkt->first_fragment)
 		remember_reply(pkt, &speaker.address);
 	translate(pkt, source_of(pkt), &ports->source, &speaker.address, speaker.port);
-	return send_reply(ctx, pkt, way, reason);
+	return send_reply(pkt, way, reason);
 }

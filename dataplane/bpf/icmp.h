@@ -35,15 +35,10 @@ static __always_inline bool is_error(const struct packet *pkt)
 }
 
 /* Turn an echo request around. Swapping two addresses leaves a sum over both as it is. */
-static __always_inline enum gw_reason answer_echo(struct xdp_md *ctx, struct packet *pkt)
+static __always_inline enum gw_reason answer_echo(struct packet *pkt)
 {
-	struct gw_port *port = find_port(ctx->ingress_ifindex);
 	struct icmphdr *icmp = pkt->l4;
-	u8 mac[ETH_ALEN];
-
-	if (!port)
-		return GW_OTHER_STATION;
-
+	u8 client[ETH_ALEN];
 	__be16 *word = (__be16 *)icmp; /* type and code */
 	__be16 old = *word;
 
@@ -52,8 +47,10 @@ static __always_inline enum gw_reason answer_echo(struct xdp_md *ctx, struct pac
 	write_address(pkt->is_ipv6, source_of(pkt), &pkt->dst.address, 0);
 	write_address(pkt->is_ipv6, destination_of(pkt), &pkt->src.address, 0);
 	set_ttl(pkt, ECHO_TTL);
-	__builtin_memcpy(mac, pkt->eth->h_source, ETH_ALEN);
-	send_out(ctx, pkt, port->ifindex, mac, port->mac);
+	__builtin_memcpy(client, pkt->eth->h_source, ETH_ALEN);
+	__builtin_memcpy(pkt->eth->h_source, pkt->eth->h_dest, ETH_ALEN);
+	__builtin_memcpy(pkt->eth->h_dest, client, ETH_ALEN);
+	pkt->action = XDP_TX; /* by the way that it came, with its tags */
 	return GW_ICMP_ANSWERED;
 }
 
@@ -207,7 +204,7 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 		reason = translate_error(pkt, &quote, backend);
 	if (reason != GW_ICMP_FORWARDED)
 		return reason;
-	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	account(service_id, backend_id, pkt);
 	return reason;
 }
@@ -247,12 +244,12 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 		sum = readdress_error(pkt, source_of(pkt), &speaker.address);
 	translate_quote(pkt, &quote, field, &quote.ports->dest, &speaker.address, speaker.port,
 			sum);
-	return send_reply(ctx, pkt, way, GW_ICMP_REPLIED);
+	return send_reply(pkt, way, GW_ICMP_REPLIED);
 }
 
 static __always_inline enum gw_reason serve_icmp(struct xdp_md *ctx, struct packet *pkt)
 {
-	if (!is_for_us(ctx, pkt->eth))
+	if (!is_for_us(pkt))
 		return GW_OTHER_STATION;
 	bool from_martian = is_martian(pkt);
 
@@ -260,5 +257,5 @@ static __always_inline enum gw_reason serve_icmp(struct xdp_md *ctx, struct pack
 		return forward_error(ctx, pkt, from_martian);
 	if (!is_echo_request(pkt))
 		return GW_ICMP_PASSED;
-	return from_martian ? GW_MARTIAN : answer_echo(ctx, pkt); /* there is nobody to answer to */
+	return from_martian ? GW_MARTIAN : answer_echo(pkt); /* there is nobody to answer to */
 }

@@ -56,7 +56,7 @@ static __always_inline struct gw_backend *find_backend(u32 id)
 {
 	struct gw_backend *backend = backends.lookup(&id);
 
-	return backend && backend->ifindex ? backend : NULL;
+	return backend && backend->segment.ifindex ? backend : NULL;
 }
 
 /* The slot of the packet's flow; NULL if nobody can serve. */
@@ -85,16 +85,37 @@ static __always_inline struct gw_port *find_port(u32 ifindex)
 	return port && port->ifindex == ifindex ? port : NULL;
 }
 
-/* Whether the frame has our MAC: a bridge may flood what is for another. */
-static __always_inline bool is_for_us(const struct xdp_md *ctx, const struct ethhdr *eth)
+static __always_inline bool is_tagged(const struct packet *pkt)
 {
-	struct gw_port *port = find_port(ctx->ingress_ifindex);
-	const __be16 *to = (const __be16 *)eth->h_dest, *we;
+	return pkt->in.tags[0] | pkt->in.tags[1];
+}
+
+/* The interface that the host has for the VLAN that the frame is tagged with; NULL: none. */
+static __always_inline struct gw_port *find_vlan(const struct packet *pkt)
+{
+	struct gw_segment key = pkt->in; /* a copy: clang keeps in registers what has no address */
+
+	return vlans.lookup(&key);
+}
+
+static __always_inline bool has_mac_of(const struct packet *pkt, const struct gw_port *port)
+{
+	const __be16 *to = (const __be16 *)pkt->eth->h_dest, *we;
 
 	if (!port)
 		return false;
 	we = (const __be16 *)port->mac;
 	return to[0] == we[0] && to[1] == we[1] && to[2] == we[2];
+}
+
+/*
+ * Whether the frame has our MAC: a bridge may flood what is for another. The interface of
+ * a VLAN may have one of its own, which counts in that VLAN only.
+ */
+static __always_inline bool is_for_us(const struct packet *pkt)
+{
+	return has_mac_of(pkt, find_port(pkt->in.ifindex)) ||
+	       (is_tagged(pkt) && has_mac_of(pkt, find_vlan(pkt)));
 }
 
 static __always_inline bool is_broadcast(const struct ethhdr *eth)
@@ -105,7 +126,7 @@ static __always_inline bool is_broadcast(const struct ethhdr *eth)
 }
 
 /* Whether we may take a packet to a VIP from this frame. */
-static __always_inline bool is_acceptable(const struct xdp_md *ctx, const struct ethhdr *eth)
+static __always_inline bool is_acceptable(const struct packet *pkt)
 {
-	return is_for_us(ctx, eth) || is_broadcast(eth);
+	return is_for_us(pkt) || is_broadcast(pkt->eth);
 }

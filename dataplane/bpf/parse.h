@@ -9,6 +9,8 @@
 #define IPV6_FRAGMENT_OFFSET 0xfff8
 
 #define VLAN_TAGS 2
+#define VLAN_ID 0x0fff
+#define VLAN_PRIORITY 0xf000 /* and the bit that says who may be dropped first */
 #define EXTENSION_HEADERS 4
 
 #define TCP_FLAGS (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)
@@ -19,6 +21,7 @@ struct cursor {
 	void *end;
 };
 
+/* IEEE 802.1Q, 9.3. Its own protocol stands before it, in the place of the type. */
 struct vlan_tag {
 	__be16 tci;
 	__be16 protocol; /* of what follows */
@@ -73,7 +76,11 @@ struct packet {
 	 */
 	__be32 first_fragment; /* not 0: the first of several */
 	__be32 tcp_flags;      /* 0: not TCP */
-	int action; /* XDP_TX, XDP_REDIRECT ..., set by the stage that forwards */
+	struct gw_segment in;         /* where it comes from */
+	const struct gw_segment *out; /* where to send it; set by the stage that forwards */
+	__be32 priorities[VLAN_TAGS]; /* of each tag */
+	u32 tag_count; /* one that tells a priority and no VLAN is not in `in` */
+	int action; /* XDP_TX, XDP_REDIRECT ... */
 };
 
 /* Of TCP; UDP does not say. */
@@ -130,6 +137,18 @@ static __always_inline bool is_mapped(const struct gw_address *address)
 	return !(address->word[0] | address->word[1] | (address->word[2] ^ bpf_htonl(0xffff)));
 }
 
+/* Keep the tag in that place in mind; `wire` is its protocol and TCI. */
+static __always_inline void note_tag(struct packet *pkt, int place, const __be16 *wire)
+{
+	__be32 tag;
+
+	__builtin_memcpy(&tag, wire, sizeof(tag)); /* not aligned to four bytes */
+	pkt->tag_count = place + 1;
+	pkt->priorities[place] = tag & bpf_htonl(VLAN_PRIORITY);
+	if (tag & bpf_htonl(VLAN_ID)) /* else it tells a priority, and no VLAN */
+		pkt->in.tags[place] = tag & ~bpf_htonl(VLAN_PRIORITY);
+}
+
 /* Step over the Ethernet header and its VLAN tags; false if that is not all there. */
 static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pkt, __be16 *type)
 {
@@ -144,6 +163,7 @@ static __always_inline bool parse_ethernet(struct cursor *cur, struct packet *pk
 			break;
 		if (!pull(cur, tag))
 			return false;
+		note_tag(pkt, i, (void *)tag - sizeof(*type));
 		*type = tag->protocol;
 	}
 	cur->pos = forget_distance(pkt->eth, cur->pos, 0x1f);

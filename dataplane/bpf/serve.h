@@ -25,7 +25,7 @@ serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
 {
 	u32 service_id = service->id, backend_id;
 
-	if (!is_acceptable(ctx, pkt->eth))
+	if (!is_acceptable(pkt))
 		return GW_OTHER_STATION;
 	if (is_martian(pkt))
 		return GW_MARTIAN;
@@ -35,8 +35,8 @@ serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
 	if (!backend)
 		return GW_NO_BACKEND;
 
-	enum gw_reason reason = service->mode == GW_MODE_NAT ? forward_nat(ctx, pkt, backend) :
-							       forward_dr(ctx, pkt, backend);
+	enum gw_reason reason = service->mode == GW_MODE_NAT ? forward_nat(pkt, backend) :
+							       forward_dr(pkt, backend);
 
 	if (reason != GW_FORWARDED_DR && reason != GW_FORWARDED_NAT)
 		return reason; /* and the other fragments are dropped as well */
@@ -52,7 +52,7 @@ static __always_inline struct gw_backend *find_backend_again(const struct gw_fra
 	u32 id = first->backend_id;
 	struct gw_backend *backend = backends.lookup(&id);
 
-	if (!backend || !backend->ifindex || !is_equal(&backend->address, &first->address))
+	if (!backend || !backend->segment.ifindex || !is_equal(&backend->address, &first->address))
 		return NULL;
 	return backend;
 }
@@ -70,7 +70,7 @@ serve_request_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_f
 		readdress(pkt, destination_of(pkt), &backend->address);
 		set_ttl(pkt, ttl_of(pkt) - 1);
 	}
-	send_out(ctx, pkt, backend->ifindex, backend->mac, backend->source_mac);
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	account(backend->service_id, first->backend_id, pkt);
 	return first->mode == GW_MODE_NAT ? GW_FORWARDED_NAT : GW_FORWARDED_DR;
 }
@@ -84,7 +84,7 @@ serve_reply_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fra
 	if (reason != GW_REPLIED_NAT)
 		return reason;
 	readdress(pkt, source_of(pkt), &first->address);
-	return send_reply(ctx, pkt, way, reason);
+	return send_reply(pkt, way, reason);
 }
 
 /* A later fragment: where the first one went. */
@@ -97,7 +97,7 @@ serve_fragment(struct xdp_md *ctx, struct packet *pkt, bool to_vip)
 		first = recall(pkt);
 	if (!first && !to_vip)
 		return GW_NOT_OURS;
-	if (to_vip && !is_acceptable(ctx, pkt->eth))
+	if (to_vip && !is_acceptable(pkt))
 		return GW_OTHER_STATION;
 	if (!first)
 		return GW_FRAGMENT;

@@ -20,13 +20,20 @@ static __always_inline u32 bytes_of(const struct packet *pkt)
 			      bpf_ntohs(((struct iphdr *)pkt->ip)->tot_len);
 }
 
-static __always_inline struct gw_journey
-journey_of(const struct xdp_md *ctx, const struct packet *pkt)
+/* The interface by which the host would get this packet: that of its VLAN, if it has one. */
+static __always_inline u32 ingress_of(const struct packet *pkt)
+{
+	struct gw_port *vlan = is_tagged(pkt) ? find_vlan(pkt) : NULL;
+
+	return vlan ? vlan->ifindex : pkt->in.ifindex;
+}
+
+static __always_inline struct gw_journey journey_of(const struct packet *pkt)
 {
 	return (struct gw_journey){
 		.client = pkt->dst.address,
 		.backend = pkt->src.address,
-		.ingress_ifindex = ctx->ingress_ifindex,
+		.ingress_ifindex = ingress_of(pkt),
 		.protocol = pkt->src.protocol,
 		.traffic_class = traffic_class_of(pkt),
 	};
@@ -60,12 +67,16 @@ static __always_inline bool is_fresh(const struct gw_way *way, const struct gw_j
 	       is_same_journey(&way->journey, journey);
 }
 
-/* Ask the kernel, before the reply is translated; false if it does not know a next hop. */
-static __always_inline bool
-look_up_way(struct xdp_md *ctx, const struct packet *pkt, struct bpf_fib_lookup *fib)
+/*
+ * Ask the kernel, before the reply is translated. Returns the interface that the way leads
+ * out of; NULL if the kernel does not know a next hop, or the interface is not ours.
+ */
+static __always_inline struct gw_port *
+look_up_way(struct xdp_md *ctx, const struct packet *pkt, const struct gw_journey *journey,
+	    struct bpf_fib_lookup *fib)
 {
-	fib->ifindex = ctx->ingress_ifindex;
-	fib->l4_protocol = pkt->src.protocol;
+	fib->ifindex = journey->ingress_ifindex;
+	fib->l4_protocol = journey->protocol;
 	fib->tot_len = bytes_of(pkt); /* it minds the MTU */
 	if (pkt->is_ipv6) {
 		const struct ipv6hdr *ip = pkt->ip;
@@ -82,16 +93,18 @@ look_up_way(struct xdp_md *ctx, const struct packet *pkt, struct bpf_fib_lookup 
 		fib->ipv4_src = ip->saddr;
 		fib->ipv4_dst = ip->daddr;
 	}
-	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) == BPF_FIB_LKUP_RET_SUCCESS &&
-	       find_port(fib->ifindex);
+	if (bpf_fib_lookup(ctx, fib, sizeof(*fib), 0) != BPF_FIB_LKUP_RET_SUCCESS)
+		return NULL;
+	return find_port(fib->ifindex);
 }
 
 static __always_inline void write_way(struct gw_way *way, const struct gw_journey *journey,
+				      const struct gw_port *port,
 				      const struct bpf_fib_lookup *fib)
 {
 	way->journey = *journey;
 	way->found_ticks = bpf_jiffies64();
-	way->ifindex = fib->ifindex;
+	way->segment = port->segment;
 	way->most_bytes = fib->tot_len; /* since Linux 5.12 the route's MTU, before as we set it */
 	__builtin_memcpy(way->mac, fib->dmac, ETH_ALEN);
 	__builtin_memcpy(way->source_mac, fib->smac, ETH_ALEN);
@@ -111,10 +124,10 @@ static __always_inline bool is_direct(const struct gw_address *address)
 static __always_inline enum gw_reason
 find_way(struct xdp_md *ctx, const struct packet *pkt, const struct gw_way **found)
 {
-	if (!is_for_us(ctx, pkt->eth))
+	if (!is_for_us(pkt))
 		return GW_OTHER_STATION;
 
-	struct gw_journey journey = journey_of(ctx, pkt);
+	struct gw_journey journey = journey_of(pkt);
 	struct gw_way *way = place_of(&journey);
 	struct bpf_fib_lookup fib = {};
 
@@ -122,8 +135,11 @@ find_way(struct xdp_md *ctx, const struct packet *pkt, const struct gw_way **fou
 	if (!way || !is_fresh(way, &journey, bytes_of(pkt))) {
 		if (is_direct(&pkt->dst.address)) /* health checks above all */
 			return GW_REPLY_DIRECT;
-		if (way && look_up_way(ctx, pkt, &fib))
-			write_way(way, &journey, &fib);
+
+		struct gw_port *port = look_up_way(ctx, pkt, &journey, &fib);
+
+		if (way && port)
+			write_way(way, &journey, port, &fib);
 		else
 			*found = NULL;
 	}

@@ -22,13 +22,16 @@ from dataplane.records import (
     Port,
     Prefix,
     Return,
+    Segment,
     Service,
+    Tag,
     port_index,
 )
 from tests.packet.families import V4, Family
 
 LO = 1  # ifindex
 OUT = 50
+VLANS = (100, 101)  # interfaces of VLANs
 ELSEWHERE = 77  # no interface that the program is attached to
 
 BALANCER_MAC = "02:00:00:00:00:01"
@@ -63,8 +66,8 @@ class Balancer:
         """Fill in the interfaces and count from here on."""
         self.fill(
             ports={
-                port_index(LO): Port(LO, mac(BALANCER_MAC)),
-                port_index(OUT): Port(OUT, mac(OUT_MAC)),
+                port_index(LO): Port(LO, Segment(LO), mac(BALANCER_MAC)),
+                port_index(OUT): Port(OUT, Segment(OUT), mac(OUT_MAC)),
             },
             transmit_ports={port_index(i): Index(i) for i in (LO, OUT)},
         )
@@ -97,6 +100,7 @@ class Balancer:
         backends=1,
         backend_port=None,
         backend_ifindex=LO,
+        backend_tags=(),
         ring_size=None,
         seed=0,
     ) -> None:
@@ -112,7 +116,7 @@ class Balancer:
                 number,
                 ip_address(family.backends[index]),
                 to_port,
-                backend_ifindex,
+                Segment(backend_ifindex, backend_tags),
                 mac(BACKEND_MACS[index]),
                 mac(BALANCER_MAC if backend_ifindex == LO else OUT_MAC),
             )
@@ -134,6 +138,11 @@ class Balancer:
             self.fill(
                 returns={Endpoint(r.address, r.port, protocol): back for r in records}
             )
+
+    def add_vlan(self, ifindex: int, *tags: Tag, on: int = LO, address: str) -> None:
+        """Add an interface of the host for a VLAN."""
+        port = Port(ifindex, Segment(on, tags), mac(address))
+        self.fill(ports={port_index(ifindex): port}, vlans={port.segment: port})
 
     def add_direct(self, network: str) -> None:
         self.fill(direct={Prefix(ip_network(network)): Index(1)})

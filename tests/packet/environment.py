@@ -20,7 +20,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD
 from dataplane import libbpf
 from dataplane.instance import Instance, open_instance
 from dataplane.source import Limits
-from tests.packet.balancer import OUT, OUT_MAC, ROUTER_MAC
+from tests.packet.balancer import OUT, OUT_MAC, ROUTER_MAC, VLANS
 from tests.packet.families import V4, V6
 
 LIMITS = Limits(services=64, backends=256, slots=65536, records=65536)
@@ -78,6 +78,9 @@ def _set_up_network() -> None:
         ip.link("add", index=OUT, ifname="out", kind="veth", peer="wire", address=OUT_MAC)
         ip.link("set", ifname="wire", state="up")
         ip.link("set", index=OUT, state="up")
+        for index in VLANS:  # the kernel's routing minds them, and the program their tags
+            ip.link("add", index=index, ifname=f"v{index}", kind="veth", peer=f"p{index}")
+            ip.link("set", index=index, state="up")
         ip.addr("add", index=OUT, address="192.0.2.1", prefixlen=24)
         ip.addr("add", index=OUT, address="2001:db8:1::1", prefixlen=64, flags=IFA_F_NODAD)
         for family in (V4, V6):

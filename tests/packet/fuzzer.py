@@ -124,7 +124,8 @@ class Fuzzer:
 
     def seldom(self, at_least: int) -> dict[tuple[str, int], int]:
         """Return the reasons that fewer packets of a family met; none, if all is well."""
-        every = product(REASONS, (4, 6))
+        # A test run leaves room for every tag.
+        every = product((name for name in REASONS if name != "no_headroom"), (4, 6))
         return {each: self.reached[each] for each in every if self.reached[each] < at_least}
 
     def forget(self) -> None:

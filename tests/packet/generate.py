@@ -38,15 +38,18 @@ from scapy.packet import Packet, Raw
 from dataplane.records import MODE_NAT
 from tests.packet.balancer import BALANCER_MAC, ROUTER_MAC
 from tests.packet.families import V4, V6, Family
-from tests.packet.world import MTU, PORTS, SECOND_VIP
+from tests.packet.world import MTU, PORTS, SECOND_VIP, VLAN_MAC
 
 Steps = tuple[bytes | int, ...]  # packets, and seconds that pass
 
 L4 = {6: TCP, 17: UDP}
 TAGS = {
     "none": (),
-    "one": (Dot1Q(vlan=5),),
-    "two": (Dot1AD(vlan=7), Dot1Q(vlan=5)),
+    "one": (Dot1Q(vlan=5, prio=3),),
+    "two": (Dot1AD(vlan=7), Dot1Q(vlan=5, prio=6, dei=1)),
+    "priority": (Dot1Q(vlan=0, prio=5),),
+    "foreign": (Dot1Q(vlan=9),),
+    "inner": (Dot1Q(vlan=0), Dot1Q(vlan=5)),
     "three": (Dot1AD(vlan=7), Dot1Q(vlan=5), Dot1Q(vlan=6)),
 }
 PADDING = [PadN(optdata=b"\0" * 4)]
@@ -255,8 +258,8 @@ def often(usual: object, *others: object) -> object:
 
 def _frame() -> Frame:
     return Frame(
-        to=often(BALANCER_MAC, "ff:ff:ff:ff:ff:ff", "02:00:00:00:00:99"),
-        tags=often("none", "one", "two", "three"),
+        to=often(BALANCER_MAC, "ff:ff:ff:ff:ff:ff", "02:00:00:00:00:99", VLAN_MAC),
+        tags=often("none", *TAGS),
         ttl=often(64, 1, 1, 2, 0, 255),
         extensions=often(
             (),

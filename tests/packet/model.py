@@ -17,8 +17,11 @@ from dataplane.records import (
     HASH_SOURCE,
     MODE_NAT,
     Backend,
+    Port,
     Return,
+    Segment,
     Service,
+    Tag,
 )
 from tests.packet.balancer import Verdict
 from tests.packet.dissect import (
@@ -168,7 +171,7 @@ class Model:
     def receive(self, frame: bytes) -> Outcome:
         way = Way(self, bytearray(frame))
         try:
-            reason = way.go()
+            reason = way.leave(way.go())
         except End as end:
             reason = str(end)
         verdict = way.verdict or (Verdict.PASS if reason in PASSED else Verdict.DROP)
@@ -311,6 +314,9 @@ class Way:
     verdict: Verdict | None = None
     service_id: int | None = None
     backend_id: int | None = None
+    tags: list[bytes] = field(default_factory=list)  # as on the wire
+    came: Segment = Segment(0)  # noqa: RUF009 - frozen
+    out: Segment | None = None
 
     def path(self) -> tuple[object, ...]:
         """Return what tells this packet from others that ended for the same reason."""
@@ -327,6 +333,7 @@ class Way:
         self.packet = packet = find_packet(self.frame)
         if packet is None or is_mapped(packet.source) or is_mapped(packet.dest):
             return "not_ours"
+        self.note_tags(packet)
         try:
             parse_headers(packet)
         except MalformedError:
@@ -341,6 +348,18 @@ class Way:
         service = self.model.service_of(packet.dest, packet.protocol, packet.dport)
         return self.serve(packet, service) if service else self.serve_reply(packet)
 
+    def note_tags(self, packet: Packet) -> None:
+        """See which VLAN the frame comes from; id 0 is none, it tells a priority only."""
+        places = range(12, packet.ip - 2, 4)
+        self.tags = [bytes(self.frame[at : at + 4]) for at in places]
+        tags = [
+            Tag(int.from_bytes(wire[2:], "big") & 0xFFF, int.from_bytes(wire[:2], "big"))
+            for wire in self.tags
+        ]
+        while tags and not tags[-1].id:
+            tags.pop()
+        self.came = Segment(self.model.ifindex, tuple(tags))
+
     def refuse(self, packet: Packet, reason: str) -> str:
         """Return the reason to drop what is to a VIP and cannot be served."""
         if packet.dest not in self.model.vips:
@@ -349,9 +368,14 @@ class Way:
         return reason
 
     def need_our_mac(self, *, or_broadcast: bool) -> None:
-        to = self.frame[:6]
-        if to != self.model.mac and not (or_broadcast and to == BROADCAST):
+        to, vlan = self.frame[:6], self.vlan()
+        ours = {self.model.mac} | ({vlan.mac} if vlan else set())
+        if bytes(to) not in ours and not (or_broadcast and to == BROADCAST):
             raise End("other_station")
+
+    def vlan(self) -> Port | None:
+        """Return the host's interface in the VLAN that the frame comes from."""
+        return self.model.image.vlans.get(self.came)
 
     def need_ttl(self, packet: Packet) -> None:
         if packet.ttl <= 1:
@@ -368,14 +392,30 @@ class Way:
         ttl = {packet.ttl_at: bytes([packet.ttl - 1])}
         rewrite(self.frame, {**changes, **ttl}, checksums)
 
-    def send(self, ifindex: int, to: bytes, source: bytes) -> None:
+    def send(self, out: Segment, to: bytes, source: bytes) -> None:
         self.frame[:12] = to + source
-        here = ifindex == self.model.ifindex
+        self.out = out
+
+    def leave(self, reason: str) -> str:
+        """Let the frame out where it is to go, with the tags of the VLAN there."""
+        if self.out is None:
+            return reason
+        if self.out.tags != self.came.tags:
+            if self.came.tags and not self.vlan():
+                return "foreign_vlan"
+            tagged = b""
+            for place, tag in enumerate(self.out.tags):
+                priority = self.tags[place][2] & 0xF0 if place < len(self.tags) else 0
+                tci = (priority << 8 | tag.id).to_bytes(2, "big")
+                tagged += tag.protocol.to_bytes(2, "big") + tci
+            self.frame[12 : self.packet.ip - 2] = tagged
+        here = self.out.ifindex == self.model.ifindex
         self.verdict = Verdict.TX if here else Verdict.REDIRECT
+        return reason
 
     def send_to_backend(self, service_id: int, backend_id: int) -> None:
         backend = self.model.backends[backend_id]
-        self.send(backend.ifindex, backend.mac, backend.source_mac)
+        self.send(backend.segment, backend.mac, backend.source_mac)
         self.service_id, self.backend_id = service_id, backend_id
 
     # To a service
@@ -440,7 +480,7 @@ class Way:
             rewrite(self.frame, changes, checksums)
             return "replied_by_host"
         self.translate(packet, changes, checksums)
-        self.send(hop.ifindex, hop.mac, hop.source_mac)
+        self.send(Segment(hop.ifindex), hop.mac, hop.source_mac)
         return reason
 
     # Fragments after the first
@@ -488,7 +528,7 @@ class Way:
             packet.ttl_at: bytes([ECHO_TTL]),
         }
         rewrite(self.frame, changes, packet.of_all())
-        self.send(self.model.ifindex, self.frame[6:12], self.model.mac)
+        self.send(self.came, self.frame[6:12], self.frame[:6])
         return "icmp_answered"
 
     def serve_error(self, packet: Packet) -> str:

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from dataplane.records import MODE_DR, MODE_NAT, Counter
+from dataplane.records import MODE_DR, MODE_NAT, SERVICE_VLAN, Counter, Tag
 from tests.packet.balancer import (
     BACKEND_MACS,
     BALANCER_MAC,
@@ -32,8 +32,11 @@ from tests.packet.families import V4, V6, Family
 
 TO_US = Ether(src=ROUTER_MAC, dst=BALANCER_MAC)
 VLANS = {
-    "one VLAN tag (802.1Q)": Dot1Q(vlan=5, prio=3),
-    "two VLAN tags (802.1ad)": Dot1AD(vlan=7) / Dot1Q(vlan=5),
+    "one VLAN tag (802.1Q)": (Dot1Q(vlan=5, prio=3), (Tag(5),)),
+    "two VLAN tags (802.1ad)": (
+        Dot1AD(vlan=7) / Dot1Q(vlan=5),
+        (Tag(7, SERVICE_VLAN), Tag(5)),
+    ),
 }
 
 
@@ -131,12 +134,13 @@ def test_more_than_four_extension_headers_are_malformed(balancer: Balancer) -> N
     assert set(balancer.reasons()) == {"malformed"}
 
 
-@pytest.mark.parametrize("tags", VLANS)
+@pytest.mark.parametrize("vlan", VLANS)
 def test_vlan_tags_are_looked_through_and_kept(
-    balancer: Balancer, family: Family, tags: str
+    balancer: Balancer, family: Family, vlan: str
 ) -> None:
-    balancer.add_service(family)
-    packet = TO_US / VLANS[tags] / syn(family).payload
+    headers, tags = VLANS[vlan]
+    balancer.add_service(family, backend_tags=tags)
+    packet = TO_US / headers / syn(family).payload
 
     assert balancer.send_bytes(bytes(packet)) == (Verdict.TX, to_backend(packet))
 

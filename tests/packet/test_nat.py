@@ -9,7 +9,7 @@ from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet
 
-from dataplane.records import MODE_NAT
+from dataplane.records import MODE_NAT, Tag
 from tests.packet.balancer import (
     BACKEND_MACS,
     BALANCER_MAC,
@@ -97,11 +97,12 @@ def test_udp_is_translated_both_ways(balancer: Balancer, family: Family) -> None
 
 
 def test_vlan_tags_are_kept(balancer: Balancer, family: Family) -> None:
-    balancer.add_service(family, mode=MODE_NAT)
+    balancer.add_service(family, mode=MODE_NAT, backend_tags=(Tag(5),))
     tagged = TO_US / Dot1Q(vlan=5) / request(family, TCP(sport=1, dport=80)).payload
 
-    _, sent = balancer.send_bytes(bytes(tagged))
+    verdict, sent = balancer.send_bytes(bytes(tagged))
 
+    assert verdict is Verdict.TX
     assert sent == checksummed(
         TO_BACKEND
         / Dot1Q(vlan=5)

@@ -18,13 +18,16 @@ from dataplane.records import (
     HASH_SOURCE,
     MODE_DR,
     MODE_NAT,
+    SERVICE_VLAN,
     Address,
     Backend,
     Endpoint,
     Index,
     Prefix,
     Return,
+    Segment,
     Service,
+    Tag,
 )
 from tests.packet.balancer import (
     BACKEND_MACS,
@@ -33,6 +36,7 @@ from tests.packet.balancer import (
     OUT,
     OUT_MAC,
     ROUTER_MAC,
+    VLANS,
     Balancer,
     mac,
 )
@@ -56,6 +60,7 @@ class Sort(NamedTuple):
     backend_port: int | None = None
     ifindex: int = LO
     tracked_until: int | None = None  # ns; flows are written down
+    tags: tuple[Tag, ...] = ()  # of the backends' VLAN
 
 
 # In a ring, the backends of the service; all other numbers are ids.
@@ -63,6 +68,9 @@ A, B, C = -1, -2, -3
 NOBODY, GONE = NO_BACKEND_ID, 200
 
 ALWAYS = 2**64 - 1  # ns
+# The VLANs that the host has interfaces for; the first one has a MAC of its own.
+VLAN, STACKED = (Tag(5),), (Tag(7, SERVICE_VLAN), Tag(5))
+VLAN_MAC = "02:00:00:00:00:05"
 DEAD = 4  # the place of a backend that is down
 PORTS = {
     80: Sort(MODE_DR, (0, 1), ((A, 0), (B, 0), (A, 0))),
@@ -95,6 +103,8 @@ PORTS = {
     ),
     85: Sort(MODE_NAT, (7,), ((A, 0),), AFFINITY_ALWAYS),
     86: Sort(MODE_NAT, (6,), ((A, 0),), backend_port=8086, tracked_until=0),
+    89: Sort(MODE_DR, (0,), ((A, 0),), tags=VLAN),
+    90: Sort(MODE_NAT, (1,), ((A, 0),), backend_port=8090, tags=STACKED),
     # These share a backend.
     87: Sort(MODE_NAT, (7,), ((A, 0),), backend_port=8087, tracked_until=ALWAYS),
     88: Sort(MODE_NAT, (7,), ((A, 0),), backend_port=8087, tracked_until=ALWAYS),
@@ -126,7 +136,7 @@ class World:
                 number,
                 address,
                 to_port,
-                sort.ifindex,
+                Segment(sort.ifindex, sort.tags),
                 mac(BACKEND_MACS[place]),
                 mac(BALANCER_MAC if sort.ifindex == LO else OUT_MAC),
                 is_down=place == DEAD,
@@ -163,6 +173,9 @@ class World:
 def make(balancer: Balancer) -> Model:
     """Fill the maps; return the model of them."""
     world = World()
+    vlans = ((VLAN, VLAN_MAC), (STACKED, BALANCER_MAC))
+    for ifindex, (tags, address) in zip(VLANS, vlans, strict=True):
+        balancer.add_vlan(ifindex, *tags, address=address)
     for family in (V4, V6):
         for protocol in (6, 17):
             for at, sort in PORTS.items():

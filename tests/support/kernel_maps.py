@@ -88,8 +88,8 @@ class KernelMaps:
                 continue
             if backend.service_id != service.id:
                 problems.append(f"{endpoint}: backend {number} is another service's")
-            port = self.tables["ports"].get(port_index(backend.ifindex))
-            if number == now and (port is None or port.ifindex != backend.ifindex):
+            port = self.tables["ports"].get(port_index(backend.segment.ifindex))
+            if number == now and (port is None or port.ifindex != backend.segment.ifindex):
                 problems.append(f"{endpoint}: no port leads to backend {number}")
             reply = Endpoint(backend.address, backend.port, endpoint.protocol)
             meant = Return(endpoint.address, endpoint.port)

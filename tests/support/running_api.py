@@ -22,12 +22,14 @@ from control.status import (
     ServiceStatus,
     Statistics,
     Traffic,
+    VlanStatus,
 )
 from control.store import Store
 
 STARTED = 1_700_000_000.0
 LOADED = STARTED - 3600
 DIGEST = "0123456789abcdef"
+VLAN = VlanStatus("trunk", ("802.1ad 7", "802.1Q 10"))
 BACKEND_MAC = "02:00:00:00:00:07"
 
 
@@ -50,7 +52,7 @@ class Node:
             instance="default",
             abi=1,
             digest="" if self.detached else DIGEST,
-            interfaces=(InterfaceStatus("eth0", "native"),),
+            interfaces=(InterfaceStatus("eth0", "native", (VLAN,)),),
             adopted=True,
             desired_version=self.store.version,
             applied_version=self.store.version,

@@ -8,7 +8,7 @@ import pytest
 from control.api.v1 import guideway_pb2 as pb
 from control.model import Affinity, BackendState, DesiredState, Hash, Mode, TcpCheck
 from tests.support.api_client import ADD_WEB, WEB, Api, api_client
-from tests.support.running_api import BACKEND_MAC, STARTED
+from tests.support.running_api import BACKEND_MAC, STARTED, VLAN
 
 DEFAULT_CHECK = pb.HealthCheck(
     tcp=pb.TcpCheck(interval=1, timeout=1, rise=2, fall=3, port=0)
@@ -164,7 +164,13 @@ def test_statistics_and_status_are_the_observers(api: Api) -> None:
             instance="default",
             abi=1,
             digest="0123456789abcdef",
-            interfaces=[pb.InterfaceStatus(name="eth0", mode=pb.XDP_MODE_NATIVE)],
+            interfaces=[
+                pb.InterfaceStatus(
+                    name="eth0",
+                    mode=pb.XDP_MODE_NATIVE,
+                    vlans=[pb.VlanStatus(name=VLAN.name, tags=VLAN.tags)],
+                )
+            ],
             adopted=True,
             desired_version=1,
             applied_version=1,

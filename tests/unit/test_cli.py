@@ -191,6 +191,7 @@ def test_the_status_tells_what_to_mend(cli: CommandLine) -> None:
     shown = cli.said("status")
 
     assert "interfaces:     eth0 (native)" in shown
+    assert "VLANs:          trunk (eth0, 802.1ad 7, 802.1Q 10)" in shown
     assert "desired state:  version 0; the kernel has it" in shown
     assert "warning: eth0 runs in generic mode, which is slow" in shown
 

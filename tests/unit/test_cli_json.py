@@ -124,7 +124,13 @@ def test_the_status_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "instance": "default",
         "abi": 1,
         "digest": "0123456789abcdef",
-        "interfaces": [{"name": "eth0", "mode": "native"}],
+        "interfaces": [
+            {
+                "name": "eth0",
+                "mode": "native",
+                "vlans": [{"name": "trunk", "tags": ["802.1ad 7", "802.1Q 10"]}],
+            }
+        ],
         "adopted": True,
         "desired_version": 0,
         "applied_version": 0,

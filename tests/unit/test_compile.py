@@ -7,7 +7,7 @@ import pytest
 
 from control.compile import Settings, check_capacity, compile_image
 from control.errors import HostError
-from control.facts import Facts, Interface, Moment, Network, NextHop
+from control.facts import Facts, Interface, Moment, Network, NextHop, Vlan
 from control.model import (
     Backend,
     BackendState,
@@ -20,6 +20,7 @@ from control.model import (
 from control.status import Health
 from control.tables import Tables
 from dataplane import records
+from dataplane.abi import PORTS
 from dataplane.image import Image
 from dataplane.records import (
     AFFINITY_TRANSITION,
@@ -29,8 +30,12 @@ from dataplane.records import (
     Address,
     Endpoint,
     Index,
+    Port,
     Prefix,
     Return,
+    Segment,
+    Tag,
+    port_index,
 )
 from dataplane.source import Limits
 
@@ -101,7 +106,7 @@ def test_a_service_leads_to_its_ring_and_the_ring_to_its_backends() -> None:
     )
     assert set(image.rings[0]) == {1, 2}
     assert image.backends[Index(1)] == records.Backend(
-        0, IPv4Address("10.0.0.11"), 80, ETH0.ifindex, hop(1).mac, ETH0.mac
+        0, IPv4Address("10.0.0.11"), 80, Segment(ETH0.ifindex), hop(1).mac, ETH0.mac
     )
     assert set(image.vips) == {Address(VIP)}
     assert image.returns == {}
@@ -135,6 +140,76 @@ def test_a_ring_that_lies_beyond_the_end_of_smaller_maps_gets_a_place_in_them() 
 
     assert image.rings == {0: known.rings[32768]}
     assert image.services[WEB].ring_offset == 0
+
+
+BACK = Vlan("eth0.20", 5, b"\2\0\0\0\0\2", "eth0", Segment(ETH0.ifindex, (Tag(20),)))
+
+
+def in_vlans(*vlans: Vlan, hops: dict[int, Vlan]) -> Facts:
+    """Return facts by which these backends are reached by VLANs of this host."""
+    known = facts(web(*map(backend, range(1, 10))))
+    ways = {
+        IPv4Address(f"10.0.0.{10 + number}"): hop(
+            number, interface=vlan.name, ifindex=vlan.ifindex, source_mac=vlan.mac
+        )
+        for number, vlan in hops.items()
+    }
+    network = replace(
+        known.network,
+        next_hops={**known.network.next_hops, **ways},
+        vlans={vlan.ifindex: vlan for vlan in vlans},
+    )
+    return replace(known, network=network)
+
+
+def test_a_backend_in_a_vlan_is_sent_to_by_the_interface_below_and_the_tag() -> None:
+    known = in_vlans(BACK, hops={1: BACK})
+
+    result = compiled(web(backend(1), backend(2)), facts_=known)
+
+    assert result.services[0].problems == {}
+    assert set(result.image.backends.values()) == {
+        records.Backend(
+            0, IPv4Address("10.0.0.11"), 80, BACK.segment, hop(1).mac, BACK.mac
+        ),
+        records.Backend(
+            0, IPv4Address("10.0.0.12"), 80, Segment(ETH0.ifindex), hop(2).mac, ETH0.mac
+        ),
+    }
+
+
+def test_the_interfaces_of_vlans_are_where_routes_may_lead_but_nothing_is_sent_there() -> (
+    None
+):
+    image = compiled(web(backend(1)), facts_=in_vlans(BACK, hops={})).image
+
+    port = Port(BACK.ifindex, BACK.segment, BACK.mac)
+    assert image.ports == {
+        port_index(ETH0.ifindex): Port(ETH0.ifindex, Segment(ETH0.ifindex), ETH0.mac),
+        port_index(BACK.ifindex): port,
+    }
+    assert image.vlans == {BACK.segment: port}
+    assert set(image.transmit_ports) == {port_index(ETH0.ifindex)}
+
+
+def test_a_vlan_whose_place_is_taken_is_known_by_its_tag_only() -> None:
+    far = replace(BACK, ifindex=ETH0.ifindex + PORTS)
+
+    image = compiled(web(backend(1)), facts_=in_vlans(far, hops={1: far})).image
+
+    assert [port.ifindex for port in image.ports.values()] == [ETH0.ifindex]
+    assert set(image.vlans) == {BACK.segment}
+    assert image.backends[Index(1)].segment == BACK.segment
+
+
+def test_a_backend_in_a_vlan_that_cannot_be_used_gets_nothing_and_says_why() -> None:
+    problem = "a VLAN of eth1, which is not among `interfaces`"
+    other = replace(BACK, name="eth1.20", lower="eth1", segment=None, problem=problem)
+
+    result = compiled(web(backend(1)), facts_=in_vlans(other, hops={1: other}))
+
+    assert result.services[0].problems == {"b1": f"it is reached by eth1.20, {problem}"}
+    assert result.image.vlans == {}
 
 
 def test_a_nat_backend_answers_for_its_vip() -> None:
@@ -175,7 +250,7 @@ def test_a_service_of_ipv6_is_served_beside_one_of_ipv4() -> None:
     service = image.services[Endpoint(vip, 80, 6)]
     (number,) = set(image.rings[service.ring_offset])
     assert image.backends[Index(number)] == records.Backend(
-        service.id, address, 8080, way.ifindex, way.mac, way.source_mac
+        service.id, address, 8080, Segment(way.ifindex), way.mac, way.source_mac
     )
     assert image.returns[Endpoint(address, 8080, 6)] == Return(vip, 80)
     assert set(image.vips) == {Address(VIP), Address(vip)}

@@ -14,6 +14,7 @@ from dataplane.records import (
     Backend,
     Endpoint,
     Index,
+    Segment,
     Service,
 )
 
@@ -27,7 +28,12 @@ def images(draw) -> Image:
     ids = draw(st.sets(st.sampled_from(IDS), min_size=1))
     backends = {
         Index(number): Backend(
-            0, IPv4Address("10.0.0.1"), 80, draw(st.integers(1, 2)), bytes(6), bytes(6)
+            0,
+            IPv4Address("10.0.0.1"),
+            80,
+            Segment(draw(st.integers(1, 2))),
+            bytes(6),
+            bytes(6),
         )
         for number in ids
     }
@@ -109,7 +115,11 @@ def test_at_no_point_does_a_service_lead_nowhere(actual, wanted) -> None:
 def test_what_packets_may_still_hold_is_deleted_after_they_are_gone() -> None:
     endpoint = ENDPOINTS[0]
     full = Image(
-        backends={Index(1): Backend(0, IPv4Address("10.0.0.1"), 80, 1, bytes(6), bytes(6))},
+        backends={
+            Index(1): Backend(
+                0, IPv4Address("10.0.0.1"), 80, Segment(1), bytes(6), bytes(6)
+            )
+        },
         rings={0: (1,)},
         services={endpoint: Service(0, 0, 1, 0, MODE_DR)},
     )
@@ -123,7 +133,7 @@ def test_what_packets_may_still_hold_is_deleted_after_they_are_gone() -> None:
 
 
 def test_a_counter_is_reset_before_its_id_gets_an_owner() -> None:
-    backend = Backend(0, IPv4Address("10.0.0.1"), 80, 1, bytes(6), bytes(6))
+    backend = Backend(0, IPv4Address("10.0.0.1"), 80, Segment(1), bytes(6), bytes(6))
 
     writes = list(plan(Image(), Image(backends={Index(1): backend})))
 

@@ -14,15 +14,21 @@ addresses = st.ip_addresses(v=4) | st.ip_addresses(v=6).filter(
 numbers = st.integers(0, 2**32 - 1)
 ports = st.integers(0, 65535)
 macs = st.binary(min_size=6, max_size=6)
+indices = st.integers(1, 2**32 - 1)
+tags = st.builds(
+    records.Tag,
+    st.integers(1, 4095),
+    st.sampled_from([records.VLAN, records.SERVICE_VLAN]),
+)
+segments = st.builds(records.Segment, indices, st.lists(tags, max_size=2).map(tuple))
 
 RECORDS = st.one_of(
     st.builds(records.Index, numbers),
     st.builds(records.Address, addresses),
     st.builds(records.Endpoint, addresses, ports, st.integers(0, 255)),
     st.builds(records.Service, numbers, numbers, numbers, numbers, st.sampled_from([1, 2])),
-    st.builds(
-        records.Backend, numbers, addresses, ports, st.integers(1, 2**32 - 1), macs, macs
-    ),
+    st.builds(records.Backend, numbers, addresses, ports, segments, macs, macs),
+    segments,
     st.builds(records.Return, addresses, ports),
     st.builds(
         records.Prefix,
@@ -34,7 +40,7 @@ RECORDS = st.one_of(
             st.integers(0, 128),
         ),
     ),
-    st.builds(records.Port, st.integers(1, 2**32 - 1), macs),
+    st.builds(records.Port, indices, segments, macs),
 )
 
 
@@ -47,6 +53,15 @@ def test_a_key_has_its_bytes_where_the_wire_has_them() -> None:
     key = records.Endpoint(IPv4Address("192.0.2.1"), 80, 6)
 
     assert key.pack() == bytes.fromhex("00000000000000000000ffffc000020100500600")
+
+
+def test_a_tag_has_its_bytes_as_the_wire_has_them() -> None:
+    outer, inner = records.Tag(7, records.SERVICE_VLAN), records.Tag(0x105)
+
+    packed = records.Segment(1, (outer, inner)).pack()
+
+    assert packed[4:] == bytes.fromhex("88a8000781000105")
+    assert [str(outer), str(inner)] == ["802.1ad 7", "802.1Q 261"]
 
 
 def test_entries_of_nobody_are_none() -> None:

@@ -106,9 +106,13 @@ class Host:
             yield ip
 
     def sysctl(self, name: str, value: int) -> None:
-        """Write a ``net.`` key of the kernel, named as the command of that name does."""
+        """Write a ``net.`` key of the kernel, named as the command of that name does.
+
+        A dot in the name of an interface is a slash there.
+        """
+        parts = (part.replace("/", ".") for part in name.split("."))
         with self.inside():
-            Path("/proc/sys", *name.split(".")).write_text(f"{value}\n", encoding="ascii")
+            Path("/proc/sys", *parts).write_text(f"{value}\n", encoding="ascii")
 
     def add_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
         """Give ``interface`` an address, and bring it up."""
@@ -157,9 +161,10 @@ class Host:
 
     def _enable_ipv6(self, interface: str) -> None:
         """Let ``interface`` have IPv6 addresses, of use at once and without any noise."""
+        keys = f"net.ipv6.conf.{interface.replace('.', '/')}"
         for key, value in (("accept_dad", 0), ("router_solicitations", 0)):
-            self.sysctl(f"net.ipv6.conf.{interface}.{key}", value)
-        self.sysctl(f"net.ipv6.conf.{interface}.disable_ipv6", 0)
+            self.sysctl(f"{keys}.{key}", value)
+        self.sysctl(f"{keys}.disable_ipv6", 0)
 
     def _enter(self) -> tuple[str, ...]:
         # Not `ip netns exec`: that mounts a new /sys, without the bpffs.

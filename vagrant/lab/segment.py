@@ -63,9 +63,10 @@ class Segment:
         self.connect(host, interface, address)
         # What the balancer sends by XDP_TX arrives only with a program at this end ...
         xdp_pass.attach(self.switch, host.name)
-        # ... and what it is sent must have its checksum already: veth leaves that to the
-        # card, and the balancer forwards the frame as it is.
-        self.switch.run("ethtool", "-K", host.name, "tx", "off")
+        # ... and what it is sent must have its checksum already, and its VLAN tag: veth
+        # leaves both to the card, and the balancer forwards the frame as it is.
+        for offload in ("tx", "txvlan", "tx-vlan-stag-hw-insert"):
+            self.switch.run("ethtool", "-K", host.name, offload, "off")
 
     def unplug(self, host: Host) -> None:
         """Pull the cable of ``host``: both ends lose the carrier."""
