@@ -199,7 +199,7 @@ def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
     except msgspec.ValidationError as error:
         raise ConfigError(name, explain(error, FileConfig)) from error
     except UnicodeEncodeError as error:
-        problem = f"{ascii(error.object)} has half a character in it; write the whole one"
+        problem = f"{error.object!a} has half a character in it; write the whole one"
         raise ConfigError(name, problem) from error
     try:
         return _node(file), _state(file)
