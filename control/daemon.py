@@ -22,17 +22,19 @@ import structlog
 
 from control import logs
 from control.api.server import check_socket, serving
-from control.compile import Settings, check_capacity
+from control.checks import Initial
+from control.compile import Settings, before, check_capacity
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
-from control.facts import Facts, Network
+from control.facts import BackendKey, Facts, Network
 from control.health.monitor import Monitor
 from control.model import DesiredState
 from control.network import survey
 from control.observer import NodeObserver
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
+from control.status import Health
 from control.store import Store
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
@@ -135,6 +137,7 @@ class Daemon:
         self._config = config
         self._store = store
         self._instance = instance
+        self._seed = seed
         self._network = Network()
         self._surveying = asyncio.Lock()
         self._unattached = ""  # why packets of an interface do not come through us
@@ -144,7 +147,9 @@ class Daemon:
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
             wanted=self._wanted,
-            facts=lambda: Facts(self._network, self._monitor.health()),
+            facts=lambda: Facts(
+                self._network, self._monitor.health(), self._monitor.weights()
+            ),
             seed=seed,
         )
         self._observer = NodeObserver(
@@ -175,7 +180,7 @@ class Daemon:
 
     async def _start_and_serve(self) -> None:
         """Fill the maps with what is known to be true, let packets in, then requests."""
-        self._monitor.watch(self._store.state)
+        self._monitor.watch(self._store.state, await asyncio.to_thread(self._before))
         await self._learn()
         await self._reconciler.round()
         await self._attach()
@@ -184,6 +189,16 @@ class Daemon:
         async with serving(self._config.socket, self._store, self._observer):
             _log.info("serving", socket=str(self._config.socket))
             await asyncio.Event().wait()  # until cancelled
+
+    def _before(self) -> dict[BackendKey, Health]:
+        """Return what backends were for the daemon before, if some check wants to know."""
+        state = self._store.state
+        if not any(
+            c.initial is Initial.BEFORE for service in state for c in service.checks
+        ):
+            return {}
+        actual = self._instance.maps.read()
+        return before(state, actual if actual.services else self._seed or actual)
 
     async def _learn(self) -> None:
         """Wait until each backend has answered a probe and ARP, or has had the time to."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.compile import UNHEALTHY, Served
+from control.compile import UNHEALTHY, UNPROBED, Served
 from control.config import NodeConfig
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
@@ -67,9 +67,10 @@ class NodeObserver:
         compiled = self.reconciler.compiled
         served = {one.service.name: one for one in compiled.services} if compiled else {}
         _, desired = self.wanted()
-        health = self.monitor.health()
+        health, weights = self.monitor.health(), self.monitor.weights()
         return tuple(
-            self._service(service, served.get(service.name), health) for service in desired
+            self._service(service, served.get(service.name), health, weights)
+            for service in desired
         )
 
     async def statistics(self) -> Statistics:
@@ -121,13 +122,16 @@ class NodeObserver:
         return tuple(warnings)
 
     def _service(
-        self, service: Service, served: Served | None, health: Mapping[BackendKey, Health]
+        self,
+        service: Service,
+        served: Served | None,
+        health: Mapping[BackendKey, Health],
+        weights: Mapping[BackendKey, int],
     ) -> ServiceStatus:
         backends = (
-            self._backend(
-                service, backend, served, health.get((service.name, backend.name))
-            )
+            self._backend(service, backend, served, health.get(key), weights.get(key))
             for backend in service.backends
+            if (key := (service.name, backend.name))
         )
         return ServiceStatus(service, len(served.ring) if served else 0, tuple(backends))
 
@@ -137,6 +141,7 @@ class NodeObserver:
         backend: Backend,
         served: Served | None,
         health: Health | None,
+        weight: int | None,
     ) -> BackendStatus:
         key = (service.name, backend.name)
         hop = self.network().next_hops.get(backend.address)
@@ -144,17 +149,19 @@ class NodeObserver:
         current = served is not None and backend in served.service.backends
         return BackendStatus(
             backend=backend,
-            health=(health or Health.UNKNOWN) if service.check else Health.UNCHECKED,
+            health=(health or Health.UNKNOWN) if service.checks else Health.UNCHECKED,
             reason=self._reason(key, served) if served and current else _NOT_YET,
             since=self.monitor.since(key),
             share=slots / len(served.ring) if served and served.ring else 0.0,
             mac=hop.mac.hex(":") if hop and hop.mac else None,
+            dynamic_weight=weight,
         )
 
     def _reason(self, key: BackendKey, served: Served) -> str:
         """Say why a backend gets no traffic, with what its last probe met."""
         problem = served.problems.get(key[1], "")
-        probed = self.monitor.problem(key) if problem == UNHEALTHY else ""
+        asked = problem in (UNHEALTHY, UNPROBED)
+        probed = self.monitor.problem(key) if asked else ""
         return f"{problem}: {probed}" if probed else problem
 
 

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
+from control.checks import TcpCheck
 from control.compile import Settings, check_capacity, compile_image
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop
@@ -15,7 +16,6 @@ from control.model import (
     Mode,
     Protocol,
     Service,
-    TcpCheck,
 )
 from control.status import Health
 from control.tables import Tables
@@ -228,7 +228,7 @@ def test_who_serves_goes_on_while_its_health_is_not_known() -> None:
 
 
 def test_a_backend_without_a_check_needs_no_health() -> None:
-    service = web(backend(1), check=None)
+    service = web(backend(1), checks=())
 
     assert compiled(service, facts_=facts(service, health={})).services[0].problems == {}
 
@@ -315,7 +315,6 @@ def test_what_fits_is_not_refused() -> None:
 
 def test_a_check_on_another_port_does_not_change_the_tables() -> None:
     service = web(backend(1))
+    other = replace(service, checks=(TcpCheck(port=9),))
 
-    assert (
-        compiled(replace(service, check=TcpCheck(port=9))).image == compiled(service).image
-    )
+    assert compiled(other).image == compiled(service).image
