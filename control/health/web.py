@@ -15,6 +15,7 @@ from aiohttp import (
     DummyCookieJar,
     TCPConnector,
 )
+from multidict import CIMultiDict
 from yarl import URL
 
 from control.addresses import IpAddress, with_port
@@ -30,9 +31,9 @@ async def probe(address: IpAddress, port: int, check: HttpCheck) -> Result:
     secure = check if isinstance(check, HttpsCheck) else None
     scheme = "https" if secure else "http"
     url = URL(f"{scheme}://{with_port(address, port)}{check.path}", encoded=True)
-    # What the check says goes after what we say, and counts.
-    headers = {"User-Agent": "guideway", "Accept-Encoding": "identity"}
-    headers |= {"Host": check.host} if check.host else {}
+    headers = CIMultiDict({"User-Agent": "guideway", "Accept-Encoding": "identity"})
+    headers.update(check.headers)
+    headers.update({"Host": check.host} if check.host else {})
     context = tls.context(secure.ca, verify=secure.verify) if secure else True
     connector = TCPConnector(ssl=context, force_close=True)
     try:
@@ -45,7 +46,7 @@ async def probe(address: IpAddress, port: int, check: HttpCheck) -> Result:
             answer = await session.request(
                 check.method,
                 url,
-                headers=[*headers.items(), *check.headers],
+                headers=headers,
                 allow_redirects=False,
                 server_hostname=_server_name(secure) if secure else None,
             )
@@ -54,10 +55,9 @@ async def probe(address: IpAddress, port: int, check: HttpCheck) -> Result:
             finally:
                 answer.close()
     except ClientConnectorCertificateError as error:
-        return Result(one_line(f"its certificate is not right: {error.certificate_error}"))
+        return _no_tls(error, error.certificate_error)
     except ClientSSLError as error:
-        cause = error.__cause__
-        return tls.failed(cause) if isinstance(cause, ssl.SSLError) else _nonsense(error)
+        return _no_tls(error, error.__cause__)
     except OSError as error:  # some of ClientError are
         return of_os_error(error, port)
     except (ClientError, ValueError) as error:
@@ -100,6 +100,10 @@ async def _read(answer: ClientResponse) -> bytes:
         if len(body) > MAX_BODY:
             break
     return body[: MAX_BODY + 1]
+
+
+def _no_tls(error: Exception, cause: BaseException | None) -> Result:
+    return tls.failed(cause) if isinstance(cause, ssl.SSLError) else _nonsense(error)
 
 
 def _nonsense(error: Exception) -> Result:
