@@ -10,7 +10,7 @@ import dns.rdatatype
 
 from control.addresses import IpAddress
 from control.checks import DnsCheck
-from control.health.datagrams import conversation
+from control.health.datagrams import conversation, udp
 from control.health.result import PASSED, Result
 
 _MAX_STRAYS: Final = 16  # answers to something else; whoever sends more is not well
@@ -19,8 +19,8 @@ _MAX_STRAYS: Final = 16  # answers to something else; whoever sends more is not 
 async def probe(address: IpAddress, port: int, check: DnsCheck) -> Result:
     """Send the query and judge the answer; raises OSError."""
     query = dns.message.make_query(check.name, check.record)
-    async with conversation(address, port) as peer:
-        peer.send(query.to_wire())
+    with conversation(udp(address), address, port) as peer:
+        await peer.send(query.to_wire())
         for _ in range(_MAX_STRAYS):
             try:
                 answer = dns.message.from_wire(await peer.receive())

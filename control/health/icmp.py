@@ -12,25 +12,22 @@ from typing import Final
 
 from control.addresses import IpAddress
 from control.checks import IcmpCheck
-from control.health.datagrams import family, hear_errors
+from control.health.datagrams import conversation, family
 from control.health.result import PASSED, NoResultError, Result
 
 _HEADER: Final = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
 _REQUEST: Final = {4: 8, 6: 128}  # types by IP version; RFC 792, RFC 4443
 _REPLY: Final = {4: 0, 6: 129}
 _PROTOCOL: Final = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
-_MAX_BYTES: Final = 256
 
 
 async def probe(address: IpAddress, _: IcmpCheck) -> Result:
     """Ping once. Raises OSError, NoResultError."""
-    loop, cookie = asyncio.get_running_loop(), os.urandom(16)
-    with _socket(address) as opened:
-        hear_errors(opened, address)
-        opened.connect((str(address), 0))
-        await loop.sock_sendall(opened, _request(address, cookie))
+    cookie = os.urandom(16)
+    with conversation(_socket(address), address, 0) as peer:
+        await peer.send(_request(address, cookie))
         while True:
-            if _answers(await loop.sock_recv(opened, _MAX_BYTES), address, cookie):
+            if _answers(await peer.receive(), address, cookie):
                 return PASSED
             await asyncio.sleep(0)  # to a raw socket comes everybody's ICMP: let others run
 
@@ -38,9 +35,7 @@ async def probe(address: IpAddress, _: IcmpCheck) -> Result:
 def _socket(address: IpAddress) -> socket.socket:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         try:
-            return socket.socket(
-                family(address), kind | socket.SOCK_NONBLOCK, _PROTOCOL[address.version]
-            )
+            return socket.socket(family(address), kind, _PROTOCOL[address.version])
         except PermissionError:
             continue
     raise NoResultError(

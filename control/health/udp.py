@@ -4,7 +4,7 @@ import asyncio
 
 from control.addresses import IpAddress
 from control.checks import UdpCheck, payload_bytes, payload_mask
-from control.health.datagrams import conversation
+from control.health.datagrams import conversation, udp
 from control.health.result import PASSED, Result, no_answer, of_os_error
 
 _SHOWN = 16  # bytes of a wrong answer
@@ -13,9 +13,10 @@ _SHOWN = 16  # bytes of a wrong answer
 async def probe(address: IpAddress, port: int, check: UdpCheck) -> Result:
     """Send a datagram and wait. Raises NoResultError."""
     try:
-        async with conversation(address, port) as peer, asyncio.timeout(check.timeout):
-            peer.send(payload_bytes(check.payload))
-            answer = await peer.receive()
+        with conversation(udp(address), address, port) as peer:
+            async with asyncio.timeout(check.timeout):
+                await peer.send(payload_bytes(check.payload))
+                answer = await peer.receive()
     except TimeoutError:
         return PASSED if check.reply is None else no_answer(port, check.timeout)
     except OSError as error:
