@@ -23,7 +23,8 @@ async def probe(address: IpAddress, port: int, check: SmtpCheck) -> Result:
         await client.helo()
         await client.quit()
     except SMTPResponseException as error:
-        return Result(one_line(f"it says {error.code} {error.message}"))
+        code = f"{error.code} " if error.code > 0 else ""  # it was not even one
+        return Result(one_line(f"it says {code}{error.message}"))
     except SMTPException as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from error

@@ -9,6 +9,7 @@ from aiohttp import (
     ClientConnectorCertificateError,
     ClientError,
     ClientResponse,
+    ClientResponseError,
     ClientSession,
     ClientSSLError,
     ClientTimeout,
@@ -107,4 +108,5 @@ def _no_tls(error: Exception, cause: BaseException | None) -> Result:
 
 
 def _nonsense(error: Exception) -> Result:
-    return Result(one_line(f"no answer in HTTP: {str(error) or type(error).__name__}"))
+    said = error.message if isinstance(error, ClientResponseError) else str(error)
+    return Result(one_line(f"no answer in HTTP: {said or type(error).__name__}"))
