@@ -28,10 +28,8 @@ HTTP_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 DIGESTS: Final = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
 _HEX: Final = "hex:"
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})"
-_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}|[0-9A-Fa-f:.]{{2,45}}")
-_HOST_HEADER: Final = re.compile(
-    rf"(?:(?:{_LABEL}\.)*{_LABEL}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::\d{{1,5}})?"
-)
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
+_HOST_HEADER: Final = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d{1,5})?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
 _DNS_NAME: Final = re.compile(r"\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
@@ -139,7 +137,7 @@ class HttpCheck(Check):
                 f"path {self.path!r} is not one: it begins with / and has visible ASCII "
                 "characters only, without #"
             )
-        if self.host is not None and not _HOST_HEADER.fullmatch(self.host):
+        if self.host is not None and not _is_host_header(self.host):
             yield f"host {self.host!r} is neither a name nor an address"
         for name, value in self.headers:
             yield from _header_problems(name, value)
@@ -305,7 +303,7 @@ class SmtpCheck(Check):
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
         yield from self._problems_in_common()
-        if not _HOST.fullmatch(self.helo):
+        if not _is_host(self.helo):
             yield f"helo {self.helo!r} is not a host name"
 
 
@@ -386,6 +384,23 @@ def _is_payload(text: str, wild: str) -> bool:
     return len(digits) % 2 == 0 and bool(re.fullmatch(f"[0-9A-Fa-f{wild}]*", digits))
 
 
+def _is_host(text: str) -> bool:
+    return bool(_NAME.fullmatch(text)) or _is_address(text)
+
+
+def _is_host_header(text: str) -> bool:
+    found = _HOST_HEADER.fullmatch(text)
+    host = found[1] if found else ""
+    return _is_address(host[1:-1]) if host.startswith("[") else bool(_NAME.fullmatch(host))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return "%" not in text and bool(ip_address(text))
+    except ValueError:
+        return False
+
+
 def _is_visible(text: str) -> bool:
     return len(text) <= MAX_TEXT and all("!" <= character <= "~" for character in text)
 
@@ -430,5 +445,5 @@ def _tls_problems(ca: str | None, sni: str | None, *, verify: bool) -> Iterator[
         yield from _path_problems("ca", ca)
         if not verify:
             yield "ca does not go with verify: false"
-    if sni is not None and not _HOST.fullmatch(sni):
+    if sni is not None and not _is_host(sni):
         yield f"sni {sni!r} is not a host name"
