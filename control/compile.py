@@ -185,7 +185,7 @@ def compile_image(
     return Compiled(image, tuple(as_configured))
 
 
-def before(desired: DesiredState, known: Image) -> dict[BackendKey, Health]:
+def remembered(desired: DesiredState, known: Image) -> dict[BackendKey, Health]:
     """Return what the maps take backends for, as their program serves by them."""
     ids = Ids.of(known)
     found = {}

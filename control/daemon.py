@@ -23,7 +23,7 @@ import structlog
 from control import logs
 from control.api.server import check_socket, serving
 from control.checks import Initial
-from control.compile import Settings, before, check_capacity
+from control.compile import Settings, check_capacity, remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
@@ -180,7 +180,7 @@ class Daemon:
 
     async def _start_and_serve(self) -> None:
         """Fill the maps with what is known to be true, let packets in, then requests."""
-        self._monitor.watch(self._store.state, await asyncio.to_thread(self._before))
+        self._monitor.watch(self._store.state, await asyncio.to_thread(self._remembered))
         await self._learn()
         await self._reconciler.round()
         await self._attach()
@@ -190,7 +190,7 @@ class Daemon:
             _log.info("serving", socket=str(self._config.socket))
             await asyncio.Event().wait()  # until cancelled
 
-    def _before(self) -> dict[BackendKey, Health]:
+    def _remembered(self) -> dict[BackendKey, Health]:
         """Return what backends were for the daemon before, if some check wants to know."""
         state = self._store.state
         if not any(
@@ -198,7 +198,7 @@ class Daemon:
         ):
             return {}
         actual = self._instance.maps.read()
-        return before(state, actual if actual.services else self._seed or actual)
+        return remembered(state, actual if actual.services else self._seed or actual)
 
     async def _learn(self) -> None:
         """Wait until each backend has answered a probe and ARP, or has had the time to."""

@@ -194,6 +194,7 @@ def test_a_shortage_of_this_host_says_nothing_of_a_backend() -> None:
         await until(lambda: backends.asked.total() > asked + 3)
         assert monitor.health() == {KEY: Health.UP}
         assert monitor.suspects() == frozenset()
+        assert monitor.problem(KEY) == "Too many open files"
 
     watching(scenario)
 
