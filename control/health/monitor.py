@@ -20,7 +20,7 @@ from control.status import Health
 
 _log: Final = structlog.get_logger()
 
-_RATE: Final = 2000  # first probes in a second, if there are so many
+_RATE: Final = 2500  # first probes in a second, if there are so many
 
 ProbeBy = Callable[[IpAddress, int, AnyCheck], Awaitable[Result]]  # see kinds.probe
 
