@@ -13,6 +13,7 @@ from control.addresses import IpAddress
 from control.checks import AnyCheck
 from control.facts import BackendKey
 from control.health.kinds import probe as probe_by_kind
+from control.health.punctuality import Punctuality
 from control.health.result import NoResultError, Result
 from control.health.tracker import Tracker, together, weighed
 from control.model import MAX_WEIGHT, Backend, DesiredState
@@ -20,7 +21,9 @@ from control.status import Health
 
 _log: Final = structlog.get_logger()
 
-_RATE: Final = 2500  # first probes in a second, if there are so many
+_RATE: Final = 1500  # first probes in a second, if there are so many
+_MOST_LOST: Final = 0.25  # part of the time-out; a silence of which more was lost is none
+_BUSY: Final = "this host is too busy to wait for answers"
 
 ProbeBy = Callable[[IpAddress, int, AnyCheck], Awaitable[Result]]  # see kinds.probe
 
@@ -70,6 +73,8 @@ class Monitor:
         self._probe_by = probe_by
         self._running: dict[Probe, _Running] = {}
         self._watched: dict[BackendKey, _Watched] = {}
+        self._punctuality = Punctuality()
+        self._measuring: asyncio.Task[None] | None = None
 
     def watch(
         self, desired: DesiredState, before: Mapping[BackendKey, Health] | None = None
@@ -79,6 +84,7 @@ class Monitor:
         ``before`` says what backends were before anything was probed, where it is known.
         """
         wanted = _probes(desired)
+        self._measure(wanted=bool(wanted))
         memory: dict[Probe, Health | None] = {}
         for key, (_, probes) in wanted.items():
             memory.update(dict.fromkeys(probes, (before or {}).get(key)))
@@ -95,6 +101,14 @@ class Monitor:
         for key, watched in self._watched.items():
             for running in watched.probes:
                 running.users.append(key)
+
+    def _measure(self, *, wanted: bool) -> None:
+        if wanted and self._measuring is None:
+            watching = self._punctuality.watch()
+            self._measuring = self._tasks.create_task(watching, name="punctuality")
+        elif not wanted and self._measuring is not None:
+            self._measuring.cancel()
+            self._measuring = None
 
     def _start(self, new: Mapping[Probe, Health | None]) -> None:
         """Start probes, spread over their interval, but not over more than they need."""
@@ -159,7 +173,7 @@ class Monitor:
         while True:
             started = time.monotonic()
             try:
-                result = await self._probe_by(probe.address, probe.port, probe.check)
+                result = await self._ask(probe)
             except NoResultError as error:
                 self._hindered(running, str(error))
             else:
@@ -167,6 +181,14 @@ class Monitor:
             luck = random.uniform(-1, 1)  # noqa: S311 - to get out of step
             pause = running.tracker.pause(probe.check, luck)
             await asyncio.sleep(max(0.0, started + pause - time.monotonic()))
+
+    async def _ask(self, probe: Probe) -> Result:
+        lost = self._punctuality.lost
+        result = await self._probe_by(probe.address, probe.port, probe.check)
+        lost = self._punctuality.lost - lost
+        if result.is_silence and lost > _MOST_LOST * probe.check.timeout:
+            raise NoResultError(_BUSY)
+        return result
 
     def _hindered(self, running: _Running, why: str) -> None:
         if why != running.hindrance:

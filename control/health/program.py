@@ -43,7 +43,7 @@ async def probe(address: IpAddress, port: int, check: ExecCheck) -> Result:
         return _judge(code, said, check)
     if len(said) == MAX_OUTPUT:
         return Result(f"it prints {MAX_OUTPUT} bytes or more")
-    return Result(f"it runs for more than {check.timeout:g} s")
+    return Result(f"it runs for more than {check.timeout:g} s", is_silence=True)
 
 
 def _start(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:

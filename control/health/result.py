@@ -2,7 +2,7 @@
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 _MAX_REASON: Final = 200  # characters
@@ -27,6 +27,7 @@ class Result:
 
     problem: str = ""  # why it failed; "": it did not
     weight: int | None = None  # that it gives the backend, 0…65535; None: the configured
+    is_silence: bool = field(default=False, compare=False)  # nothing came, in all the time
 
 
 PASSED: Final = Result()
@@ -43,7 +44,7 @@ def of_os_error(error: OSError, port: int) -> Result:
 def no_answer(port: int, timeout: float) -> Result:
     """Return what it says of a backend that ``timeout`` seconds were not enough."""
     where = f" from port {port}" if port else ""
-    return Result(f"no answer{where} within {timeout:g} s")
+    return Result(f"no answer{where} within {timeout:g} s", is_silence=True)
 
 
 def one_line(text: str) -> str:
