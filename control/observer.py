@@ -29,6 +29,7 @@ from dataplane.instance import Instance
 from dataplane.records import Counter
 
 _NOT_YET = "not yet in the kernel's tables"
+_SHOWN = 4  # reasons why health checks have no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,10 @@ class NodeObserver:
         )
         if problem := self.unattached():
             warnings.append(f"packets of an interface are not balanced: {problem}")
+        warnings.extend(
+            f"health checks without a result: {count}; {why}"
+            for why, count in self.monitor.hindrances().most_common(_SHOWN)
+        )
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         ways = {

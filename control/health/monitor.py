@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -151,6 +152,10 @@ class Monitor:
         """Return why the last probes of a backend failed, or were not made; "": neither."""
         problems = (running.problem or running.hindrance for running in self._of(key))
         return "; ".join(dict.fromkeys(filter(None, problems)))
+
+    def hindrances(self) -> Counter[str]:
+        """Return why probes have no results, and how many for each reason."""
+        return Counter(r.hindrance for r in self._running.values() if r.hindrance)
 
     def suspects(self) -> frozenset[IpAddress]:
         """Return the addresses of which the last probe of some kind failed."""

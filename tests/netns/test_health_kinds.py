@@ -28,6 +28,7 @@ from control.checks import (
 )
 from control.model import Backend, Mode, Protocol, Service
 from tests.support.health_server import ADDRESS, PORTS
+from tests.support.operator import change_one
 from tests.support.wait import eventually
 from vagrant.lab.hosts import Host
 from vagrant.lab.lab import Lab
@@ -75,8 +76,8 @@ class Place:
         return self.lab.topology.backends["b1"]
 
     def mood(self, kind: str, mood: str) -> None:
-        (self.directory / f"{kind}.new").write_text(mood)
-        (self.directory / f"{kind}.new").rename(self.directory / kind)
+        (self.directory / "mood.new").write_text(mood)
+        (self.directory / "mood.new").rename(self.directory / kind)
 
     def asked(self, kind: str) -> int:
         note = self.directory / f"{kind}.asked"
@@ -130,14 +131,14 @@ def place(tmp_path_factory) -> Iterator[Place]:
     for address in (B1, B2):
         (directory / f"weight-{address}").write_text("up")
     black_hole = TcpCheck(port=PORTS["tcp"])  # the defaults
-    kept = replace(checks(directory)["http"], initial=Initial.BEFORE, fall=1000)
+    kept = replace(checks(directory)["tcp"], initial=Initial.BEFORE, fall=1000)
     services = [
         *(
             service(kind, number, PORTS.get(kind, 9000), check)
             for number, (kind, check) in enumerate(checks(directory).items())
         ),
         service("defaults", 20, PORTS["tcp"], black_hole),
-        service("kept", 21, PORTS["http"], kept),
+        service("kept", 21, PORTS["tcp"], kept),
         service(
             "weighed",
             22,
@@ -261,6 +262,24 @@ def test_a_program_decides(well: Place) -> None:
     script.write_text("exit 0")
 
     assert reason == f"its health check fails: exit code 1: {B1} is ill"
+    well.wait_until("exec", pb.HEALTH_UP)
+
+
+def test_a_program_that_is_not_there_is_a_warning_and_takes_nobody_down(
+    well: Place,
+) -> None:
+    path = f"{well.directory}/missing"
+    change_one(well.node, "service", "change", "exec", "--check", f"exec,command={path}")
+    warning = f"health checks without a result: 1; {path}: No such file or directory"
+
+    eventually(
+        lambda: warning in well.node.api.status().warnings, within=10, what="a warning"
+    )
+    assert well.node.api.shares("exec") == {"b1": 1.0}
+    known = (
+        f"exec,command=/bin/sh {well.directory}/check {{address}},interval=0.1,timeout=0.6"
+    )
+    change_one(well.node, "service", "change", "exec", "--check", known)
     well.wait_until("exec", pb.HEALTH_UP)
 
 

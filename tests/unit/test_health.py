@@ -204,6 +204,7 @@ def test_a_shortage_of_this_host_says_nothing_of_a_backend() -> None:
         assert monitor.health() == {KEY: Health.UP}
         assert monitor.suspects() == frozenset()
         assert monitor.problem(KEY) == "Too many open files"
+        assert monitor.hindrances() == {"Too many open files": 1}
 
     watching(scenario)
 
