@@ -10,7 +10,7 @@ import numpy as np
 
 from control.addresses import IpAddress, IpNetwork
 from control.errors import HostError
-from control.facts import Facts, Moment, Network, NextHop
+from control.facts import BackendKey, Facts, Moment, Network, NextHop
 from control.ids import BackendPlace, Ids, assign, place_ring
 from control.model import (
     Affinity,
@@ -51,6 +51,7 @@ from maglev import default_size
 
 TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
+UNPROBED: Final = "its first health check has not ended"  # here too, if something is amiss
 _PRESENT: Final = Index(1)
 _EMPTY: Final = Ring(b"")
 _MODES: Final = {Mode.DR: records.MODE_DR, Mode.NAT: records.MODE_NAT}
@@ -125,6 +126,7 @@ def compile_image(
     HostError if the maps are too small.
     """
     tables.begin_round()
+    configured, desired = desired, _weighted(desired, facts.weights)
     ids = Ids.of(known)
     service_ids = assign(
         (_endpoint(service) for service in desired),
@@ -187,7 +189,44 @@ def compile_image(
             for one, offset, ring in zip(served, offsets, rings, strict=True)
         },
     )
-    return Compiled(image, served)
+    as_configured = (
+        replace(one, service=service)
+        for one, service in zip(served, configured, strict=True)
+    )
+    return Compiled(image, tuple(as_configured))
+
+
+def remembered(desired: DesiredState, known: Image) -> dict[BackendKey, Health]:
+    """Return what the maps take backends for, as their program serves by them."""
+    ids = Ids.of(known)
+    found = {}
+    for service in desired:
+        service_id = ids.services.get(_endpoint(service))
+        for backend in service.backends if service_id is not None else ():
+            assert service_id is not None  # noqa: S101 - the line above
+            place = BackendPlace(service_id, backend.address, backend.port)
+            if (number := ids.backends.get(place)) is not None:
+                is_down = known.backends[Index(number)].is_down
+                found[service.name, backend.name] = Health.DOWN if is_down else Health.UP
+    return found
+
+
+def _weighted(desired: DesiredState, weights: Mapping[BackendKey, int]) -> DesiredState:
+    """Return ``desired`` with the weights that checks have given."""
+    if not weights:
+        return desired
+    return DesiredState(
+        tuple(
+            replace(
+                service,
+                backends=tuple(
+                    replace(b, weight=weights.get((service.name, b.name), b.weight))
+                    for b in service.backends
+                ),
+            )
+            for service in desired
+        )
+    )
 
 
 def _vlans(network: Network) -> dict[Segment, Port]:
@@ -348,7 +387,7 @@ def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) 
     restart, or when its check was changed.
     """
     health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
-    if service.check is None or (health is Health.UNKNOWN and serves):
+    if not service.checks or (health is Health.UNKNOWN and serves):
         health = Health.UNCHECKED
     return _unhealthy(health) or _unreachable(backend, facts.network)
 
@@ -362,7 +401,7 @@ def _withheld(backend: Backend) -> str:
 def _unhealthy(health: Health) -> str:
     if health is Health.DOWN:
         return UNHEALTHY
-    return "its first health check has not ended" if health is Health.UNKNOWN else ""
+    return UNPROBED if health is Health.UNKNOWN else ""
 
 
 def _unreachable(backend: Backend, network: Network) -> str:

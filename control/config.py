@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.addresses import IpAddress, IpNetwork, parse_address
+from control.check_schema import CheckSchema, name_types, to_check
+from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError
 from control.mistakes import explain
 from control.model import (
@@ -27,14 +29,11 @@ from control.model import (
     Protocol,
     Returns,
     Service,
-    TcpCheck,
 )
 from dataplane.source import Limits
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Weight = Annotated[int, Meta(ge=0, le=65535)]
-Count = Annotated[int, Meta(ge=1, le=1000)]
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
 InterfaceName = Annotated[
     str,
     Meta(
@@ -50,20 +49,8 @@ InstanceName = Annotated[
 AbsolutePath = Annotated[
     str, Meta(pattern=r"^/[^\0]*\Z", description="an absolute path, from / on")
 ]
-_CHECK: Final = TcpCheck()  # the defaults
 _LIMITS: Final = Limits()
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
-
-
-class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``check`` of a service."""
-
-    type: Literal["tcp"] = "tcp"
-    interval: Seconds = _CHECK.interval
-    timeout: Seconds = _CHECK.timeout
-    rise: Count = _CHECK.rise
-    fall: Count = _CHECK.fall
-    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
 
 
 class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +75,8 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode
     protocol: Protocol = Protocol.TCP
     backends: tuple[BackendConfig, ...] = ()
-    check: CheckConfig | Literal["none"] = CheckConfig()
+    check: CheckSchema | Literal["none"] | UnsetType = UNSET
+    checks: tuple[CheckSchema, ...] | UnsetType = UNSET
     ring_size: Annotated[int, Meta(ge=2, le=8_388_593)] | None = None
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
@@ -96,6 +84,8 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _address("vip", self.vip)
+        if self.check is not UNSET and self.checks is not UNSET:
+            raise ValueError("has both `check` and `checks`: put all into `checks`")
 
 
 class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,6 +184,8 @@ def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
         raise ConfigError(name, f"not YAML that can be read: {sentence}") from error
     if plain is None:
         raise ConfigError(name, "is empty; `interfaces` and `services` are required")
+    if isinstance(plain, dict):
+        name_types(plain.get("services"))
     try:
         file = msgspec.convert(plain, FileConfig)
     except msgspec.ValidationError as error:
@@ -238,7 +230,7 @@ def _service(service: ServiceConfig) -> Service:
         port=service.port,
         mode=service.mode,
         backends=tuple(_backend(backend, service.port) for backend in service.backends),
-        check=_check(service.check),
+        checks=_checks(service),
         ring_size=service.ring_size,
         affinity=service.affinity,
         hash=service.hash,
@@ -257,10 +249,12 @@ def _backend(backend: BackendConfig, port: int) -> Backend:
     )
 
 
-def _check(check: CheckConfig | Literal["none"]) -> TcpCheck | None:
-    if isinstance(check, str):
-        return None
-    return TcpCheck(check.interval, check.timeout, check.rise, check.fall, check.port)
+def _checks(service: ServiceConfig) -> tuple[AnyCheck, ...]:
+    if not isinstance(service.checks, UnsetType):
+        return tuple(to_check(check) for check in service.checks)
+    if isinstance(service.check, UnsetType):
+        return (TcpCheck(),)
+    return () if isinstance(service.check, str) else (to_check(service.check),)
 
 
 def _address(key: str, text: str) -> IpAddress:

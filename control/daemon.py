@@ -22,11 +22,12 @@ import structlog
 
 from control import logs
 from control.api.server import check_socket, serving
-from control.compile import Settings, check_capacity
+from control.checks import Initial
+from control.compile import Settings, check_capacity, remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
-from control.facts import Facts, Network
+from control.facts import BackendKey, Facts, Network
 from control.health.monitor import Monitor
 from control.model import DesiredState
 from control.network import refuse_vlans, survey
@@ -34,6 +35,7 @@ from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
+from control.status import Health
 from control.store import Store
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
@@ -142,6 +144,7 @@ class Daemon:
         self._config = config
         self._store = store
         self._instance = instance
+        self._seed = seed
         self._network = Network()
         self._surveying = asyncio.Lock()
         self._tasks = asyncio.TaskGroup()
@@ -152,7 +155,9 @@ class Daemon:
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
             wanted=self._wanted,
-            facts=lambda: Facts(self._network, self._monitor.health()),
+            facts=lambda: Facts(
+                self._network, self._monitor.health(), self._monitor.weights()
+            ),
             seed=seed,
         )
         self._plane = Plane(config, instance, self._reconciler, self._present)
@@ -192,7 +197,7 @@ class Daemon:
     async def _start_and_serve(self) -> None:
         """Fill the maps with what is known to be true, let packets in, then requests."""
         version = self._store.version  # a file may be read again while we learn
-        self._monitor.watch(self._store.state)
+        self._monitor.watch(self._store.state, await asyncio.to_thread(self._remembered))
         await self._learn()
         await self._reconciler.round()
         await self._plane.attach()
@@ -211,6 +216,16 @@ class Daemon:
             self._manager.ready()
             self._serving = True
             await asyncio.Event().wait()  # until cancelled
+
+    def _remembered(self) -> dict[BackendKey, Health]:
+        """Return what backends were for the daemon before, if some check wants to know."""
+        state = self._store.state
+        if not any(
+            c.initial is Initial.BEFORE for service in state for c in service.checks
+        ):
+            return {}
+        actual = self._instance.maps.read()
+        return remembered(state, actual if actual.services else self._seed or actual)
 
     async def _learn(self) -> None:
         """Wait until each backend has answered a probe and ARP, or has had the time to."""

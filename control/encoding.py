@@ -5,12 +5,13 @@ cannot make a stored state unreadable. :data:`SHAPE` counts the shapes; a later 
 go on reading the earlier.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from control.addresses import parse_address
+from control.check_schema import CheckSchema, from_check, name_types, to_check
 from control.errors import ConfigError
 from control.model import (
     Affinity,
@@ -22,20 +23,10 @@ from control.model import (
     Protocol,
     Returns,
     Service,
-    TcpCheck,
 )
 
-SHAPE: Final = 1
-
-
-class StoredCheck(Struct, frozen=True):
-    """A TCP check; times in seconds, ``port`` null: the backend's own."""
-
-    interval: float
-    timeout: float
-    rise: int
-    fall: int
-    port: int | None
+SHAPE: Final = 2
+_ONE_CHECK: Final = 1  # the shape in which a service had one check, of type tcp, or null
 
 
 class StoredBackend(Struct, frozen=True):
@@ -49,7 +40,7 @@ class StoredBackend(Struct, frozen=True):
 
 
 class StoredService(Struct, frozen=True):
-    """A service; ``check`` null: none, ``ring_size`` null: chosen by the controller."""
+    """A service; ``ring_size`` null: chosen by the controller."""
 
     name: str
     vip: str
@@ -57,7 +48,7 @@ class StoredService(Struct, frozen=True):
     port: int
     mode: Mode
     backends: tuple[StoredBackend, ...]
-    check: StoredCheck | None
+    checks: tuple[CheckSchema, ...]
     ring_size: int | None
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
@@ -87,17 +78,30 @@ def decode(stored: bytes) -> DesiredState:
     """Return the state that :func:`encode` was given; raise ConfigError if it is none."""
     try:
         shape = msgspec.json.decode(stored, type=Shape).shape
-        if shape != SHAPE:
-            problem = f"has shape {shape}, and this release reads shape {SHAPE} only"
+        if shape == _ONE_CHECK:
+            state = msgspec.convert(_with_checks(msgspec.json.decode(stored)), StoredState)
+        elif shape == SHAPE:
+            state = msgspec.json.decode(stored, type=StoredState)
+        else:
+            problem = f"has shape {shape}, and this release reads shapes up to {SHAPE} only"
             raise ConfigError("stored state", problem)
-        state = msgspec.json.decode(stored, type=StoredState)
         return DesiredState(tuple(_load_service(service) for service in state.services))
     except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError("stored state", str(error)) from error
 
 
+def _with_checks(old: Any) -> Any:
+    """Return a state of shape 1, if it is one, in the current shape."""
+    services = old.get("services")
+    for service in services if isinstance(services, list) else ():
+        if isinstance(service, dict):
+            check = service.pop("check", None)
+            service["checks"] = [] if check is None else [check]
+    name_types(services)
+    return old
+
+
 def _store_service(service: Service) -> StoredService:
-    check = service.check
     return StoredService(
         name=service.name,
         vip=str(service.vip),
@@ -105,16 +109,12 @@ def _store_service(service: Service) -> StoredService:
         port=service.port,
         mode=service.mode,
         backends=tuple(_store_backend(backend) for backend in service.backends),
-        check=None if check is None else _store_check(check),
+        checks=tuple(from_check(check) for check in service.checks),
         ring_size=service.ring_size,
         affinity=service.affinity,
         hash=service.hash,
         returns=service.returns,
     )
-
-
-def _store_check(check: TcpCheck) -> StoredCheck:
-    return StoredCheck(check.interval, check.timeout, check.rise, check.fall, check.port)
 
 
 def _store_backend(backend: Backend) -> StoredBackend:
@@ -124,7 +124,6 @@ def _store_backend(backend: Backend) -> StoredBackend:
 
 
 def _load_service(stored: StoredService) -> Service:
-    check = stored.check
     return Service(
         name=stored.name,
         vip=parse_address(stored.vip),
@@ -132,16 +131,12 @@ def _load_service(stored: StoredService) -> Service:
         port=stored.port,
         mode=stored.mode,
         backends=tuple(_load_backend(backend) for backend in stored.backends),
-        check=None if check is None else _load_check(check),
+        checks=tuple(to_check(check) for check in stored.checks),
         ring_size=stored.ring_size,
         affinity=stored.affinity,
         hash=stored.hash,
         returns=stored.returns,
     )
-
-
-def _load_check(stored: StoredCheck) -> TcpCheck:
-    return TcpCheck(stored.interval, stored.timeout, stored.rise, stored.fall, stored.port)
 
 
 def _load_backend(stored: StoredBackend) -> Backend:

@@ -73,3 +73,5 @@ class Facts:
 
     network: Network = field(default_factory=Network)
     health: Mapping[BackendKey, Health] = field(default_factory=dict)
+    # Weights of backends whose checks decide on them; of others the configured one counts.
+    weights: Mapping[BackendKey, int] = field(default_factory=dict)

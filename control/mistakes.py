@@ -38,8 +38,11 @@ def _remedy(problem: str, node: inspect.Type | None) -> str:
 
 
 def _keys(unknown: str, node: inspect.Type | None) -> str:
-    structs = (one for one in _alternatives(node) if isinstance(one, inspect.StructType))
-    keys = [field.encode_name for struct in structs for field in struct.fields]
+    structs = [one for one in _alternatives(node) if isinstance(one, inspect.StructType)]
+    owned = {one.tag: [field.encode_name for field in one.fields] for one in structs}
+    if owners := [str(tag) for tag, keys in owned.items() if unknown in keys]:
+        return f": it goes with type {', '.join(owners)}"
+    keys = list(dict.fromkeys(key for keys in owned.values() for key in keys))
     if not keys:
         return ""
     if close := get_close_matches(unknown, keys, n=1):
@@ -55,7 +58,7 @@ def _alternatives(node: inspect.Type | None) -> tuple[inspect.Type, ...]:
         case inspect.Metadata(type=inner):
             return _alternatives(inner)
         case inspect.UnionType(types=types):
-            return tuple(types)
+            return tuple(one for each in types for one in _alternatives(each))
         case _:
             return (node,)
 
@@ -83,8 +86,10 @@ def _member(node: inspect.Type | None, name: str | None) -> inspect.Type | None:
         case inspect.Metadata(type=inner):
             return _member(inner, name)
         case inspect.UnionType(types=types):
-            members = (_member(one, name) for one in types)
-            return next((member for member in members if member), None)
+            members = tuple(filter(None, (_member(one, name) for one in types)))
+            return inspect.UnionType(members) if members else None
+        case inspect.StructType(tag_field=tag_field, tag=tag) if tag and tag_field == name:
+            return inspect.LiteralType((tag,))
         case inspect.StructType(fields=fields):
             return next((field.type for field in fields if field.encode_name == name), None)
         case inspect.VarTupleType(item_type=item) if name is None:

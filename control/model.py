@@ -6,22 +6,21 @@ needs more than one field is checked here, whichever way a value came (file, API
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Address
 from itertools import count
 from typing import Final, Self
 
 from control.addresses import IpAddress, with_port
+from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError, ConflictError, NotFoundError
 
 MAX_BACKENDS: Final = 65535  # of one service
 MAX_WEIGHT: Final = 65535
-MIN_SECONDS: Final = 0.01
 MAX_NAME: Final = 63  # characters
 MAX_RING_SIZE: Final = 8_388_593  # slots; the largest prime below 2²³
-MAX_SECONDS: Final = 3600.0  # of a check's interval and timeout
-MAX_COUNT: Final = 1000  # of a check's rise and fall
+MAX_CHECKS: Final = 16  # of one service
 _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")  # RFC 1122, 3.2.1.3
 _NAME_CHARACTERS: Final = frozenset(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:"
@@ -77,22 +76,6 @@ class BackendState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TcpCheck:
-    """Health by connecting; times in seconds.
-
-    ``rise`` successes in a row bring a backend up, ``fall`` failures in a row take it down;
-    the very first result decides alone. The defaults find a black hole within
-    ``fall * (interval + timeout)`` = 6 s.
-    """
-
-    interval: float = 1.0
-    timeout: float = 1.0
-    rise: int = 2
-    fall: int = 3
-    port: int | None = None  # None: the backend's own
-
-
-@dataclass(frozen=True, slots=True)
 class Backend:
     """A real server of one service."""
 
@@ -123,7 +106,7 @@ class Service:
     port: int
     mode: Mode
     backends: tuple[Backend, ...] = ()
-    check: TcpCheck | None = field(default_factory=TcpCheck)  # None: always up
+    checks: tuple[AnyCheck, ...] = (TcpCheck(),)  # all have to pass; none: always up
     ring_size: int | None = None  # slots, a prime; None: chosen from the number of backends
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
@@ -246,8 +229,7 @@ def _check_service(service: Service) -> None:
         raise ConfigError(where, problem)
     if service.ring_size is not None:
         _check_ring_size(where, service.ring_size, len(service.backends))
-    if service.check is not None:
-        _check_check(where, service)
+    _check_checks(where, service)
     names: set[str] = set()
     places: set[tuple[IpAddress, int]] = set()
     for backend in service.backends:
@@ -294,20 +276,18 @@ def _check_backend(where: str, service: Service, backend: Backend) -> None:
         )
 
 
-def _check_check(where: str, service: Service) -> None:
-    check = service.check
-    assert check is not None  # noqa: S101 (the caller looked)
-    if service.port == 0 and check.port is None:
-        raise ConfigError(where, "a service of every port needs a port in its check")
-    if check.port is not None:
-        _check_port(f"{where}, check", check.port, lowest=1)
-    for name, seconds in (("interval", check.interval), ("timeout", check.timeout)):
-        if not MIN_SECONDS <= seconds <= MAX_SECONDS:  # so written, it refuses NaN too
-            problem = f"{name} {seconds:g} s is not in {MIN_SECONDS:g}…{MAX_SECONDS:g} s"
-            raise ConfigError(f"{where}, check", problem)
-    for name, number in (("rise", check.rise), ("fall", check.fall)):
-        if not 1 <= number <= MAX_COUNT:
-            raise ConfigError(f"{where}, check", f"{name} {number} is not in 1…{MAX_COUNT}")
+def _check_checks(where: str, service: Service) -> None:
+    if len(service.checks) > MAX_CHECKS:
+        raise ConfigError(where, f"{len(service.checks)} checks are more than {MAX_CHECKS}")
+    for number, check in enumerate(service.checks):
+        many = len(service.checks) > 1
+        here = f"{where}, check {number + 1} ({check.kind})" if many else f"{where}, check"
+        if service.port == 0 and check.port is None and check.needs_port:
+            raise ConfigError(where, "a service of every port needs a port in its check")
+        if problem := next(check.problems(), None):
+            raise ConfigError(here, problem)
+        if check in service.checks[:number]:
+            raise ConfigError(here, "is there twice")
 
 
 def _check_ring_size(where: str, ring_size: int, backends: int) -> None:

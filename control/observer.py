@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.compile import UNHEALTHY, Served
+from control.compile import UNHEALTHY, UNPROBED, Served
 from control.config import NodeConfig
 from control.errors import HostError
 from control.facts import BackendKey, Network
@@ -35,6 +35,7 @@ from dataplane.instance import Instance
 from dataplane.records import Counter
 
 _NOT_YET = "not yet in the kernel's tables"
+_SHOWN = 4  # reasons why health checks have no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,10 @@ class NodeObserver:
         compiled = self.reconciler.compiled
         served = {one.service.name: one for one in compiled.services} if compiled else {}
         _, desired = self.wanted()
-        health = self.monitor.health()
+        health, weights = self.monitor.health(), self.monitor.weights()
         return tuple(
-            self._service(service, served.get(service.name), health) for service in desired
+            self._service(service, served.get(service.name), health, weights)
+            for service in desired
         )
 
     async def statistics(self) -> Statistics:
@@ -146,6 +148,10 @@ class NodeObserver:
         )
         if problem := self.unattached():
             warnings.append(f"packets of an interface are not balanced: {problem}")
+        warnings.extend(
+            f"health checks without a result: {count}; {why}"
+            for why, count in self.monitor.hindrances().most_common(_SHOWN)
+        )
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         ways = {
@@ -161,13 +167,16 @@ class NodeObserver:
         return tuple(warnings)
 
     def _service(
-        self, service: Service, served: Served | None, health: Mapping[BackendKey, Health]
+        self,
+        service: Service,
+        served: Served | None,
+        health: Mapping[BackendKey, Health],
+        weights: Mapping[BackendKey, int],
     ) -> ServiceStatus:
         backends = (
-            self._backend(
-                service, backend, served, health.get((service.name, backend.name))
-            )
+            self._backend(service, backend, served, health.get(key), weights.get(key))
             for backend in service.backends
+            if (key := (service.name, backend.name))
         )
         return ServiceStatus(service, len(served.ring) if served else 0, tuple(backends))
 
@@ -177,6 +186,7 @@ class NodeObserver:
         backend: Backend,
         served: Served | None,
         health: Health | None,
+        weight: int | None,
     ) -> BackendStatus:
         key = (service.name, backend.name)
         hop = self.network().next_hops.get(backend.address)
@@ -184,17 +194,19 @@ class NodeObserver:
         current = served is not None and backend in served.service.backends
         return BackendStatus(
             backend=backend,
-            health=(health or Health.UNKNOWN) if service.check else Health.UNCHECKED,
+            health=(health or Health.UNKNOWN) if service.checks else Health.UNCHECKED,
             reason=self._reason(key, served) if served and current else _NOT_YET,
             since=self.monitor.since(key),
             share=slots / len(served.ring) if served and served.ring else 0.0,
             mac=hop.mac.hex(":") if hop and hop.mac else None,
+            dynamic_weight=weight,
         )
 
     def _reason(self, key: BackendKey, served: Served) -> str:
         """Say why a backend gets no traffic, with what its last probe met."""
         problem = served.problems.get(key[1], "")
-        probed = self.monitor.problem(key) if problem == UNHEALTHY else ""
+        asked = problem in (UNHEALTHY, UNPROBED)
+        probed = self.monitor.problem(key) if asked else ""
         return f"{problem}: {probed}" if probed else problem
 
 

@@ -30,6 +30,7 @@ class BackendStatus:
     since: float | None  # Unix time of the last change of health; None: never changed
     share: float  # of the service's slots, 0…1
     mac: str | None  # of the next hop towards it; None: not resolved
+    dynamic_weight: int | None = None  # that its checks give it; None: as configured
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Final, Self
 
 from control.addresses import IpAddress
-from control.model import Backend, Mode, Protocol, Service, TcpCheck
+from control.checks import TcpCheck
+from control.model import Backend, Mode, Protocol, Service
 from vagrant.lab.hosts import Host, create
 from vagrant.lab.segment import Segment, ipv6_of
 from vagrant.lab.topology import (
@@ -83,7 +84,7 @@ class Way:
             self.port,
             self.mode,
             tuple(map(self.backend, BASE)),
-            _CHECK,
+            (_CHECK,),
         )
 
 
@@ -100,7 +101,7 @@ def services() -> tuple[Service, ...]:
         _BYSTANDERS_PORT,
         Mode.DR,
         (Backend(backend.name, backend.address, _BYSTANDERS_PORT),),
-        check=None,
+        checks=(),
     )
     return (*(way.service(each) for way in WAYS for each in Protocol), bystander)
 

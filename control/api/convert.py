@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from control.addresses import IpAddress, parse_address
+from control.api.convert_checks import checks_from_pb, checks_to_pb, one_check_to_pb
 from control.api.v1 import guideway_pb2 as pb
+from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError
 from control.model import (
     Affinity,
@@ -21,7 +23,6 @@ from control.model import (
     Protocol,
     Returns,
     Service,
-    TcpCheck,
 )
 
 _Value = TypeVar("_Value")
@@ -71,7 +72,7 @@ def new_service(request: pb.AddServiceRequest) -> Service:
         port=wanted.port,
         mode=_mode(wanted.mode),
         backends=tuple(_backend(backend, wanted.port) for backend in request.backends),
-        check=_check(wanted.check, TcpCheck()) if wanted.HasField("check") else TcpCheck(),
+        checks=_checks(wanted, (TcpCheck(),)),
         ring_size=wanted.ring_size or None,
         affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
         hash=_hash(wanted.hash) or Hash.FLOW,
@@ -82,17 +83,15 @@ def new_service(request: pb.AddServiceRequest) -> Service:
 def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> DesiredState:
     """Return the state with what is given of a service changed; raise what is wrong."""
     service = state.service(request.name)
-    mode, check, ring_size = service.mode, service.check, service.ring_size
+    mode, ring_size = service.mode, service.ring_size
     if request.mode != pb.MODE_UNSPECIFIED:
         mode = _mode(request.mode)
-    if request.HasField("check"):
-        check = _check(request.check, service.check or TcpCheck())
     if request.HasField("ring_size"):
         ring_size = request.ring_size or None
     changed = replace(
         service,
         mode=mode,
-        check=check,
+        checks=_checks(request, service.checks),
         ring_size=ring_size,
         affinity=_affinity(request.affinity) or service.affinity,
         hash=_hash(request.hash) or service.hash,
@@ -125,7 +124,8 @@ def service_to_pb(service: Service) -> pb.Service:
         protocol=_PROTOCOLS_TO_PB[service.protocol],
         port=service.port,
         mode=_MODES_TO_PB[service.mode],
-        check=_check_to_pb(service.check),
+        check=one_check_to_pb(service.checks),
+        checks=checks_to_pb(service.checks),
         ring_size=service.ring_size or 0,
         affinity=_AFFINITIES_TO_PB[service.affinity],
         hash=_HASHES_TO_PB[service.hash],
@@ -156,34 +156,13 @@ def _backend(wanted: pb.Backend, port: int) -> Backend:
     )
 
 
-def _check(wanted: pb.HealthCheck, known: TcpCheck) -> TcpCheck | None:
-    """Return the check; what is not given is as in ``known``."""
-    if wanted.HasField("none"):
-        return None
-    if not wanted.HasField("tcp"):
-        raise ConfigError("check.kind", "is none that this guidewayd knows: none or tcp")
-    tcp = wanted.tcp
-    return TcpCheck(
-        interval=tcp.interval if tcp.HasField("interval") else known.interval,
-        timeout=tcp.timeout if tcp.HasField("timeout") else known.timeout,
-        rise=tcp.rise if tcp.HasField("rise") else known.rise,
-        fall=tcp.fall if tcp.HasField("fall") else known.fall,
-        port=tcp.port or None if tcp.HasField("port") else known.port,
-    )
-
-
-def _check_to_pb(check: TcpCheck | None) -> pb.HealthCheck:
-    if check is None:
-        return pb.HealthCheck(none=pb.NoCheck())
-    return pb.HealthCheck(
-        tcp=pb.TcpCheck(
-            interval=check.interval,
-            timeout=check.timeout,
-            rise=check.rise,
-            fall=check.fall,
-            port=check.port or 0,
-        )
-    )
+def _checks(
+    wanted: pb.Service | pb.ChangeServiceRequest, known: tuple[AnyCheck, ...]
+) -> tuple[AnyCheck, ...]:
+    """Return the checks that are asked for; the ``known`` ones if none are."""
+    one = (wanted.check,) if wanted.HasField("check") else ()
+    asked = (*one, *wanted.checks)
+    return checks_from_pb(asked, known) if asked else known
 
 
 def _address(where: str, text: str) -> IpAddress:

@@ -117,6 +117,7 @@ def _backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
         since=status.since,
         share=status.share,
         mac=status.mac,
+        dynamic_weight=status.dynamic_weight,
     )
 
 

@@ -8,6 +8,7 @@ import click
 
 from control.addresses import split_port
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.checks import KINDS, CheckParameter, with_common
 from control.cli.session import Session
 from control.model import MAX_RING_SIZE, MAX_WEIGHT
 
@@ -97,6 +98,7 @@ def returns_value(spelled: str | None) -> pb.Returns.ValueType:
 class CheckOptions(TypedDict):
     """What :func:`check_options` passes to a command."""
 
+    checks: tuple[pb.HealthCheck, ...]
     check_interval: float | None
     check_timeout: float | None
     check_port: int | None
@@ -106,8 +108,17 @@ class CheckOptions(TypedDict):
 
 
 def check_options(command: Command) -> Command:
-    """Give a command the options of a health check."""
+    """Give a command the options of health checks."""
     options = (
+        click.option(
+            "--check",
+            "checks",
+            type=CheckParameter(),
+            metavar=CheckParameter.name,
+            multiple=True,
+            help="A health check; may be repeated, and all have to pass. Kinds are "
+            f"{', '.join(KINDS)}; keys are those of the configuration file.",
+        ),
         click.option("--check-interval", type=float, help="Seconds from probe to probe."),
         click.option("--check-timeout", type=float, help="Seconds to wait for an answer."),
         click.option("--check-port", type=PORT, help="0: the backend's own."),
@@ -118,21 +129,26 @@ def check_options(command: Command) -> Command:
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-def health_check(options: CheckOptions) -> pb.HealthCheck | None:
-    """Return the check that is asked for, None if none of its options is there."""
-    tcp = pb.TcpCheck(
+def health_checks(options: CheckOptions) -> list[pb.HealthCheck]:
+    """Return the checks that are asked for, none if none of their options is there.
+
+    Options of all checks are for those of ``--check``, or else for those that there are.
+    """
+    common = pb.KnownChecks(
         interval=options["check_interval"],
         timeout=options["check_timeout"],
         rise=options["rise"],
         fall=options["fall"],
         port=options["check_port"],
     )
-    some = bool(tcp.ListFields())
-    if options["no_check"] and some:
+    some = bool(common.ListFields())
+    if options["no_check"] and (some or options["checks"]):
         raise click.UsageError("--no-check contradicts the other options of the check")
     if options["no_check"]:
-        return pb.HealthCheck(none=pb.NoCheck())
-    return pb.HealthCheck(tcp=tcp) if some else None
+        return [pb.HealthCheck(none=pb.NoCheck())]
+    if not options["checks"]:
+        return [pb.HealthCheck(known=common)] if some else []
+    return [with_common(check, common) for check in options["checks"]]
 
 
 class BackendParameter(click.ParamType[pb.Backend]):

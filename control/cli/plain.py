@@ -3,25 +3,38 @@
 Programs rely on it: keys are added, and neither renamed nor removed. Times are seconds.
 """
 
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
 from control.api.v1 import guideway_pb2 as pb
+from control.checks import CHECKS
 
 if TYPE_CHECKING:
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+    from google.protobuf.message import Message
 
 Number = TypeVar("Number", bound=int)
+# Keys of checks that the API leaves empty where there is nothing.
+_NULLABLE: Final = frozenset(
+    field.name
+    for check in CHECKS.values()
+    for field in fields(check)
+    if field.default is None
+)
 
 
-class CheckPlain(TypedDict):
-    """A health check."""
+class CheckPlain(TypedDict, total=False):
+    """A health check. What is here is in all; the keys of its type are beside it."""
 
-    type: str  # "tcp"
+    type: str  # "tcp", "http" …
     interval: float
     timeout: float
     rise: int
     fall: int
     port: int | None  # null: the backend's own
+    retry_interval: float | None  # null: the interval
+    initial: str  # "first", "up", "down" or "before"
+    jitter: float  # part of the interval
 
 
 class BackendPlain(TypedDict):
@@ -38,6 +51,7 @@ class BackendPlain(TypedDict):
     since: float | None  # Unix time of the last change of health; null: never
     share: float  # of the service's slots, 0…1
     mac: str | None  # of the next hop; null: not resolved
+    dynamic_weight: int | None  # that its checks give it; null: `weight` counts
 
 
 class ServicePlain(TypedDict):
@@ -48,7 +62,8 @@ class ServicePlain(TypedDict):
     protocol: str  # "tcp" or "udp"
     port: int  # 0: every port
     mode: str  # "dr" or "nat"
-    check: CheckPlain | None  # null: none
+    check: CheckPlain | None  # the first one; null: none
+    checks: list[CheckPlain]  # all have to pass
     ring_size: int  # slots now; 0: nobody can serve
     ring_size_wanted: int | None  # null: chosen from the number of backends
     affinity: str  # "transition", "always" or "none"
@@ -167,13 +182,15 @@ def spelled(enum: "_EnumTypeWrapper[Number]", number: Number) -> str:
 def service_plain(status: pb.ServiceStatus) -> ServicePlain:
     """Return a service with its backends."""
     service = status.service
+    checks = [_check_plain(check) for check in service.checks]
     return {
         "name": service.name,
         "vip": service.vip,
         "protocol": spelled(pb.Protocol, service.protocol),
         "port": service.port,
         "mode": spelled(pb.Mode, service.mode),
-        "check": _check_plain(service.check),
+        "check": checks[0] if checks else None,
+        "checks": checks,
         "ring_size": status.ring_size,
         "ring_size_wanted": service.ring_size or None,
         "affinity": spelled(pb.Affinity, service.affinity),
@@ -198,6 +215,9 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
         "since": status.since if status.HasField("since") else None,
         "share": status.share,
         "mac": status.mac if status.HasField("mac") else None,
+        "dynamic_weight": (
+            status.dynamic_weight if status.HasField("dynamic_weight") else None
+        ),
     }
 
 
@@ -287,15 +307,17 @@ def data_plane_plain(plane: pb.DataPlane) -> DataPlanePlain:
     }
 
 
-def _check_plain(check: pb.HealthCheck) -> CheckPlain | None:
-    if not check.HasField("tcp"):
-        return None
-    tcp = check.tcp
-    return {
-        "type": "tcp",
-        "interval": tcp.interval,
-        "timeout": tcp.timeout,
-        "rise": tcp.rise,
-        "fall": tcp.fall,
-        "port": tcp.port or None,
-    }
+def _check_plain(check: pb.HealthCheck) -> CheckPlain:
+    kind = check.WhichOneof("kind") or "unknown"  # of a later release
+    message: Message = getattr(check, kind, pb.NoCheck())
+    plain: dict[str, Any] = {"type": kind}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.name == "initial":
+            value = spelled(pb.Initial, value)
+        elif field.name == "headers":
+            value = dict(value)
+        elif field.name == "command":
+            value = list(value)
+        plain[field.name] = value if value or field.name not in _NULLABLE else None
+    return cast("CheckPlain", plain)

@@ -18,7 +18,7 @@ from control.cli.options import (
     check_options,
     flow_options,
     hash_value,
-    health_check,
+    health_checks,
     output_option,
     returns_value,
 )
@@ -100,7 +100,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
         port=port,
         protocol=pb.Protocol.Value(f"PROTOCOL_{protocol.upper()}"),
         mode=pb.Mode.Value(f"MODE_{mode.upper()}"),
-        check=health_check(settings),
+        checks=health_checks(settings),
         ring_size=settings["ring_size"] or 0,
         affinity=affinity_value(settings["affinity"]),
         hash=hash_value(settings["hash"]),
@@ -113,7 +113,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 
 
 @service.command(
-    epilog="Example: guideway service change web --check-interval 0.5 --fall 2"
+    epilog="Example: guideway service change web --check http,path=/health --fall 2"
 )
 @click.argument("name")
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
@@ -131,7 +131,7 @@ def change(
     request = pb.ChangeServiceRequest(
         name=name,
         mode=None if mode is None else pb.Mode.Value(f"MODE_{mode.upper()}"),
-        check=health_check(settings),
+        checks=health_checks(settings),
         ring_size=settings["ring_size"],
         affinity=affinity_value(settings["affinity"]),
         hash=hash_value(settings["hash"]),

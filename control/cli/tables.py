@@ -47,7 +47,7 @@ def services_table(services: Iterable[ServicePlain]) -> RenderableType:
             Text(_place(service)),
             Text(service["mode"]),
             Text(f"{serving} of {len(backends)} serve", style),
-            Text(_check(service["check"])),
+            Text(_checks(service["checks"])),
             Text(str(service["ring_size"])),
         )
     return table
@@ -60,7 +60,7 @@ def service_view(service: ServicePlain, now: float) -> RenderableType:
         ("service", service["name"]),
         ("address", _place(service)),
         ("mode", service["mode"]),
-        ("check", _check(service["check"])),
+        ("check", _checks(service["checks"])),
         ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
         ("affinity", f"{service['affinity']}, by {service['hash']}"),
         *([("returns", service["returns"])] if service["mode"] == "nat" else []),
@@ -86,7 +86,7 @@ def backends_table(
         table.add_row(
             *(Text(part) for part in name),
             Text(with_port(backend["address"], backend["port"])),
-            Text(str(backend["weight"])),
+            Text(_weight(backend)),
             Text(f"{backend['share']:.1%}"),
             _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
             _colored(backend["state"]),
@@ -252,8 +252,15 @@ def _place(service: ServicePlain) -> str:
     return f"{with_port(service['vip'], service['port'] or '*')}/{service['protocol']}"
 
 
-def _check(check: CheckPlain | None) -> str:
-    if check is None:
-        return "none"
+def _checks(checks: Iterable[CheckPlain]) -> str:
+    return ", ".join(map(_check, checks)) or "none"
+
+
+def _check(check: CheckPlain) -> str:
     port = f" port {check['port']}" if check["port"] else ""
     return f"{check['type']}{port} every {check['interval']:g} s"
+
+
+def _weight(backend: BackendPlain) -> str:
+    configured, dynamic = backend["weight"], backend["dynamic_weight"]
+    return str(configured) if dynamic is None else f"{dynamic} ({configured})"

@@ -1,135 +1,249 @@
-"""Probing all backends, each in a task of its own, for as long as it is wanted."""
+"""Probing all backends, each probe in a task of its own, for as long as it is wanted."""
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from control.addresses import IpAddress
+from control.checks import AnyCheck
 from control.facts import BackendKey
-from control.health.tcp import NoResultError
-from control.health.tcp import probe as probe_by_tcp
-from control.health.tracker import Tracker
-from control.model import DesiredState, TcpCheck
+from control.health.kinds import probe as probe_by_kind
+from control.health.punctuality import Punctuality
+from control.health.result import NoResultError, Result
+from control.health.tracker import Tracker, together, weighed
+from control.model import MAX_WEIGHT, Backend, DesiredState
 from control.status import Health
 
 _log: Final = structlog.get_logger()
 
-ProbeBy = Callable[[IpAddress, int, float], Awaitable[str]]  # see tcp.probe
+_RATE: Final = 1500  # first probes in a second, if there are so many
+_MOST_LOST: Final = 0.25  # part of the time-out; a silence of which more was lost is none
+_BUSY: Final = "this host is too busy to wait for answers"
+
+ProbeBy = Callable[[IpAddress, int, AnyCheck], Awaitable[Result]]  # see kinds.probe
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is probed, and how: another definition is another probe, and starts afresh."""
+    """What is probed, and how: another definition is another probe, and starts afresh.
+
+    Whoever asks for the same gets the same probe, which is made once.
+    """
 
     address: IpAddress
-    port: int
-    check: TcpCheck
+    port: int  # 0: the check needs none
+    check: AnyCheck
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Running:
     probe: Probe
-    task: asyncio.Task[None]
-    tracker: Tracker = field(default_factory=Tracker)
+    tracker: Tracker
+    task: asyncio.Task[None] | None = None
+    users: list[BackendKey] = field(default_factory=list)
     since: float | None = None  # Unix time
     problem: str = ""  # of the last probe that had a result
+    hindrance: str = ""  # why the last probe had none
+    weight: int | None = None  # that the last success has given
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    weight: int  # configured
+    probes: list[_Running]
 
 
 class Monitor:
-    """Keeps one probe running for each backend that has a check."""
+    """Keeps the probes running that the backends with checks need."""
 
     def __init__(
         self,
         tasks: asyncio.TaskGroup,
         changed: Callable[[], None],
-        probe_by: ProbeBy = probe_by_tcp,
+        probe_by: ProbeBy = probe_by_kind,
     ) -> None:
-        """Run probes in ``tasks``; call ``changed`` whenever a verdict changes."""
+        """Run probes in ``tasks``; call ``changed`` when a verdict or a weight changes."""
         self._tasks = tasks
         self._changed = changed
         self._probe_by = probe_by
-        self._running: dict[BackendKey, _Running] = {}
+        self._running: dict[Probe, _Running] = {}
+        self._watched: dict[BackendKey, _Watched] = {}
+        self._punctuality = Punctuality()
+        self._measuring: asyncio.Task[None] | None = None
 
-    def watch(self, desired: DesiredState) -> None:
-        """Probe the backends of ``desired``, and no others; unchanged probes run on."""
+    def watch(
+        self, desired: DesiredState, before: Mapping[BackendKey, Health] | None = None
+    ) -> None:
+        """Probe the backends of ``desired``, and no others; unchanged probes run on.
+
+        ``before`` says what backends were before anything was probed, where it is known.
+        """
         wanted = _probes(desired)
-        for key in [
-            k for k, running in self._running.items() if wanted.get(k) != running.probe
-        ]:
-            self._running.pop(key).task.cancel()
-        for key, probe in wanted.items():
-            if key not in self._running:
-                task = self._tasks.create_task(self._run(key, probe), name=f"probe {key}")
-                self._running[key] = _Running(probe, task)
+        self._measure(wanted=bool(wanted))
+        memory: dict[Probe, Health | None] = {}
+        for key, (_, probes) in wanted.items():
+            memory.update(dict.fromkeys(probes, (before or {}).get(key)))
+        for probe in [probe for probe in self._running if probe not in memory]:
+            if task := self._running.pop(probe).task:
+                task.cancel()
+        for running in self._running.values():
+            running.users.clear()
+        self._start({p: known for p, known in memory.items() if p not in self._running})
+        self._watched = {
+            key: _Watched(weight, [self._running[probe] for probe in probes])
+            for key, (weight, probes) in wanted.items()
+        }
+        for key, watched in self._watched.items():
+            for running in watched.probes:
+                running.users.append(key)
+
+    def _measure(self, *, wanted: bool) -> None:
+        if wanted and self._measuring is None:
+            watching = self._punctuality.watch()
+            self._measuring = self._tasks.create_task(watching, name="punctuality")
+        elif not wanted and self._measuring is not None:
+            self._measuring.cancel()
+            self._measuring = None
+
+    def _start(self, new: Mapping[Probe, Health | None]) -> None:
+        """Start probes, spread over their interval, but not over more than they need."""
+        for place, (probe, before) in enumerate(new.items()):
+            check = probe.check
+            running = _Running(probe, Tracker.begin(check.initial, before))
+            delay = place / len(new) * min(check.interval, len(new) / _RATE)
+            name = f"{check.kind} probe of {probe.address}"
+            running.task = self._tasks.create_task(self._run(running, delay), name=name)
+            self._running[probe] = running
 
     def health(self) -> dict[BackendKey, Health]:
         """Return the verdict on each backend that is probed."""
-        return {key: running.tracker.health for key, running in self._running.items()}
+        return {
+            key: together(running.tracker.health for running in watched.probes)
+            for key, watched in self._watched.items()
+        }
+
+    def weights(self) -> dict[BackendKey, int]:
+        """Return the weights, 0…65535, of backends whose probes decide on that."""
+        weights = {}
+        for key, watched in self._watched.items():
+            given = [one.weight for one in watched.probes if one.weight is not None]
+            if given:
+                weights[key] = weighed(watched.weight, given, MAX_WEIGHT)
+        return weights
 
     def since(self, key: BackendKey) -> float | None:
         """Return the Unix time of the last change of a verdict; None if there was none."""
-        running = self._running.get(key)
-        return running.since if running else None
+        verdict = together(running.tracker.health for running in self._of(key))
+        times = [
+            running.since
+            for running in self._of(key)
+            if running.since is not None and running.tracker.health is verdict
+        ]
+        # It was down as soon as the first one failed, and up when the last one passed.
+        return (min if verdict is Health.DOWN else max)(times, default=None)
 
     def problem(self, key: BackendKey) -> str:
-        """Return why the last probe of a backend failed; "" if it did not."""
-        running = self._running.get(key)
-        return running.problem if running else ""
+        """Return why the last probes of a backend failed, or were not made; "": neither."""
+        problems = (running.problem or running.hindrance for running in self._of(key))
+        return "; ".join(dict.fromkeys(filter(None, problems)))
+
+    def hindrances(self) -> Counter[str]:
+        """Return why probes have no results, and how many for each reason."""
+        return Counter(r.hindrance for r in self._running.values() if r.hindrance)
 
     def suspects(self) -> frozenset[IpAddress]:
-        """Return the addresses whose last probe failed."""
+        """Return the addresses of which the last probe of some kind failed."""
         return frozenset(r.probe.address for r in self._running.values() if r.problem)
 
     def known(self) -> bool:
         """Tell whether every probe has had its first result."""
-        return Health.UNKNOWN not in self.health().values()
+        return all(
+            running.tracker.health is not Health.UNKNOWN
+            for running in self._running.values()
+        )
 
-    async def _run(self, key: BackendKey, probe: Probe) -> None:
-        check = probe.check
+    def _of(self, key: BackendKey) -> list[_Running]:
+        watched = self._watched.get(key)
+        return watched.probes if watched else []
+
+    async def _run(self, running: _Running, delay: float) -> None:
+        probe = running.probe
+        await asyncio.sleep(delay)
         while True:
             started = time.monotonic()
             try:
-                problem = await self._probe_by(probe.address, probe.port, check.timeout)
+                result = await self._ask(probe)
             except NoResultError as error:
-                _log.warning("no probe possible", backend=key[1], problem=str(error))
+                self._hindered(running, str(error))
             else:
-                self._observe(key, check, problem)
-            pause = check.interval * random.uniform(0.9, 1.1)  # noqa: S311 - out of step
+                self._observe(running, result)
+            luck = random.uniform(-1, 1)  # noqa: S311 - to get out of step
+            pause = running.tracker.pause(probe.check, luck)
             await asyncio.sleep(max(0.0, started + pause - time.monotonic()))
 
-    def _observe(self, key: BackendKey, check: TcpCheck, problem: str) -> None:
-        running = self._running[key]
-        running.problem = problem
-        before = running.tracker.health
+    async def _ask(self, probe: Probe) -> Result:
+        lost = self._punctuality.lost
+        result = await self._probe_by(probe.address, probe.port, probe.check)
+        lost = self._punctuality.lost - lost
+        if result.is_silence and lost > _MOST_LOST * probe.check.timeout:
+            raise NoResultError(_BUSY)
+        return result
+
+    def _hindered(self, running: _Running, why: str) -> None:
+        if why != running.hindrance:
+            probe = running.probe
+            facts = {"address": str(probe.address), "check": probe.check.kind}
+            _log.warning("no probe possible", **facts, problem=why)
+        running.hindrance = why
+
+    def _observe(self, running: _Running, result: Result) -> None:
+        check, before, weight = running.probe.check, running.tracker.health, running.weight
+        running.problem, running.hindrance = result.problem, ""
+        if not result.problem:
+            running.weight = result.weight
         running.tracker = running.tracker.observe(
-            success=not problem, rise=check.rise, fall=check.fall
+            success=not result.problem, rise=check.rise, fall=check.fall
         )
         health = running.tracker.health
-        if health is before:
-            return
-        running.since = time.time()
-        service, backend = key
-        _log.info(
-            "backend health changed",
-            service=service,
-            backend=backend,
-            health=health,
-            problem=problem,
-        )
-        self._changed()
+        if health is not before:
+            running.since = time.time()
+            self._tell(running)
+        if health is not before or running.weight != weight:
+            self._changed()
+
+    def _tell(self, running: _Running) -> None:
+        for service, backend in running.users:
+            _log.info(
+                "backend health changed",
+                service=service,
+                backend=backend,
+                check=running.probe.check.kind,
+                health=running.tracker.health,
+                problem=running.problem,
+            )
 
 
-def _probes(desired: DesiredState) -> dict[BackendKey, Probe]:
+def _probes(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]]:
+    """Return the weight and the probes of each backend that has any."""
     return {
-        (service.name, backend.name): Probe(
-            backend.address, service.check.port or backend.port, service.check
+        (service.name, backend.name): (
+            backend.weight,
+            [
+                Probe(backend.address, _port(backend, check), check)
+                for check in service.checks
+            ],
         )
         for service in desired
-        if service.check is not None
+        if service.checks
         for backend in service.backends
     }
+
+
+def _port(backend: Backend, check: AnyCheck) -> int:
+    return (check.port or backend.port) if check.uses_port else 0

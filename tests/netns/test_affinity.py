@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 import yaml
 
-from control.model import TcpCheck
+from control.checks import TcpCheck
 from tests.support.connections import Connection, moved
 from tests.support.operator import change
 from tests.support.wait import eventually

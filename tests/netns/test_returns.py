@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from control.model import TcpCheck
+from control.checks import TcpCheck
 from tests.support.connections import Connection
 from tests.support.operator import change
 from tests.support.wait import eventually

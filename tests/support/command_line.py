@@ -1,6 +1,6 @@
 """The command line, run against a real API."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,12 @@ class CommandLine:
     socket: Path
     node: Node
 
-    def run(self, line: str) -> Result:
-        """Run a command line that has no spaces within words."""
-        return CliRunner().invoke(guideway, ["--socket", str(self.socket), *line.split()])
+    def run(self, line: str | Sequence[str]) -> Result:
+        """Run a command line: its words, or a line that has no spaces within words."""
+        words = line.split() if isinstance(line, str) else line
+        return CliRunner().invoke(guideway, ["--socket", str(self.socket), *words])
 
-    def said(self, line: str) -> str:
+    def said(self, line: str | Sequence[str]) -> str:
         """Return what a command that goes well prints."""
         result = self.run(line)
         assert (result.exit_code, result.stderr) == (0, "")

@@ -5,12 +5,18 @@ from string import ascii_letters, digits
 
 from hypothesis import strategies as st
 
-from control.model import (
+from control.checks import (
+    CHECKS,
+    DNS_RCODES,
     MAX_COUNT,
-    MAX_NAME,
+    MAX_JITTER,
     MAX_SECONDS,
-    MAX_WEIGHT,
     MIN_SECONDS,
+    Initial,
+)
+from control.model import (
+    MAX_NAME,
+    MAX_WEIGHT,
     Affinity,
     Backend,
     BackendState,
@@ -20,7 +26,6 @@ from control.model import (
     Protocol,
     Returns,
     Service,
-    TcpCheck,
 )
 
 names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
@@ -30,13 +35,58 @@ ports = st.integers(1, 65535)
 # By IP version: where VIPs are, and, for each service, where its backends are.
 _VIPS = {4: IPv4Address("192.0.2.0"), 6: IPv6Address("2001:db8::")}
 _BACKENDS = {4: IPv4Address("10.0.0.0"), 6: IPv6Address("2001:db8:1::")}
-checks = st.builds(
-    TcpCheck,
-    interval=seconds,
-    timeout=seconds,
-    rise=counts,
-    fall=counts,
-    port=st.none() | ports,
+_HOSTS = st.sampled_from(["a.example", "web-1", "192.0.2.7", "2001:db8::7"])
+_PATHS = st.sampled_from(["/", "/health?of=all&a={address}", "/run/checks/{port}"])
+_COMMON = {
+    "interval": seconds,
+    "timeout": seconds,
+    "rise": counts,
+    "fall": counts,
+    "port": st.none() | ports,
+    "retry_interval": st.none() | seconds,
+    "initial": st.sampled_from(Initial),
+    "jitter": st.floats(min_value=0, max_value=MAX_JITTER),
+}
+_TLS = {"ca": st.none() | _PATHS, "sni": st.none() | _HOSTS}
+_HTTP = {
+    "method": st.sampled_from(["GET", "OPTIONS"]),
+    "path": _PATHS,
+    "host": st.none() | st.sampled_from(["a.example", "a.example:8080", "[::1]:80"]),
+    "headers": st.dictionaries(
+        st.sampled_from(["X-A", "Accept", "cookie"]), st.sampled_from(["", "a, b=c"])
+    ).map(lambda given: tuple(sorted(given.items()))),
+    "status": st.sampled_from(["200-299", "200", "200, 301-302,404"]),
+    "regex": st.none() | st.sampled_from(["ok", "a,b", "^[a-z]+ é$"]),
+    "digest": st.none() | st.sampled_from(["0123456789abcdef" * n for n in (2, 4)]),
+}
+_PARTICULAR = {
+    "tls": _TLS,
+    "http": _HTTP,
+    "https": _HTTP | _TLS,
+    "udp": {
+        "payload": st.sampled_from(["", "ping", "a,b", "hex:00ff 10"]),
+        "reply": st.none() | st.sampled_from(["pong", "hex:0X ff"]),
+    },
+    "dns": {
+        "name": st.sampled_from([".", "a.example", "_dmarc.a.example."]),
+        "record": st.just("A"),
+        "rcode": st.sampled_from(DNS_RCODES),
+        "address": st.none() | st.just("192.0.2.7"),
+    },
+    "exec": {
+        "command": st.sampled_from([("/bin/true",), ("/bin/sh", "-c", "", "a b")]),
+        "dynamic": st.booleans(),
+    },
+    "grpc": _TLS | {"service": st.sampled_from(["", "a.b"]), "tls": st.just(value=True)},
+    "icmp": {"port": st.none()},
+    "smtp": {"helo": _HOSTS},
+    "file": {"path": _PATHS},
+}
+checks = st.one_of(
+    [
+        st.builds(check, **(_COMMON | _PARTICULAR.get(kind, {})))
+        for kind, check in CHECKS.items()
+    ]
 )
 
 
@@ -67,7 +117,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
         port=port,
         mode=mode,
         backends=tuple(backends),
-        check=draw(st.none() | checks),
+        checks=tuple(draw(st.lists(checks, max_size=3, unique=True))),
         ring_size=draw(st.sampled_from([None, 11, 4093, 65537])),
         affinity=draw(st.sampled_from(Affinity)),
         hash=draw(st.sampled_from(Hash)),

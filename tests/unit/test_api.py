@@ -6,12 +6,22 @@ from pathlib import Path
 import pytest
 
 from control.api.v1 import guideway_pb2 as pb
-from control.model import Affinity, BackendState, DesiredState, Hash, Mode, TcpCheck
+from control.checks import TcpCheck
+from control.model import Affinity, BackendState, DesiredState, Hash, Mode
 from tests.support.api_client import ADD_WEB, WEB, Api, api_client
 from tests.support.running_api import BACKEND_MAC, STARTED, VLAN
 
 DEFAULT_CHECK = pb.HealthCheck(
-    tcp=pb.TcpCheck(interval=1, timeout=1, rise=2, fall=3, port=0)
+    tcp=pb.TcpCheck(
+        interval=1,
+        timeout=1,
+        rise=2,
+        fall=3,
+        port=0,
+        retry_interval=0,
+        initial=pb.INITIAL_FIRST,
+        jitter=0.1,
+    )
 )
 
 
@@ -27,6 +37,7 @@ def test_an_added_service_is_listed_with_what_was_left_out(api: Api) -> None:
     settings = pb.Service()
     settings.CopyFrom(WEB)
     settings.check.CopyFrom(DEFAULT_CHECK)
+    settings.checks.append(DEFAULT_CHECK)
     settings.affinity, settings.hash = pb.AFFINITY_TRANSITION, pb.HASH_FLOW
     settings.returns = pb.RETURNS_STATELESS
     web = pb.ServiceStatus(
@@ -74,18 +85,18 @@ def test_a_change_touches_only_what_is_given(api: Api) -> None:
 
     change(check=pb.HealthCheck(tcp=pb.TcpCheck(interval=0.5, port=8080)))
     change(check=pb.HealthCheck(tcp=pb.TcpCheck(fall=5)))
-    assert api.state.service("web").check == TcpCheck(interval=0.5, fall=5, port=8080)
+    assert api.state.service("web").checks == (TcpCheck(interval=0.5, fall=5, port=8080),)
 
     change(check=pb.HealthCheck(tcp=pb.TcpCheck(port=0)), ring_size=4093)
-    assert api.state.service("web").check == TcpCheck(interval=0.5, fall=5)
+    assert api.state.service("web").checks == (TcpCheck(interval=0.5, fall=5),)
     assert api.state.service("web").ring_size == 4093
 
     change(check=pb.HealthCheck(none=pb.NoCheck()), mode=pb.MODE_NAT)
-    assert api.state.service("web").check is None
+    assert api.state.service("web").checks == ()
     assert api.state.service("web").mode is Mode.NAT
 
     change(check=pb.HealthCheck(tcp=pb.TcpCheck(rise=1)), ring_size=0)
-    assert api.state.service("web").check == TcpCheck(rise=1)
+    assert api.state.service("web").checks == (TcpCheck(rise=1),)
     assert api.state.service("web").ring_size is None
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from control.checks import TcpCheck
 from control.cli.tables import age, size
-from control.model import BackendState, DesiredState, Mode, Protocol, TcpCheck
+from control.model import BackendState, DesiredState, Mode, Protocol
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import BACKEND_MAC
 
@@ -22,7 +23,7 @@ def test_a_service_is_added_as_it_is_said(cli: CommandLine) -> None:
 
     web = cli.node.store.state.service("web")
     assert (str(web.vip), web.port, web.protocol) == ("192.0.2.10", 80, Protocol.TCP)
-    assert (web.mode, web.check, web.ring_size) == (Mode.DR, TcpCheck(), None)
+    assert (web.mode, web.checks, web.ring_size) == (Mode.DR, (TcpCheck(),), None)
     assert [(b.name, b.identity, b.weight) for b in web.backends] == [
         ("a", "10.0.0.1:80", 1),
         ("b", "10.0.0.2:80", 3),
@@ -39,7 +40,7 @@ def test_a_service_is_added_with_all_options(cli: CommandLine) -> None:
 
     dns = cli.node.store.state.service("dns")
     assert (dns.protocol, dns.mode, dns.ring_size) == (Protocol.UDP, Mode.NAT, 4093)
-    assert dns.check == TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=53)
+    assert dns.checks == (TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=53),)
     assert dns.backends[0].identity == "10.0.0.1:5353"
 
 
@@ -73,7 +74,7 @@ def test_an_ipv6_backend_is_added_by_its_address(cli: CommandLine) -> None:
 def test_a_service_may_go_unchecked(cli: CommandLine) -> None:
     cli.said(ADD_WEB + " --no-check")
 
-    assert cli.node.store.state.service("web").check is None
+    assert cli.node.store.state.service("web").checks == ()
 
 
 def test_a_service_is_changed(cli: CommandLine) -> None:
@@ -82,7 +83,7 @@ def test_a_service_is_changed(cli: CommandLine) -> None:
     assert cli.said("service change web --fall 5 --mode nat") == "service web is changed\n"
 
     web = cli.node.store.state.service("web")
-    assert (web.mode, web.check) == (Mode.NAT, TcpCheck(fall=5))
+    assert (web.mode, web.checks) == (Mode.NAT, (TcpCheck(fall=5),))
 
 
 def test_a_service_is_removed(cli: CommandLine) -> None:

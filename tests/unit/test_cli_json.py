@@ -9,6 +9,18 @@ import pytest
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import BACKEND_MAC, STARTED
 
+CHECK = {
+    "type": "tcp",
+    "interval": 1.0,
+    "timeout": 1.0,
+    "rise": 2,
+    "fall": 3,
+    "port": None,
+    "retry_interval": None,
+    "initial": "first",
+    "jitter": 0.1,
+}
+
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[CommandLine]:
@@ -25,14 +37,8 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "protocol": "tcp",
         "port": 80,
         "mode": "dr",
-        "check": {
-            "type": "tcp",
-            "interval": 1.0,
-            "timeout": 1.0,
-            "rise": 2,
-            "fall": 3,
-            "port": None,
-        },
+        "check": CHECK,
+        "checks": [CHECK],
         "ring_size": 4093,
         "ring_size_wanted": None,
         "affinity": "transition",
@@ -51,6 +57,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "since": STARTED,
                 "share": 0.0,
                 "mac": None,
+                "dynamic_weight": None,
             },
             {
                 "service": "web",
@@ -64,6 +71,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "since": None,
                 "share": 1.0,
                 "mac": BACKEND_MAC,
+                "dynamic_weight": None,
             },
         ],
     }

@@ -5,7 +5,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
-from control.compile import Settings, check_capacity, compile_image
+from control.checks import TcpCheck
+from control.compile import Settings, check_capacity, compile_image, remembered
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop, Vlan
 from control.model import (
@@ -15,7 +16,6 @@ from control.model import (
     Mode,
     Protocol,
     Service,
-    TcpCheck,
 )
 from control.status import Health
 from control.tables import Tables
@@ -333,7 +333,7 @@ def test_who_serves_goes_on_while_its_health_is_not_known() -> None:
 
 
 def test_a_backend_without_a_check_needs_no_health() -> None:
-    service = web(backend(1), check=None)
+    service = web(backend(1), checks=())
 
     assert compiled(service, facts_=facts(service, health={})).services[0].problems == {}
 
@@ -436,7 +436,31 @@ def test_what_fits_is_not_refused() -> None:
 
 def test_a_check_on_another_port_does_not_change_the_tables() -> None:
     service = web(backend(1))
+    other = replace(service, checks=(TcpCheck(port=9),))
 
-    assert (
-        compiled(replace(service, check=TcpCheck(port=9))).image == compiled(service).image
-    )
+    assert compiled(other).image == compiled(service).image
+
+
+def test_weights_that_checks_give_count_and_those_configured_are_shown() -> None:
+    service = web(backend(1), backend(2, weight=7), backend(3))
+    weights = {("web", "b1"): 3, ("web", "b2"): 0}
+
+    result = compiled(service, facts_=facts(service, weights=weights))
+
+    as_given = web(backend(1, weight=3), backend(2, weight=0), backend(3))
+    assert result.image == compiled(as_given).image
+    assert result.services[0].service == service
+    assert result.services[0].problems == {"b2": "its weight is 0"}
+
+
+def test_the_tables_remember_who_was_up_and_who_was_down() -> None:
+    service = web(backend(1), backend(2))
+    sick = facts(service)
+    sick = replace(sick, health={**sick.health, ("web", "b2"): Health.DOWN})
+    image = compiled(service, facts_=sick).image
+    more = web(backend(1), backend(2), backend(3))
+    other = web(backend(1), name="other", vip=IPv4Address("192.0.2.9"))
+
+    found = remembered(DesiredState((more, other)), image)
+
+    assert found == {("web", "b1"): Health.UP, ("web", "b2"): Health.DOWN}

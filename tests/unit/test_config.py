@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.checks import TcpCheck
 from control.config import NodeConfig, load, parse
 from control.errors import ConfigError
 from control.model import (
@@ -16,7 +17,6 @@ from control.model import (
     Mode,
     Protocol,
     Service,
-    TcpCheck,
 )
 from dataplane.source import Limits
 from tests.support.damaged import damaged_texts
@@ -63,8 +63,8 @@ def test_a_whole_file_is_read() -> None:
     a = Backend("a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING)
     b = Backend("10.0.0.2", IPv4Address("10.0.0.2"), 80)
     check = TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=8080)
-    web = Service("web", vip, Protocol.TCP, 80, Mode.NAT, (a, b), check, ring_size=4093)
-    dns = Service("dns", vip, Protocol.UDP, 53, Mode.DR, check=None)
+    web = Service("web", vip, Protocol.TCP, 80, Mode.NAT, (a, b), (check,), ring_size=4093)
+    dns = Service("dns", vip, Protocol.UDP, 53, Mode.DR, checks=())
     assert desired == DesiredState((web, dns))
 
 
@@ -192,10 +192,10 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
             ),
         ),
         (
-            f"{WEB}, check: {{type: http}}",
+            f"{WEB}, check: {{type: htp}}",
             (
-                "c.yaml: Invalid enum value 'http'; it is one of tcp "
-                "- at `$.services[0].check.type`"
+                "c.yaml: Invalid value 'htp'; it is one of tcp, tls, http, https, udp, "
+                "dns, exec, grpc, icmp, smtp, file - at `$.services[0].check.type`"
             ),
         ),
         (
@@ -248,7 +248,7 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     ("value", "sentence"),
     [
         ("{intervall: 3}", "unknown field `intervall`; did you mean `interval`?"),
-        ("{bogus: 3}", "keys here are type, interval, timeout, rise, fall, port"),
+        ("{bogus: 3}", "keys here are interval, timeout, rise, fall, port, retry_interval"),
         ("often", "Invalid enum value 'often'; it is one of none"),
         ("2024-02-31", "not YAML that can be read"),
         ("!!int abc", "not YAML that can be read"),

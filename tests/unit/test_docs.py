@@ -1,11 +1,17 @@
 """What the documentation shows works as it is shown."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
+
+from control import config
+from control.checks import CHECKS
 
 DOCS = Path(__file__).parents[2] / "docs"
+GUIDEWAYD = (DOCS / "guidewayd.md").read_text()
 EXAMPLES = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in sorted(DOCS.glob("*.md"))
@@ -22,3 +28,30 @@ def test_an_example_in_python_runs(code) -> None:
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
+
+
+def test_every_check_that_is_shown_is_read() -> None:
+    shown = [
+        code
+        for code in re.findall(r"```yaml\n(.*?)```", GUIDEWAYD, re.DOTALL)
+        if code.startswith("check")
+    ]
+
+    assert len(shown) > 1
+    for code in shown:
+        service = {"name": "web", "vip": "192.0.2.1", "port": 80, "mode": "dr"}
+        file = {"interfaces": ["eth0"], "services": [service | yaml.safe_load(code)]}
+        _, state = config.parse(yaml.safe_dump(file), "docs")
+        assert state.service("web").checks
+
+
+def test_every_key_of_every_check_is_explained() -> None:
+    section = GUIDEWAYD.partition("## Checks\n")[2].partition("\n## ")[0]
+    unexplained = {
+        f"{kind}.{field.name}"
+        for kind, check in CHECKS.items()
+        for field in fields(check)
+        if f"`{field.name}`" not in section or f"| `{kind}` |" not in section
+    }
+
+    assert unexplained == set()

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from control import config
-from control.model import Protocol, TcpCheck
+from control.checks import TcpCheck
+from control.model import Protocol
 from vagrant.lab.daemon_files import NodePaths, guidewayd_file, vrrpd_file
 from vagrant.lab.topology import DrTopology, NatTopology
 from vrrp import config as vrrp_config

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.checks import TcpCheck
 from control.errors import ConfigError, ConflictError, GuidewayError, NotFoundError
 from control.model import (
     Backend,
@@ -16,7 +17,6 @@ from control.model import (
     Protocol,
     Returns,
     Service,
-    TcpCheck,
     is_prime,
 )
 from tests.support.desired_states import desired_states
@@ -76,20 +76,20 @@ def refusal(make: object) -> str:
         ),
         ({"port": 0}, "service 'web': a service of every port needs a port in its check"),
         (
-            {"check": TcpCheck(port=0)},
+            {"checks": (TcpCheck(port=0),)},
             "service 'web', check: port 0 is not in 1…65535",
         ),
         (
-            {"check": TcpCheck(interval=0)},
+            {"checks": (TcpCheck(interval=0),)},
             "service 'web', check: interval 0 s is not in 0.01…3600 s",
         ),
         (
-            {"check": TcpCheck(timeout=float("nan"))},
+            {"checks": (TcpCheck(timeout=float("nan")),)},
             "service 'web', check: timeout nan s is not in 0.01…3600 s",
         ),
-        ({"check": TcpCheck(rise=0)}, "service 'web', check: rise 0 is not in 1…1000"),
+        ({"checks": (TcpCheck(rise=0),)}, "service 'web', check: rise 0 is not in 1…1000"),
         (
-            {"check": TcpCheck(fall=1001)},
+            {"checks": (TcpCheck(fall=1001),)},
             "service 'web', check: fall 1001 is not in 1…1000",
         ),
         (
@@ -212,11 +212,11 @@ def test_the_identities_that_tables_are_made_of_are_the_same_for_ever() -> None:
 
 
 def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:
-    assert service(port=0, check=None, backends=(backend(port=0),)).port == 0
-    assert refusal(lambda: service(port=0, check=None, mode=Mode.NAT)) == (
+    assert service(port=0, checks=(), backends=(backend(port=0),)).port == 0
+    assert refusal(lambda: service(port=0, checks=(), mode=Mode.NAT)) == (
         "service 'web': NAT needs a port: every port (0) goes with mode dr only"
     )
-    assert refusal(lambda: service(port=0, check=None, mode=Mode.DR, backends=(A,))) == (
+    assert refusal(lambda: service(port=0, checks=(), mode=Mode.DR, backends=(A,))) == (
         "service 'web', backend 'a': port 80 differs from the service's 0, and DR cannot "
         "change ports: use mode nat, or leave the backend's port out"
     )

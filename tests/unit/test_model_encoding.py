@@ -26,7 +26,7 @@ def test_a_state_is_read_as_it_was_written(state: DesiredState) -> None:
 @pytest.mark.parametrize(
     ("stored", "problem"),
     [
-        pytest.param(b'{"shape": 2}', "has shape 2, and this release reads", id="later"),
+        pytest.param(b'{"shape": 3}', "has shape 3, and this release reads", id="later"),
         pytest.param(b'{"shape": 1, "serv', "truncated", id="cut"),
         pytest.param(b"\xff\xff", "malformed", id="no JSON"),
         pytest.param(b'{"shape": 1}', "required field `services`", id="incomplete"),

@@ -24,7 +24,7 @@ WEB = Service(
     80,
     Mode.DR,
     (BACKEND,),
-    check=None,
+    checks=(),
 )
 DESIRED = DesiredState((WEB,))
 MAC = b"\2\0\0\0\0\1"
@@ -251,5 +251,5 @@ WEB_2 = Service(
     80,
     Mode.DR,
     (BACKEND,),
-    check=None,
+    checks=(),
 )

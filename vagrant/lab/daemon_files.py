@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import yaml
 
-from control.model import Backend, Service, TcpCheck
+from control.check_schema import from_check
+from control.model import Backend, Service
 from vagrant.lab.topology import Topology
 
 INSTANCE: Final = "lab"  # of VRRP
@@ -102,7 +104,7 @@ def _service(service: Service) -> dict[str, Any]:
         "port": service.port,
         "mode": service.mode.value,
         "backends": [_backend(backend) for backend in service.backends],
-        "check": "none" if service.check is None else _check(service.check),
+        "checks": [msgspec.to_builtins(from_check(check)) for check in service.checks],
         **({} if service.ring_size is None else {"ring_size": service.ring_size}),
         "affinity": service.affinity.value,
         "returns": service.returns.value,
@@ -118,13 +120,3 @@ def _backend(backend: Backend) -> dict[str, Any]:
         "weight": backend.weight,
         "state": backend.state.value,
     }
-
-
-def _check(check: TcpCheck) -> dict[str, Any]:
-    timing = {
-        "interval": check.interval,
-        "timeout": check.timeout,
-        "rise": check.rise,
-        "fall": check.fall,
-    }
-    return timing if check.port is None else {**timing, "port": check.port}

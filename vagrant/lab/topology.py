@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from typing import ClassVar, Final, Self
 
 from control.addresses import IpAddress
-from control.model import Backend, Mode, Protocol, Service, TcpCheck
+from control.checks import AnyCheck, TcpCheck
+from control.model import Backend, Mode, Protocol, Service
 from vagrant.lab.hosts import Host, create
 from vagrant.lab.segment import Segment, ipv6_of
 
@@ -69,7 +70,7 @@ class Topology(ABC):
         protocol: Protocol = Protocol.TCP,
         *,
         weights: Sequence[int] = (3, 2, 1),
-        check: TcpCheck | None = FAST_CHECK,
+        check: AnyCheck | None = FAST_CHECK,
         ipv6: bool = False,
     ) -> Service:
         """Return a service of the VIP with b1, b2 … as its backends, one for each weight.
@@ -85,7 +86,8 @@ class Topology(ABC):
             Backend(backend, reached(cls.backend_address(backend)), inner, weight)
             for backend, weight in zip(_BACKENDS, weights, strict=False)
         )
-        return Service(name, reached(VIP), protocol, port, cls.mode, backends, check)
+        checks = () if check is None else (check,)
+        return Service(name, reached(VIP), protocol, port, cls.mode, backends, checks)
 
     def unplug(self, balancer: Host) -> None:
         """Pull all cables of a balancer."""

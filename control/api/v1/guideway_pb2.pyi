@@ -236,6 +236,32 @@ XDP_MODE_GENERIC: XdpMode.ValueType  # 2
 """In the stack: works everywhere, slower."""
 Global___XdpMode: _TypeAlias = XdpMode  # noqa: Y015
 
+class _Initial:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InitialEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Initial.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INITIAL_UNSPECIFIED: _Initial.ValueType  # 0
+    INITIAL_FIRST: _Initial.ValueType  # 1
+    """Nothing: the first result decides alone."""
+    INITIAL_UP: _Initial.ValueType  # 2
+    INITIAL_DOWN: _Initial.ValueType  # 3
+    INITIAL_BEFORE: _Initial.ValueType  # 4
+    """What the kernel's tables took it for when guidewayd started."""
+
+class Initial(_Initial, metaclass=_InitialEnumTypeWrapper):
+    """What a backend counts as before anything has been asked of it."""
+
+INITIAL_UNSPECIFIED: Initial.ValueType  # 0
+INITIAL_FIRST: Initial.ValueType  # 1
+"""Nothing: the first result decides alone."""
+INITIAL_UP: Initial.ValueType  # 2
+INITIAL_DOWN: Initial.ValueType  # 3
+INITIAL_BEFORE: Initial.ValueType  # 4
+"""What the kernel's tables took it for when guidewayd started."""
+Global___Initial: _TypeAlias = Initial  # noqa: Y015
+
 @_typing.final
 class Service(_message.Message):
     """Settings of a virtual service."""
@@ -252,6 +278,7 @@ class Service(_message.Message):
     AFFINITY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
@@ -272,7 +299,14 @@ class Service(_message.Message):
     """Unspecified in AddService: RETURNS_STATELESS. RETURNS_TRACKED goes with MODE_NAT only."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
-        """Absent in AddService: a TCP check with the defaults."""
+        """A backend is up if it passes this check and all `checks`. In answers: the only check, or
+        none; absent if there are several. Absent in AddService, and `checks` empty: a TCP check
+        with the defaults.
+        """
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
+        """Up to 16, which all have to pass. In answers: every check, so empty is none."""
 
     def __init__(
         self,
@@ -287,10 +321,11 @@ class Service(_message.Message):
         affinity: Global___Affinity.ValueType = ...,
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
+        checks: _abc.Iterable[Global___HealthCheck] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "port", b"port"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
@@ -300,25 +335,73 @@ Global___Service: _TypeAlias = Service  # noqa: Y015
 
 @_typing.final
 class HealthCheck(_message.Message):
+    """What is absent of a check has its default in AddService; in ChangeService it stays as it is
+    if the service has one check, of the same kind.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NONE_FIELD_NUMBER: _builtins.int
     TCP_FIELD_NUMBER: _builtins.int
+    TLS_FIELD_NUMBER: _builtins.int
+    HTTP_FIELD_NUMBER: _builtins.int
+    HTTPS_FIELD_NUMBER: _builtins.int
+    UDP_FIELD_NUMBER: _builtins.int
+    DNS_FIELD_NUMBER: _builtins.int
+    EXEC_FIELD_NUMBER: _builtins.int
+    GRPC_FIELD_NUMBER: _builtins.int
+    ICMP_FIELD_NUMBER: _builtins.int
+    SMTP_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def none(self) -> Global___NoCheck: ...
     @_builtins.property
     def tcp(self) -> Global___TcpCheck: ...
+    @_builtins.property
+    def tls(self) -> Global___TlsCheck: ...
+    @_builtins.property
+    def http(self) -> Global___HttpCheck: ...
+    @_builtins.property
+    def https(self) -> Global___HttpsCheck: ...
+    @_builtins.property
+    def udp(self) -> Global___UdpCheck: ...
+    @_builtins.property
+    def dns(self) -> Global___DnsCheck: ...
+    @_builtins.property
+    def exec(self) -> Global___ExecCheck: ...
+    @_builtins.property
+    def grpc(self) -> Global___GrpcCheck: ...
+    @_builtins.property
+    def icmp(self) -> Global___IcmpCheck: ...
+    @_builtins.property
+    def smtp(self) -> Global___SmtpCheck: ...
+    @_builtins.property
+    def file(self) -> Global___FileCheck: ...
+    @_builtins.property
+    def known(self) -> Global___KnownChecks: ...
     def __init__(
         self,
         *,
         none: Global___NoCheck | None = ...,
         tcp: Global___TcpCheck | None = ...,
+        tls: Global___TlsCheck | None = ...,
+        http: Global___HttpCheck | None = ...,
+        https: Global___HttpsCheck | None = ...,
+        udp: Global___UdpCheck | None = ...,
+        dns: Global___DnsCheck | None = ...,
+        exec: Global___ExecCheck | None = ...,
+        grpc: Global___GrpcCheck | None = ...,
+        icmp: Global___IcmpCheck | None = ...,
+        smtp: Global___SmtpCheck | None = ...,
+        file: Global___FileCheck | None = ...,
+        known: Global___KnownChecks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "none", b"none", "tcp", b"tcp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dns", b"dns", "exec", b"exec", "file", b"file", "grpc", b"grpc", "http", b"http", "https", b"https", "icmp", b"icmp", "kind", b"kind", "known", b"known", "none", b"none", "smtp", b"smtp", "tcp", b"tcp", "tls", b"tls", "udp", b"udp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "none", b"none", "tcp", b"tcp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dns", b"dns", "exec", b"exec", "file", b"file", "grpc", b"grpc", "http", b"http", "https", b"https", "icmp", b"icmp", "kind", b"kind", "known", b"known", "none", b"none", "smtp", b"smtp", "tcp", b"tcp", "tls", b"tls", "udp", b"udp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["none", "tcp"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["none", "tcp", "tls", "http", "https", "udp", "dns", "exec", "grpc", "icmp", "smtp", "file", "known"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -342,9 +425,9 @@ class NoCheck(_message.Message):
 Global___NoCheck: _TypeAlias = NoCheck  # noqa: Y015
 
 @_typing.final
-class TcpCheck(_message.Message):
-    """A backend is up if it accepts a connection. The first result decides alone. What is absent
-    has its default in AddService, and stays as it is in ChangeService.
+class KnownChecks(_message.Message):
+    """The checks that the service has, whatever their kinds, with what is given changed in each;
+    in AddService a TCP check. Fields: see TcpCheck.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -354,6 +437,82 @@ class TcpCheck(_message.Message):
     RISE_FIELD_NUMBER: _builtins.int
     FALL_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___KnownChecks: _TypeAlias = KnownChecks  # noqa: Y015
+
+@_typing.final
+class TcpCheck(_message.Message):
+    """A backend is up if it accepts a connection. The fields 1 to 8 are the same in all kinds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     """Seconds from probe to probe, above 0 and up to 3600; default 1."""
     timeout: _builtins.float
@@ -364,6 +523,14 @@ class TcpCheck(_message.Message):
     """Failures in a row that take it down, 1 to 1000; default 3."""
     port: _builtins.int
     """1 to 65535; 0, the default: the backend's own. Required if that is every port."""
+    retry_interval: _builtins.float
+    """Seconds to the next probe after a result that contradicts the verdict; 0, the default:
+    `interval`.
+    """
+    initial: Global___Initial.ValueType
+    """Default INITIAL_FIRST."""
+    jitter: _builtins.float
+    """Part of the interval by which it varies, both ways, 0 to 0.5; default 0.1."""
     def __init__(
         self,
         *,
@@ -372,17 +539,26 @@ class TcpCheck(_message.Message):
         rise: _builtins.int | None = ...,
         fall: _builtins.int | None = ...,
         port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_interval", b"_interval", "_port", b"_port", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "interval", b"interval", "port", b"port", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_interval", b"_interval", "_port", b"_port", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "interval", b"interval", "port", b"port", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
@@ -390,15 +566,1055 @@ class TcpCheck(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
 Global___TcpCheck: _TypeAlias = TcpCheck  # noqa: Y015
+
+@_typing.final
+class TlsCheck(_message.Message):
+    """A backend is up if it completes a TLS handshake."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
+    CA_FIELD_NUMBER: _builtins.int
+    SNI_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    verify: _builtins.bool
+    """Whether its certificate has to be right; default true."""
+    ca: _builtins.str
+    """Absolute path of a file of CA certificates (PEM) on the node; empty, the default: the
+    system's.
+    """
+    sni: _builtins.str
+    """Name for SNI, which the certificate has to have; empty, the default: the address."""
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        verify: _builtins.bool | None = ...,
+        ca: _builtins.str | None = ...,
+        sni: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
+    _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
+    _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
+    _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__verify) -> _WhichOneofReturnType__verify | None: ...
+
+Global___TlsCheck: _TypeAlias = TlsCheck  # noqa: Y015
+
+@_typing.final
+class HttpCheck(_message.Message):
+    """A backend is up if it answers a request as it should. Redirects are not followed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REGEX_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    method: _builtins.str
+    """GET, the default, HEAD or OPTIONS."""
+    path: _builtins.str
+    """With the query, as in the request; default /."""
+    host: _builtins.str
+    """Header of that name; empty, the default: address and port."""
+    status: _builtins.str
+    """Codes and ranges, as 200-299,401; default 200-299."""
+    regex: _builtins.str
+    """Regular expression (RE2) that is found in the first MiB of the body; empty, the default:
+    none.
+    """
+    digest: _builtins.str
+    """MD5 or SHA-256 of the body, hexadecimal; empty, the default: none."""
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Further headers."""
+
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        method: _builtins.str | None = ...,
+        path: _builtins.str | None = ...,
+        host: _builtins.str | None = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        status: _builtins.str | None = ...,
+        regex: _builtins.str | None = ...,
+        digest: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
+    _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__host: _TypeAlias = _typing.Literal["host"]  # noqa: Y015
+    _WhichOneofArgType__host: _TypeAlias = _typing.Literal["_host", b"_host"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__method: _TypeAlias = _typing.Literal["method"]  # noqa: Y015
+    _WhichOneofArgType__method: _TypeAlias = _typing.Literal["_method", b"_method"]  # noqa: Y015
+    _WhichOneofReturnType__path: _TypeAlias = _typing.Literal["path"]  # noqa: Y015
+    _WhichOneofArgType__path: _TypeAlias = _typing.Literal["_path", b"_path"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__regex: _TypeAlias = _typing.Literal["regex"]  # noqa: Y015
+    _WhichOneofArgType__regex: _TypeAlias = _typing.Literal["_regex", b"_regex"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__host) -> _WhichOneofReturnType__host | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__method) -> _WhichOneofReturnType__method | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__path) -> _WhichOneofReturnType__path | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__regex) -> _WhichOneofReturnType__regex | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___HttpCheck: _TypeAlias = HttpCheck  # noqa: Y015
+
+@_typing.final
+class HttpsCheck(_message.Message):
+    """As HttpCheck, over TLS."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class HeadersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REGEX_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    VERIFY_FIELD_NUMBER: _builtins.int
+    CA_FIELD_NUMBER: _builtins.int
+    SNI_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    method: _builtins.str
+    """10 to 16: see HttpCheck."""
+    path: _builtins.str
+    host: _builtins.str
+    status: _builtins.str
+    regex: _builtins.str
+    digest: _builtins.str
+    verify: _builtins.bool
+    """See TlsCheck; without `sni`, `host` counts if there is one."""
+    ca: _builtins.str
+    sni: _builtins.str
+    @_builtins.property
+    def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        method: _builtins.str | None = ...,
+        path: _builtins.str | None = ...,
+        host: _builtins.str | None = ...,
+        headers: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        status: _builtins.str | None = ...,
+        regex: _builtins.str | None = ...,
+        digest: _builtins.str | None = ...,
+        verify: _builtins.bool | None = ...,
+        ca: _builtins.str | None = ...,
+        sni: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
+    _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
+    _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
+    _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__host: _TypeAlias = _typing.Literal["host"]  # noqa: Y015
+    _WhichOneofArgType__host: _TypeAlias = _typing.Literal["_host", b"_host"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__method: _TypeAlias = _typing.Literal["method"]  # noqa: Y015
+    _WhichOneofArgType__method: _TypeAlias = _typing.Literal["_method", b"_method"]  # noqa: Y015
+    _WhichOneofReturnType__path: _TypeAlias = _typing.Literal["path"]  # noqa: Y015
+    _WhichOneofArgType__path: _TypeAlias = _typing.Literal["_path", b"_path"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__regex: _TypeAlias = _typing.Literal["regex"]  # noqa: Y015
+    _WhichOneofArgType__regex: _TypeAlias = _typing.Literal["_regex", b"_regex"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
+    _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
+    _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__host) -> _WhichOneofReturnType__host | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__method) -> _WhichOneofReturnType__method | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__path) -> _WhichOneofReturnType__path | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__regex) -> _WhichOneofReturnType__regex | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__verify) -> _WhichOneofReturnType__verify | None: ...
+
+Global___HttpsCheck: _TypeAlias = HttpsCheck  # noqa: Y015
+
+@_typing.final
+class UdpCheck(_message.Message):
+    """A backend is up if it answers a datagram, or if nobody says that it is unreachable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    payload: _builtins.str
+    """Text, or hexadecimal digits after hex: ; default none."""
+    reply: _builtins.str
+    """What an answer begins with, likewise; X stands for any digit. Empty, the default: no
+    answer is needed.
+    """
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        payload: _builtins.str | None = ...,
+        reply: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__payload: _TypeAlias = _typing.Literal["payload"]  # noqa: Y015
+    _WhichOneofArgType__payload: _TypeAlias = _typing.Literal["_payload", b"_payload"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__reply: _TypeAlias = _typing.Literal["reply"]  # noqa: Y015
+    _WhichOneofArgType__reply: _TypeAlias = _typing.Literal["_reply", b"_reply"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payload) -> _WhichOneofReturnType__payload | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reply) -> _WhichOneofReturnType__reply | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___UdpCheck: _TypeAlias = UdpCheck  # noqa: Y015
+
+@_typing.final
+class DnsCheck(_message.Message):
+    """A backend is up if it answers a query over UDP."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    RCODE_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    name: _builtins.str
+    """Default . (the root)."""
+    record: _builtins.str
+    """Type that is asked for: A, AAAA, CNAME, MX, NS, PTR, SOA (the default), SRV or TXT."""
+    rcode: _builtins.str
+    """Default NOERROR."""
+    address: _builtins.str
+    """IP address that is among the answers; empty, the default: none has to be."""
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        name: _builtins.str | None = ...,
+        record: _builtins.str | None = ...,
+        rcode: _builtins.str | None = ...,
+        address: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
+    _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__rcode: _TypeAlias = _typing.Literal["rcode"]  # noqa: Y015
+    _WhichOneofArgType__rcode: _TypeAlias = _typing.Literal["_rcode", b"_rcode"]  # noqa: Y015
+    _WhichOneofReturnType__record: _TypeAlias = _typing.Literal["record"]  # noqa: Y015
+    _WhichOneofArgType__record: _TypeAlias = _typing.Literal["_record", b"_record"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rcode) -> _WhichOneofReturnType__rcode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__record) -> _WhichOneofReturnType__record | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___DnsCheck: _TypeAlias = DnsCheck  # noqa: Y015
+
+@_typing.final
+class ExecCheck(_message.Message):
+    """A backend is up if a program on the node says so, by its exit code 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    DYNAMIC_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    dynamic: _builtins.bool
+    """Codes from 2 on are successes, too, and give the backend the weight code - 2; default
+    false.
+    """
+    @_builtins.property
+    def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Required: its absolute path, and arguments; {address} and {port} stand for the backend's."""
+
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        command: _abc.Iterable[_builtins.str] | None = ...,
+        dynamic: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic", b"_dynamic", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "dynamic", b"dynamic", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic", b"_dynamic", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "command", b"command", "dynamic", b"dynamic", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dynamic: _TypeAlias = _typing.Literal["dynamic"]  # noqa: Y015
+    _WhichOneofArgType__dynamic: _TypeAlias = _typing.Literal["_dynamic", b"_dynamic"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dynamic) -> _WhichOneofReturnType__dynamic | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___ExecCheck: _TypeAlias = ExecCheck  # noqa: Y015
+
+@_typing.final
+class GrpcCheck(_message.Message):
+    """A backend is up if it is SERVING by grpc.health.v1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    TLS_FIELD_NUMBER: _builtins.int
+    CA_FIELD_NUMBER: _builtins.int
+    SNI_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    service: _builtins.str
+    """Default empty: the server as a whole."""
+    tls: _builtins.bool
+    """Default false."""
+    ca: _builtins.str
+    """See TlsCheck; they need `tls`."""
+    sni: _builtins.str
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        service: _builtins.str | None = ...,
+        tls: _builtins.bool | None = ...,
+        ca: _builtins.str | None = ...,
+        sni: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
+    _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__service: _TypeAlias = _typing.Literal["service"]  # noqa: Y015
+    _WhichOneofArgType__service: _TypeAlias = _typing.Literal["_service", b"_service"]  # noqa: Y015
+    _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
+    _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__tls: _TypeAlias = _typing.Literal["tls"]  # noqa: Y015
+    _WhichOneofArgType__tls: _TypeAlias = _typing.Literal["_tls", b"_tls"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__service) -> _WhichOneofReturnType__service | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tls) -> _WhichOneofReturnType__tls | None: ...
+
+Global___GrpcCheck: _TypeAlias = GrpcCheck  # noqa: Y015
+
+@_typing.final
+class IcmpCheck(_message.Message):
+    """A backend is up if it answers a ping. `port` is of no use here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___IcmpCheck: _TypeAlias = IcmpCheck  # noqa: Y015
+
+@_typing.final
+class SmtpCheck(_message.Message):
+    """A backend is up if it greets, answers HELO and says goodbye."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    HELO_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    helo: _builtins.str
+    """Who we say we are; default guideway.invalid."""
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        helo: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__helo: _TypeAlias = _typing.Literal["helo"]  # noqa: Y015
+    _WhichOneofArgType__helo: _TypeAlias = _typing.Literal["_helo", b"_helo"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__helo) -> _WhichOneofReturnType__helo | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___SmtpCheck: _TypeAlias = SmtpCheck  # noqa: Y015
+
+@_typing.final
+class FileCheck(_message.Message):
+    """A backend is up if a file on the node says `up`, or what it weighs, 0 to 65535."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    port: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    path: _builtins.str
+    """Required: its absolute path; {address} and {port} stand for the backend's."""
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        port: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        path: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_path", b"_path", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "path", b"path", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_path", b"_path", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "path", b"path", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__path: _TypeAlias = _typing.Literal["path"]  # noqa: Y015
+    _WhichOneofArgType__path: _TypeAlias = _typing.Literal["_path", b"_path"]  # noqa: Y015
+    _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
+    _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__path) -> _WhichOneofReturnType__path | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___FileCheck: _TypeAlias = FileCheck  # noqa: Y015
 
 @_typing.final
 class Backend(_message.Message):
@@ -489,6 +1705,7 @@ class BackendStatus(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
+    DYNAMIC_WEIGHT_FIELD_NUMBER: _builtins.int
     health: Global___Health.ValueType
     reason: _builtins.str
     """Why it gets no new flows, a sentence; empty: it gets some."""
@@ -498,6 +1715,8 @@ class BackendStatus(_message.Message):
     """Part of the service's slots that it owns, 0 to 1."""
     mac: _builtins.str
     """MAC of the next hop towards it, as 02:00:00:00:00:01; absent: not resolved."""
+    dynamic_weight: _builtins.int
+    """Weight that its checks give it, 0 to 65535; absent: the configured one counts."""
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -509,15 +1728,20 @@ class BackendStatus(_message.Message):
         since: _builtins.float | None = ...,
         share: _builtins.float = ...,
         mac: _builtins.str | None = ...,
+        dynamic_weight: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mac", b"_mac", "_since", b"_since", "backend", b"backend", "mac", b"mac", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mac", b"_mac", "_since", b"_since", "backend", b"backend", "health", b"health", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dynamic_weight: _TypeAlias = _typing.Literal["dynamic_weight"]  # noqa: Y015
+    _WhichOneofArgType__dynamic_weight: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight"]  # noqa: Y015
     _WhichOneofReturnType__mac: _TypeAlias = _typing.Literal["mac"]  # noqa: Y015
     _WhichOneofArgType__mac: _TypeAlias = _typing.Literal["_mac", b"_mac"]  # noqa: Y015
     _WhichOneofReturnType__since: _TypeAlias = _typing.Literal["since"]  # noqa: Y015
     _WhichOneofArgType__since: _TypeAlias = _typing.Literal["_since", b"_since"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dynamic_weight) -> _WhichOneofReturnType__dynamic_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mac) -> _WhichOneofReturnType__mac | None: ...
     @_typing.overload
@@ -654,6 +1878,7 @@ class ChangeServiceRequest(_message.Message):
     AFFINITY_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
     """Absent or unspecified: as it is."""
@@ -667,7 +1892,11 @@ class ChangeServiceRequest(_message.Message):
     """Unspecified: as it is."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
-        """Absent: as it is."""
+        """Absent, and `checks` empty: as they are. Else this check and all `checks` are the checks."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
+        """See `check`."""
 
     def __init__(
         self,
@@ -679,10 +1908,11 @@ class ChangeServiceRequest(_message.Message):
         affinity: Global___Affinity.ValueType = ...,
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
+        checks: _abc.Iterable[Global___HealthCheck] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015

@@ -1,0 +1,95 @@
+"""Between the API's messages about health checks and the model's checks.
+
+Fields have the same names there and here, so that this is written once for all kinds.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from google.protobuf.message import Message
+
+from control.api.v1 import guideway_pb2 as pb
+from control.checks import CHECKS, AnyCheck, Initial, TcpCheck
+from control.errors import ConfigError
+
+_INITIALS: Final = {
+    pb.INITIAL_FIRST: Initial.FIRST,
+    pb.INITIAL_UP: Initial.UP,
+    pb.INITIAL_DOWN: Initial.DOWN,
+    pb.INITIAL_BEFORE: Initial.BEFORE,
+}
+_INITIALS_TO_PB: Final = {value: number for number, value in _INITIALS.items()}
+
+
+def checks_from_pb(
+    wanted: Iterable[pb.HealthCheck], known: tuple[AnyCheck, ...]
+) -> tuple[AnyCheck, ...]:
+    """Return the checks that are asked for; ``known`` are those of the service so far.
+
+    Raises ConfigError.
+    """
+    asked = [one for one in wanted if not one.HasField("none")]
+    found: list[AnyCheck] = []
+    for one in asked:
+        kind = one.WhichOneof("kind")
+        if kind is None:
+            kinds = ", ".join(CHECKS)
+            raise ConfigError(
+                "check.kind", f"is none that this guidewayd knows: none, {kinds}"
+            )
+        if kind == "known":
+            found.extend(_changed(check, one.known) for check in known or (TcpCheck(),))
+            continue
+        alone = len(known) == len(asked) == 1 and known[0].kind == kind
+        found.append(_changed(known[0] if alone else CHECKS[kind](), getattr(one, kind)))
+    return tuple(found)
+
+
+def checks_to_pb(checks: Sequence[AnyCheck]) -> list[pb.HealthCheck]:
+    """Return checks as messages, nothing left out."""
+    return [_to_pb(check) for check in checks]
+
+
+def one_check_to_pb(checks: Sequence[AnyCheck]) -> pb.HealthCheck | None:
+    """Return what clients that know of one check have to know; None if there are more."""
+    if not checks:
+        return pb.HealthCheck(none=pb.NoCheck())
+    return checks_to_pb(checks)[0] if len(checks) == 1 else None
+
+
+def _changed(check: AnyCheck, wanted: Message) -> AnyCheck:
+    """Return ``check`` with what is set in ``wanted``."""
+    optional = {field.name for field in fields(check) if field.default is None}
+    given: dict[str, Any] = {}
+    for descriptor, value in wanted.ListFields():
+        name = descriptor.name
+        if name == "initial":
+            given[name] = _initial(value)
+        elif name == "headers":
+            given[name] = tuple(sorted(value.items()))
+        elif name == "command":
+            given[name] = tuple(value)
+        else:
+            given[name] = (value or None) if name in optional else value
+    return replace(check, **given)
+
+
+def _to_pb(check: AnyCheck) -> pb.HealthCheck:
+    values: dict[str, Any] = {}
+    for field in fields(check):
+        value = getattr(check, field.name)
+        if value is None:
+            value = 0 if field.name in {"port", "retry_interval"} else ""
+        values[field.name] = value
+    values["initial"] = _INITIALS_TO_PB[check.initial]
+    if "headers" in values:
+        values["headers"] = dict(values["headers"])
+    kinds: dict[str, Any] = {check.kind: getattr(pb, type(check).__name__)(**values)}
+    return pb.HealthCheck(**kinds)
+
+
+def _initial(number: pb.Initial.ValueType) -> Initial:
+    if number not in _INITIALS:
+        raise ConfigError("check.initial", f"{number} is none of first, up, down, before")
+    return _INITIALS[number]

@@ -1,0 +1,173 @@
+"""Checks as they are written, in the configuration file and in the store.
+
+Types, ranges and unknown keys are msgspec's to check. A key that is not there has the value
+that :mod:`control.checks` says. Programs of later releases read what is stored: keys may be
+added, and neither renamed nor removed.
+"""
+
+from dataclasses import fields
+from typing import Annotated, Any, Final, get_args
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from control.checks import CHECKS, AnyCheck, Initial
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1, le=1000)]
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+Jitter = Annotated[float, Meta(ge=0, le=0.5)]
+
+_UNNAMED: Final = "tcp"  # the type of a check that does not say
+
+
+class _Schema(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"
+):
+    """What all kinds have."""
+
+    interval: Seconds | UnsetType = UNSET
+    timeout: Seconds | UnsetType = UNSET
+    rise: Count | UnsetType = UNSET
+    fall: Count | UnsetType = UNSET
+    port: Port | UnsetType | None = UNSET
+    retry_interval: Seconds | UnsetType | None = UNSET
+    initial: Initial | UnsetType = UNSET
+    jitter: Jitter | UnsetType = UNSET
+
+
+class TcpSchema(_Schema, frozen=True, tag="tcp"):
+    """``type: tcp``."""
+
+
+class TlsSchema(_Schema, frozen=True, tag="tls"):
+    """``type: tls``."""
+
+    verify: bool | UnsetType = UNSET
+    ca: str | UnsetType | None = UNSET
+    sni: str | UnsetType | None = UNSET
+
+
+class HttpSchema(_Schema, frozen=True, tag="http"):
+    """``type: http``."""
+
+    method: str | UnsetType = UNSET
+    path: str | UnsetType = UNSET
+    host: str | UnsetType | None = UNSET
+    headers: dict[str, str] | UnsetType = UNSET
+    status: str | int | UnsetType = UNSET
+    regex: str | UnsetType | None = UNSET
+    digest: str | UnsetType | None = UNSET
+
+
+class HttpsSchema(HttpSchema, frozen=True, tag="https"):
+    """``type: https``."""
+
+    verify: bool | UnsetType = UNSET
+    ca: str | UnsetType | None = UNSET
+    sni: str | UnsetType | None = UNSET
+
+
+class UdpSchema(_Schema, frozen=True, tag="udp"):
+    """``type: udp``."""
+
+    payload: str | UnsetType = UNSET
+    reply: str | UnsetType | None = UNSET
+
+
+class DnsSchema(_Schema, frozen=True, tag="dns"):
+    """``type: dns``."""
+
+    name: str | UnsetType = UNSET
+    record: str | UnsetType = UNSET
+    rcode: str | UnsetType = UNSET
+    address: str | UnsetType | None = UNSET
+
+
+class ExecSchema(_Schema, frozen=True, tag="exec"):
+    """``type: exec``."""
+
+    command: tuple[str, ...]
+    dynamic: bool | UnsetType = UNSET
+
+
+class GrpcSchema(_Schema, frozen=True, tag="grpc"):
+    """``type: grpc``."""
+
+    service: str | UnsetType = UNSET
+    tls: bool | UnsetType = UNSET
+    ca: str | UnsetType | None = UNSET
+    sni: str | UnsetType | None = UNSET
+
+
+class IcmpSchema(_Schema, frozen=True, tag="icmp"):
+    """``type: icmp``."""
+
+
+class SmtpSchema(_Schema, frozen=True, tag="smtp"):
+    """``type: smtp``."""
+
+    helo: str | UnsetType = UNSET
+
+
+class FileSchema(_Schema, frozen=True, tag="file"):
+    """``type: file``."""
+
+    path: str
+
+
+CheckSchema = (
+    TcpSchema
+    | TlsSchema
+    | HttpSchema
+    | HttpsSchema
+    | UdpSchema
+    | DnsSchema
+    | ExecSchema
+    | GrpcSchema
+    | IcmpSchema
+    | SmtpSchema
+    | FileSchema
+)
+_SCHEMAS: Final[dict[str, type[CheckSchema]]] = {
+    str(one.__struct_config__.tag): one for one in get_args(CheckSchema)
+}
+
+
+def to_check(written: CheckSchema) -> AnyCheck:
+    """Return what a written check means."""
+    given: dict[str, Any] = {
+        name: value
+        for name in written.__struct_fields__
+        if (value := getattr(written, name)) is not UNSET
+    }
+    if "headers" in given:
+        given["headers"] = tuple(given["headers"].items())
+    if "status" in given:
+        given["status"] = str(given["status"])
+    return CHECKS[str(written.__struct_config__.tag)](**given)
+
+
+def from_check(check: AnyCheck) -> CheckSchema:
+    """Return a check as it is written, nothing left out."""
+    values = {field.name: getattr(check, field.name) for field in fields(check)}
+    if "headers" in values:
+        values["headers"] = dict(values["headers"])
+    return _SCHEMAS[check.kind](**values)
+
+
+def name_types(services: Any) -> None:
+    """Give each check without a type, in what is to become a list of services, its type.
+
+    Before there were other types, files could leave it out. What does not look like a list
+    of services is left as it is: msgspec will say what is wrong with it.
+    """
+    for service in services if isinstance(services, list) else ():
+        if not isinstance(service, dict):
+            continue
+        several = service.get("checks")
+        for check in (
+            service.get("check"),
+            *(several if isinstance(several, list) else ()),
+        ):
+            if isinstance(check, dict):
+                check.setdefault("type", _UNNAMED)

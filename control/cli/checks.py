@@ -1,0 +1,98 @@
+"""Health checks on the command line: ``http,path=/health,status=200-299``."""
+
+import re
+import shlex
+from typing import Any, Final
+
+import click
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from control.api.v1 import guideway_pb2 as pb
+from control.checks import CHECKS
+
+KINDS: Final = tuple(CHECKS)
+_COMMA: Final = re.compile(r"(?<!\\),")  # none that a backslash is before
+_NUMBERS: Final[dict[int, click.ParamType[Any]]] = {
+    FieldDescriptor.TYPE_DOUBLE: click.FLOAT,
+    FieldDescriptor.TYPE_UINT32: click.IntRange(0, 2**32 - 1),
+    FieldDescriptor.TYPE_BOOL: click.BOOL,
+}
+
+
+class CheckParameter(click.ParamType[pb.HealthCheck]):
+    """``KIND[,KEY=VALUE]…``, with keys as in the configuration file.
+
+    A header is ``header.NAME=VALUE``; a command is split into arguments as a shell does. A
+    comma in a value has a backslash before it.
+    """
+
+    name = "KIND[,KEY=VALUE]…"
+
+    def convert(
+        self,
+        value: str | pb.HealthCheck,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> pb.HealthCheck:
+        """Return the check, or say what is wrong with ``value``."""
+        if isinstance(value, pb.HealthCheck):
+            return value
+        kind, *settings = (part.replace(r"\,", ",") for part in _COMMA.split(value))
+        if kind not in CHECKS:
+            self.fail(f"{kind!r} is no kind of check; kinds are {', '.join(KINDS)}")
+        check = pb.HealthCheck()
+        message: Message = getattr(check, kind)
+        message.SetInParent()
+        for setting in settings:
+            key, separator, given = setting.partition("=")
+            if not separator:
+                self.fail(f"{setting!r} is not KEY=VALUE", param, ctx)
+            try:
+                _set(message, key, given)
+            except (ValueError, click.BadParameter) as error:
+                self.fail(f"{key}: {error}", param, ctx)
+        return check
+
+
+def with_common(check: pb.HealthCheck, common: pb.KnownChecks) -> pb.HealthCheck:
+    """Return ``check`` with what is set in ``common``, unless it says otherwise itself."""
+    kind = check.WhichOneof("kind")
+    assert kind is not None  # noqa: S101 - CheckParameter has set it
+    merged = pb.HealthCheck()
+    message: Message = getattr(merged, kind)
+    message.SetInParent()
+    for field, value in common.ListFields():
+        setattr(message, field.name, value)
+    merged.MergeFrom(check)
+    return merged
+
+
+def _set(message: Message, key: str, given: str) -> None:
+    name, _, header = key.partition(".")
+    if name == "header" and header and isinstance(message, (pb.HttpCheck, pb.HttpsCheck)):
+        message.headers[header] = given
+        return
+    field = message.DESCRIPTOR.fields_by_name.get(key)
+    if field is None or key == "headers":
+        keys = (name.replace("headers", "header.NAME") for name in _keys(message))
+        raise ValueError(f"no such key here; keys are {', '.join(keys)}")
+    if key == "command":
+        getattr(message, key).extend(shlex.split(given))
+    elif key == "initial":
+        setattr(message, key, _initial(given))
+    elif field.type in _NUMBERS:
+        setattr(message, key, _NUMBERS[field.type].convert(given, None, None))
+    else:
+        setattr(message, key, given)
+
+
+def _keys(message: Message) -> list[str]:
+    return [field.name for field in message.DESCRIPTOR.fields]
+
+
+def _initial(given: str) -> pb.Initial.ValueType:
+    spelled = [name.removeprefix("INITIAL_").lower() for name in pb.Initial.keys()[1:]]
+    if given not in spelled:
+        raise ValueError(f"{given!r} is none of {', '.join(spelled)}")
+    return pb.Initial.Value(f"INITIAL_{given.upper()}")

@@ -1,0 +1,50 @@
+"""A probe by DNS over UDP: the answer is to the question, and is the right one."""
+
+from ipaddress import ip_address
+from typing import Final
+
+import dns.exception
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+from control.addresses import IpAddress
+from control.checks import DnsCheck
+from control.health.datagrams import conversation, udp
+from control.health.result import PASSED, Result
+
+_MAX_STRAYS: Final = 16  # answers to something else; whoever sends more is not well
+
+
+async def probe(address: IpAddress, port: int, check: DnsCheck) -> Result:
+    """Send the query and judge the answer; raises OSError."""
+    query = dns.message.make_query(check.name, check.record)
+    with conversation(udp(address), address, port) as peer:
+        await peer.send(query.to_wire())
+        for _ in range(_MAX_STRAYS):
+            try:
+                answer = dns.message.from_wire(await peer.receive())
+            except (dns.exception.DNSException, ValueError):
+                return Result(f"port {port}: its answer is not DNS")
+            # One with another id is an attempt to deceive, or late: go on waiting.
+            if query.is_response(answer):
+                return _judge(answer, check)
+    return Result(f"port {port}: its answers are to other questions")
+
+
+def _judge(answer: dns.message.Message, check: DnsCheck) -> Result:
+    rcode = dns.rcode.to_text(answer.rcode())
+    if rcode != check.rcode:
+        return Result(f"it answers {rcode}")
+    if check.address is None:
+        return PASSED
+    found = {
+        ip_address(rdata.address)
+        for rrset in answer.answer
+        if rrset.rdtype == dns.rdatatype.from_text(check.record)
+        for rdata in rrset
+    }
+    if ip_address(check.address) in found:
+        return PASSED
+    shown = ", ".join(sorted(map(str, found))[:4])
+    return Result(f"it answers {shown or 'no address'}")
