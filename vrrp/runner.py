@@ -2,19 +2,19 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
-from ipaddress import IPv4Address
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
-from vrrp import packet
+from vrrp.admission import Datagram
 from vrrp.config import Instance
-from vrrp.errors import MalformedError
+from vrrp.errors import Fault, MalformedError
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (
@@ -26,8 +26,9 @@ from vrrp.machine import (
     Take,
     VirtualRouter,
 )
+from vrrp.packet import Advertisement, IpAddress
 from vrrp.status import Status
-from vrrp.transport import SURVIVABLE, Datagram, Transport
+from vrrp.transport import SURVIVABLE, Port, Transport, open_transport
 
 _log: Final[FilteringBoundLogger] = get_logger()
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Runner:
     ) -> None:
         self.instance = instance
         self.keeper = Keeper(instance, kernel, self._find)
-        self.status = Status(State.INITIALIZE, time.time(), instance.router.priority)
+        self._status = Status(State.INITIALIZE, time.time(), instance.router.priority)
         self._kernel = kernel
         self._changed = changed
         self._router = VirtualRouter(instance.router)
@@ -56,9 +57,16 @@ class Runner:
         self._footing: Footing | None = None
         self._problem = ""
         self._wake = asyncio.Event()
-        self._complained = float("-inf")
+        self._discarded: Counter[Fault] = Counter()
+        self._admission = instance.admission
+        self._complain_at: dict[Fault, float] = {}  # not before
         self._unsent = ""
         self._log = _log.bind(instance=instance.name)
+
+    @property
+    def status(self) -> Status:
+        """How it stands now."""
+        return replace(self._status, discarded=dict(self._discarded))
 
     async def run(self) -> None:
         """Take part until cancelled; an Active resigns then."""
@@ -110,14 +118,14 @@ class Runner:
 
     async def _open(self, footing: Footing) -> Transport:
         instance = self.instance
-        opened = partial(
-            Transport,
+        port = Port(
             instance.interface,
             footing.index,
             footing.address,
-            instance.router.vrid,
+            instance.dialect,
+            instance.peers,
         )
-        return await self._in_kernel_thread(opened)
+        return await self._in_kernel_thread(lambda: open_transport(port))
 
     async def _in_kernel_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._kernel, work)
@@ -134,26 +142,32 @@ class Runner:
             self._footing = footing
             self._wake.set()
 
-    def _hear(self, datagram: Datagram, now: float) -> None:
-        source = datagram.source
+    def _hear(self, arrived: Datagram | MalformedError, now: float) -> None:
+        if isinstance(arrived, MalformedError):
+            self._discard(arrived, None, now)
+            return
         try:
-            heard = packet.parse(
-                datagram.payload, source, datagram.destination, datagram.ttl
-            )
+            heard = self._admission.admit(arrived, self._router.address)
         except MalformedError as error:
-            self._complain(now, "advertisement discarded", source, str(error))
+            self._discard(error, arrived.source, now)
             return
-        if self._footing and source == self._footing.address:
-            self._complain(
-                now, "advertisement discarded", source, "it bears our own address"
-            )
-            return
-        self._carry_out(self._router.receive(heard, source, now))
+        self._carry_out(self._router.receive(heard, arrived.source, now))
 
-    def _complain(self, now: float, event: str, source: IPv4Address, reason: str) -> None:
-        if now >= self._complained + _COMPLAIN_EVERY:
-            self._complained = now
-            self._log.warning(event, source=str(source), reason=reason)
+    def _discard(self, error: MalformedError, source: IpAddress | None, now: float) -> None:
+        """Count a packet, and say why, once a minute for each kind."""
+        fault = error.fault
+        self._discarded[fault] += 1
+        # Other virtual routers share the LAN lawfully.
+        if fault is Fault.VRID or now < self._complain_at.get(fault, 0):
+            return
+        self._complain_at[fault] = now + _COMPLAIN_EVERY
+        say = self._log.error if fault is Fault.INTERVAL else self._log.warning
+        say(
+            "advertisement discarded",
+            kind=fault,
+            source=str(source) if source else None,
+            reason=str(error),
+        )
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -162,13 +176,13 @@ class Runner:
                     self._send(advertisement)
                 case Take():
                     self.keeper.take()
-                case Announce():
-                    self.keeper.announce()
+                case Announce(repeat):
+                    self.keeper.announce(repeat)
                 case Release():
                     self.keeper.release()
         self._note()
 
-    def _send(self, advertisement: packet.Advertisement) -> None:
+    def _send(self, advertisement: Advertisement) -> None:
         if self._transport is None:
             return
         unsent = ""
@@ -185,11 +199,11 @@ class Runner:
 
     def _note(self) -> None:
         """Publish the state if it is a new one."""
-        router, old = self._router, self.status
+        router, old = self._router, self._status
         new = old.moved(router.state, router.active, time.time())
         if new == old:
             return
-        self.status = new
+        self._status = new
         if new.state is not old.state:
             self._log.info(
                 "state changed",

@@ -18,10 +18,11 @@ from vrrp.config import DaemonConfig, Instance, load
 from vrrp.errors import ConfigError, VrrpError
 from vrrp.host import check_host
 from vrrp.runner import Runner
-from vrrp.status import StatusFile
+from vrrp.status import Status, StatusFile
 from vrrp.watch import watch
 
 _log: Final[FilteringBoundLogger] = get_logger()
+_TELL_EVERY: Final = 1.0  # seconds; counters may move with every packet
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -112,11 +113,17 @@ class Supervisor:
             each.runner.keeper.look()
 
     async def _tell(self) -> None:
-        """Keep the status file true."""
+        """Keep the status file true: at once after an event, soon after counting."""
+        told: dict[str, Status] | None = None
         while True:
-            await self._dirty.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_EVERY):
+                    await self._dirty.wait()
             self._dirty.clear()
             status = {name: each.runner.status for name, each in self._running.items()}
+            if status == told:
+                continue
+            told = status
             try:
                 await asyncio.to_thread(self._status.write, status)
             except OSError as error:  # a full disk is no reason to let the addresses go

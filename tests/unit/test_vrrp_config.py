@@ -9,6 +9,7 @@ import pytest
 from vrrp import machine
 from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
 from vrrp.errors import ConfigError
+from vrrp.packet import Dialect
 
 WHOLE = """
 status_file: /run/example/status.json
@@ -103,7 +104,8 @@ def test_a_short_file_gets_the_defaults() -> None:
         ),
         pytest.param(
             with_instance(interval=41),
-            "vrrp.yaml: Expected `float` <= 40.95 - at `$.instances[0].interval`",
+            "vrrp.yaml: `interval` is 41, but at most 40.95 seconds are possible in"
+            " version 3 - at `$.instances[0]`",
             id="interval too long",
         ),
         pytest.param(
@@ -139,15 +141,107 @@ def test_a_short_file_gets_the_defaults() -> None:
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.300"]),
-            "vrrp.yaml: '10.0.0.300' is not an IPv4 address with a prefix length, such as"
-            " 10.0.0.100/32 - at `$.instances[0]`",
+            "vrrp.yaml: '10.0.0.300' is not an address with a prefix length, such as"
+            " 10.0.0.100/32 or 2001:db8::100/128 - at `$.instances[0]`",
             id="not an address",
         ),
         pytest.param(
-            with_instance(addresses=[{"address": "2001:db8::1/64", "interface": "eth1"}]),
-            "vrrp.yaml: '2001:db8::1/64' is not an IPv4 address with a prefix length,"
-            " such as 10.0.0.100/32 - at `$.instances[0].addresses[0]`",
-            id="IPv6",
+            with_instance(addresses=[{"address": "2001:db8::/x", "interface": "eth1"}]),
+            "vrrp.yaml: '2001:db8::/x' is not an address with a prefix length, such as"
+            " 10.0.0.100/32 or 2001:db8::100/128 - at `$.instances[0].addresses[0]`",
+            id="not an IPv6 address",
+        ),
+        pytest.param(
+            with_instance(addresses=["2001:db8::1/64"], vrid=26),
+            "vrrp.yaml: the first of `addresses` is 2001:db8::1, but over IPv6 it has to be"
+            " link-local: put one before it, such as fe80::1a/64 - at `$.instances[0]`",
+            id="IPv6 without link-local",
+        ),
+        pytest.param(
+            with_instance(addresses=["10.0.0.1/32", "2001:db8::1/64"]),
+            "vrrp.yaml: `addresses` are of both families: give each family an instance of"
+            " its own, or move those of the other one to `unadvertised`"
+            " - at `$.instances[0]`",
+            id="both families",
+        ),
+        pytest.param(
+            with_instance(addresses=["fe80::1/64"], version=2),
+            "vrrp.yaml: version 2 has no IPv6: use version 3 - at `$.instances[0]`",
+            id="IPv6 in version 2",
+        ),
+        pytest.param(
+            with_instance(version=4),
+            "vrrp.yaml: Invalid enum value 4 - at `$.instances[0].version`",
+            id="no such version",
+        ),
+        pytest.param(
+            with_instance(version=2, interval=1.5),
+            "vrrp.yaml: `interval` is 1.5, but version 2 counts whole seconds: use one, or"
+            " version 3 - at `$.instances[0]`",
+            id="fractions in version 2",
+        ),
+        pytest.param(
+            with_instance(password="secret"),
+            "vrrp.yaml: `password` goes with version 2 only: version 3 has none"
+            " - at `$.instances[0]`",
+            id="password in version 3",
+        ),
+        pytest.param(
+            with_instance(version=2, password="nine char"),
+            "vrrp.yaml: `password` has to be 1 to 8 ASCII characters - at `$.instances[0]`",
+            id="password too long",
+        ),
+        pytest.param(
+            with_instance(peers=["10.0.0.x"]),
+            "vrrp.yaml: '10.0.0.x' in `peers` is not an address - at `$.instances[0]`",
+            id="peer",
+        ),
+        pytest.param(
+            with_instance(peers=["2001:db8::1"]),
+            "vrrp.yaml: '2001:db8::1' in `peers` is not of the family of `addresses`"
+            " - at `$.instances[0]`",
+            id="peer of the other family",
+        ),
+        pytest.param(
+            with_instance(peers=["224.0.0.18"]),
+            "vrrp.yaml: '224.0.0.18' in `peers` is not the address of a host"
+            " - at `$.instances[0]`",
+            id="a group as peer",
+        ),
+        pytest.param(
+            with_instance(addresses=["fe80::1/64"], peers=["fe80::2", "2001:db8::2"]),
+            "vrrp.yaml: `peers` have to be all link-local, or none of them"
+            " - at `$.instances[0]`",
+            id="peers of two scopes",
+        ),
+        pytest.param(
+            with_instance(peers=["10.0.0.2"], source="10.0.0.2"),
+            "vrrp.yaml: `source` 10.0.0.2 is one of `peers` - at `$.instances[0]`",
+            id="source among the peers",
+        ),
+        pytest.param(
+            with_instance(addresses=["fe80::1/64"], source="2001:db8::2"),
+            "vrrp.yaml: `source` is 2001:db8::2, but multicast over IPv6 is sent from a"
+            " link-local address - at `$.instances[0]`",
+            id="source not link-local",
+        ),
+        pytest.param(
+            with_instance(min_ttl=200),
+            "vrrp.yaml: `min_ttl` goes with `peers` only: multicast does not pass a router"
+            " - at `$.instances[0]`",
+            id="far away by multicast",
+        ),
+        pytest.param(
+            with_instance(preempt=False, preempt_delay=10),
+            "vrrp.yaml: `preempt_delay` has no meaning with `preempt: false`"
+            " - at `$.instances[0]`",
+            id="a delay of nothing",
+        ),
+        pytest.param(
+            with_instance(priority=255, preempt_delay=10),
+            "vrrp.yaml: `preempt_delay` has no meaning with priority 255: the owner takes"
+            " its addresses at once - at `$.instances[0]`",
+            id="an owner that waits",
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.0/24"]),
@@ -203,6 +297,37 @@ def test_what_two_instances_cannot_share_is_refused(second: str, sentence: str) 
         parse(f"{SHORTEST}  - {{{second}}}", "vrrp.yaml")
 
     assert str(caught.value) == f"vrrp.yaml: {sentence}"
+
+
+def test_one_vrid_may_serve_both_families_on_one_interface() -> None:
+    second = "{name: six, interface: eth0, vrid: 51, addresses: ['fe80::33/64']}"
+
+    config = parse(f"{SHORTEST}  - {second}", "vrrp.yaml")
+
+    assert [each.dialect.family for each in config.instances] == [4, 6]
+
+
+def test_addresses_that_are_not_advertised_may_be_of_the_other_family() -> None:
+    extra = {"address": "2001:db8::1/64", "interface": "eth1"}
+    instance = parse(with_instance(unadvertised=[extra]), "vrrp.yaml").instances[0]
+
+    assert instance.router.addresses == (IPv4Address("10.0.0.1"),)
+    assert [str(each) for each in instance.addresses] == [
+        "10.0.0.1/32 on eth0",
+        "2001:db8::1/64 on eth1",
+    ]
+
+
+def test_what_a_peer_speaks_is_said_by_the_file() -> None:
+    text = with_instance(
+        version=2, password="1111", checksum="plain", peers=["10.0.0.2"], min_ttl=250
+    )
+
+    instance = parse(text, "vrrp.yaml").instances[0]
+
+    assert instance.dialect == Dialect(4, 2, b"1111", pseudo_header=False)
+    assert instance.peers == (IPv4Address("10.0.0.2"),)
+    assert instance.admission.least_ttl == 250
 
 
 def test_one_vrid_may_live_on_two_interfaces() -> None:
