@@ -86,7 +86,7 @@ def test_we_obey_a_keepalived_of_higher_priority_and_follow_it(
 ) -> None:
     peer = Keepalived(lan.two, 150, **setting.theirs)
     peer.start()
-    lan.two.wait_for(*setting.vips)
+    lan.two.wait_for(*setting.vips, within=10)
 
     start(lan.one, setting)
 
@@ -99,7 +99,7 @@ def test_we_obey_a_keepalived_of_higher_priority_and_follow_it(
     assert lan.one.status()["state"] == "backup"
     assert not any(lan.one.has(vip) for vip in setting.vips)
     peer.stop()
-    lan.one.wait_for(*setting.vips)
+    lan.one.wait_for(*setting.vips, within=10)
     lan.two.wait_without(*setting.vips)
     assert lan.one.status()["discarded"] == {}
 
@@ -110,14 +110,14 @@ def test_a_keepalived_of_lower_priority_obeys_us_and_follows_us(
 ) -> None:
     peer = Keepalived(lan.two, 50, **setting.theirs)
     peer.start()
-    lan.two.wait_for(*setting.vips)
+    lan.two.wait_for(*setting.vips, within=10)
 
     start(lan.one, setting)
 
-    lan.one.wait_for(*setting.vips)
+    lan.one.wait_for(*setting.vips, within=10)
     lan.two.wait_without(*setting.vips)
     lan.one.vrrpd.stop()
-    lan.two.wait_for(*setting.vips)
+    lan.two.wait_for(*setting.vips, within=10)
     for complaint in ("checksum", "invalid", "mismatch", "password"):
         assert complaint not in peer.log()
 
