@@ -5,7 +5,7 @@ is checked here. After :func:`load` nobody knows the file's shape any more.
 """
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -24,8 +24,18 @@ from msgspec import Meta, Struct
 
 from vrrp import machine
 from vrrp.admission import Admission
+from vrrp.checks import (
+    Check,
+    DataPlaneProbe,
+    FileProbe,
+    InterfaceProbe,
+    Probe,
+    ProcessProbe,
+    ScriptProbe,
+)
 from vrrp.errors import ConfigError
 from vrrp.packet import CLASSIC, IPV4, PASSWORD_BYTES, TTL, Dialect, IpAddress
+from vrrp.tracking import Track
 
 IpInterface = IPv4Interface | IPv6Interface
 
@@ -56,6 +66,78 @@ class AnnounceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     refresh_repeat: Annotated[int, Meta(ge=1, le=100)] = 1
 
 
+class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """What all entries of ``checks`` have."""
+
+    name: InstanceName
+    interval: Annotated[float, Meta(ge=0.05, le=3600)] = 1.0
+    rise: Annotated[int, Meta(ge=1, le=1000)] = 1
+    fall: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+
+class InterfaceCheck(CheckConfig, frozen=True, kw_only=True, tag="interface"):
+    """An interface has to be up."""
+
+    interface: InterfaceName
+
+
+class ScriptCheck(CheckConfig, frozen=True, kw_only=True, tag="script"):
+    """A command has to end with 0."""
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1)]
+    timeout: Annotated[float, Meta(ge=0.05, le=3600)] | None = None
+    user: str | None = None
+
+    def __post_init__(self) -> None:
+        if not Path(self.command[0]).is_absolute():
+            raise ValueError(f"`command` is {self.command[0]!r}: give its absolute path")
+        if any("\0" in word for word in self.command):
+            raise ValueError("`command` has a NUL character")
+
+
+class FileCheck(CheckConfig, frozen=True, kw_only=True, tag="file"):
+    """A file has to say 0."""
+
+    path: str
+
+    def __post_init__(self) -> None:
+        _absolute(self.path, "path")
+
+
+class ProcessCheck(CheckConfig, frozen=True, kw_only=True, tag="process"):
+    """Processes of a name have to run."""
+
+    process: Annotated[str, Meta(min_length=1)]
+    quorum: Annotated[int, Meta(ge=1, le=100000)] = 1
+
+
+class GuidewaydCheck(CheckConfig, frozen=True, kw_only=True, tag="guidewayd"):
+    """The data plane of guidewayd has to be there and, if so said, somebody to serve."""
+
+    status_file: str = "/run/guideway/guidewayd.json"
+    backends: bool = True
+
+    def __post_init__(self) -> None:
+        _absolute(self.status_file, "status_file")
+
+
+AnyCheck = InterfaceCheck | ScriptCheck | FileCheck | ProcessCheck | GuidewaydCheck
+
+
+class TrackConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of ``track`` that has a weight."""
+
+    check: str
+    weight: Annotated[int, Meta(ge=-253, le=253)] = 0
+
+
+class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of ``sync_groups``."""
+
+    name: InstanceName
+    instances: Annotated[tuple[str, ...], Meta(min_length=2)]
+
+
 class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of ``instances``."""
 
@@ -79,6 +161,7 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     min_ttl: Annotated[int, Meta(ge=1, le=255)] = TTL
     source: str | None = None
     announce: AnnounceConfig = AnnounceConfig()
+    track: tuple[str | TrackConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for entry in chain(self.addresses, self.unadvertised):
@@ -166,14 +249,18 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     instances: Annotated[tuple[InstanceConfig, ...], Meta(min_length=1)]
     status_file: str = "/run/guideway/vrrp.json"
+    checks: tuple[AnyCheck, ...] = ()
+    sync_groups: tuple[GroupConfig, ...] = ()
+    realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 50
 
     def __post_init__(self) -> None:
-        path = Path(self.status_file)
-        if not path.is_absolute() or not path.name or "\0" in self.status_file:
-            raise ValueError(
-                f"`status_file` is {self.status_file!r}, but has to be the absolute path "
-                "of a file"
-            )
+        _absolute(self.status_file, "status_file")
+
+
+def _absolute(text: str, key: str) -> None:
+    path = Path(text)
+    if not path.is_absolute() or not path.name or "\0" in text:
+        raise ValueError(f"`{key}` is {text!r}, but has to be the absolute path of a file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +286,8 @@ class Instance:
     peers: tuple[IpAddress, ...] = ()  # none: multicast
     least_ttl: int = TTL
     source: IpAddress | None = None  # of advertisements; None: the interface's first
+    tracks: tuple[Track, ...] = ()  # its own, and those of the others in its group
+    group: str = ""  # the sync group it is in
 
     @property
     def interfaces(self) -> frozenset[str]:
@@ -235,6 +324,8 @@ class DaemonConfig:
 
     status_file: Path
     instances: tuple[Instance, ...]
+    checks: tuple[Check, ...] = ()
+    realtime_priority: int = 50  # of SCHED_RR, 1…99; 0: none
 
 
 def load(path: Path) -> DaemonConfig:
@@ -264,7 +355,117 @@ def parse(text: str, name: str) -> DaemonConfig:
         raise ConfigError(name, str(error)) from error
     instances = tuple(_instance(entry) for entry in file.instances)
     _refuse_duplicates(instances, name)
-    return DaemonConfig(Path(file.status_file), instances)
+    _check_tracks(file, name)
+    return DaemonConfig(
+        Path(file.status_file),
+        _grouped(instances, file.sync_groups, name),
+        tuple(_check(entry) for entry in file.checks),
+        file.realtime_priority,
+    )
+
+
+def _grouped(
+    instances: tuple[Instance, ...], groups: Iterable[GroupConfig], file: str
+) -> tuple[Instance, ...]:
+    """Return the instances with what their sync groups make of them; or ConfigError."""
+    by_name = {each.name: each for each in instances}
+    entries = list(enumerate(groups))
+    _all_differ(
+        ((g.name, f"$.sync_groups[{i}].name", f"the name {g.name!r}") for i, g in entries),
+        file,
+    )
+    _all_differ(
+        (
+            (member, f"$.sync_groups[{i}].instances[{j}]", f"instance {member!r}")
+            for i, g in entries
+            for j, member in enumerate(g.instances)
+        ),
+        file,
+    )
+    for i, group in entries:
+        place = f"`$.sync_groups[{i}].instances`"
+        unknown = [name for name in group.instances if name not in by_name]
+        if unknown:
+            raise ConfigError(file, f"there is no instance {unknown[0]!r} - at {place}")
+        members = [by_name[name] for name in group.instances]
+        if len({_rank(each.router) for each in members}) > 1:
+            raise ConfigError(
+                file,
+                "the members of a sync group have to have equal `priority`, `preempt` and "
+                f"`preempt_delay`: else no node can lead all of them - at {place}",
+            )
+        tracks = tuple(dict.fromkeys(chain(*(each.tracks for each in members))))
+        if len({track.check for track in tracks}) < len(tracks):
+            raise ConfigError(
+                file,
+                "what one member of a sync group tracks counts for all: give the check "
+                f"the same weight everywhere - at {place}",
+            )
+        for each in members:
+            by_name[each.name] = replace(each, tracks=tracks, group=group.name)
+    return tuple(by_name.values())
+
+
+def _rank(router: machine.Config) -> tuple[int, bool, float]:
+    return router.priority, router.preempt, router.preempt_delay
+
+
+def _check(entry: AnyCheck) -> Check:
+    return Check(entry.name, _probe(entry), entry.interval, entry.rise, entry.fall)
+
+
+def _probe(entry: AnyCheck) -> Probe:
+    match entry:
+        case InterfaceCheck(interface=interface):
+            return InterfaceProbe(interface)
+        case ScriptCheck(command=command, timeout=timeout, user=user):
+            return ScriptProbe(command, timeout or entry.interval, user)
+        case FileCheck(path=path):
+            return FileProbe(Path(path))
+        case ProcessCheck(process=process, quorum=quorum):
+            return ProcessProbe(process, quorum)
+        case GuidewaydCheck(status_file=status_file, backends=backends):
+            return DataPlaneProbe(Path(status_file), backends)
+
+
+def _check_tracks(file: FileConfig, name: str) -> None:
+    """Raise ConfigError if an instance cannot track what it says."""
+    _all_differ(
+        (
+            (check.name, f"$.checks[{i}].name", f"the name {check.name!r}")
+            for i, check in enumerate(file.checks)
+        ),
+        name,
+    )
+    known = {check.name for check in file.checks}
+    for i, instance in enumerate(file.instances):
+        tracks = [_track(each) for each in instance.track]
+        _all_differ(
+            (
+                (track.check, f"$.instances[{i}].track[{j}]", f"check {track.check!r}")
+                for j, track in enumerate(tracks)
+            ),
+            name,
+        )
+        for j, track in enumerate(tracks):
+            place = f"`$.instances[{i}].track[{j}]`"
+            if track.check not in known:
+                raise ConfigError(
+                    name,
+                    f"there is no check {track.check!r}: name one of `checks` - at {place}",
+                )
+            if track.weight and instance.priority == machine.OWNER_PRIORITY:
+                raise ConfigError(
+                    name,
+                    "`weight` has no meaning with priority 255: the owner remains it "
+                    f"- at {place}",
+                )
+
+
+def _track(entry: str | TrackConfig) -> Track:
+    if isinstance(entry, str):
+        return Track(entry, 0)
+    return Track(entry.check, entry.weight)
 
 
 def _instance(entry: InstanceConfig) -> Instance:
@@ -300,6 +501,7 @@ def _instance(entry: InstanceConfig) -> Instance:
         peers=tuple(ip_address(text) for text in entry.peers),
         least_ttl=entry.min_ttl,
         source=ip_address(entry.source) if entry.source else None,
+        tracks=tuple(_track(each) for each in entry.track),
     )
 
 

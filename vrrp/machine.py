@@ -90,10 +90,13 @@ class Config:
 class VirtualRouter:
     """One virtual router on one interface."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, together: bool = False) -> None:
+        """``together``: it only wants to become Active, and waits for :meth:`lead`."""
         self.config = config
+        self._together = together
+        self.wants = False
         self.state = State.INITIALIZE
-        self.priority = config.priority
+        self.priority = config.priority  # what tracking makes of it; may be changed
         self.active: IpAddress | None = None  # the Active's address, ours included
         self.address: IpAddress = IPv4Address(0)  # from which we advertise
         self._active_interval = config.interval  # learned from the Active
@@ -103,6 +106,7 @@ class VirtualRouter:
         self._announcements: tuple[float, ...] = ()  # when, earliest first
         self._announced = float("-inf")
         self._refresh = _NEVER
+        self.fenced = 0  # how often it let go since it had been silent for too long
 
     @property
     def deadline(self) -> float | None:
@@ -131,9 +135,13 @@ class VirtualRouter:
         """
         self.address = address
         self._active_interval = self.config.interval
-        if self.priority == OWNER_PRIORITY:
+        if self.priority != OWNER_PRIORITY:
+            self._become_backup(now)
+            return []
+        if not self._together:
             return self._become_active(now)
         self._become_backup(now)
+        self._want()
         return []
 
     def stop(self) -> list[Effect]:
@@ -141,15 +149,28 @@ class VirtualRouter:
         was = self.state
         self.state = State.INITIALIZE
         self.active = self._timer = None
+        self.wants = False
         self._hush()
         if was is State.ACTIVE:
             return [self._advertise(RESIGN_PRIORITY), Release()]
         return []
 
+    def lead(self, now: float) -> list[Effect]:
+        """Become Active, as it wants to: all others of its group are ready too."""
+        return self._become_active(now)
+
+    def follow(self, now: float) -> list[Effect]:
+        """Resign as Active, since another of its group had to yield."""
+        self._become_backup(now)
+        return [self._advertise(RESIGN_PRIORITY), Release()]
+
     def tick(self, now: float) -> list[Effect]:
         """Act on the timers that are due; harmless if none is."""
         effects = self._yield_if_late(now)
         if self._timer is not None and now >= self._timer:
+            if self.state is State.BACKUP and self._together:
+                self._want()
+                return effects
             if self.state is State.BACKUP:
                 return effects + self._become_active(now)
             self._timer = self._next_after(self._timer, now)
@@ -178,7 +199,8 @@ class VirtualRouter:
     ) -> None:
         if heard.priority == RESIGN_PRIORITY:
             self.active = None
-            self._timer = now + self.skew
+            if not self.wants:
+                self._timer = now + self.skew
             return
         self.active = source
         if heard.priority >= self.priority:
@@ -187,6 +209,7 @@ class VirtualRouter:
             return  # the timer runs on, and when it ends we take over
         self._active_interval = heard.interval
         self._timer = now + self.down_interval
+        self.wants = False
 
     def _preempts(self, now: float) -> bool:
         """Whether an Active of lower priority is to be relieved by us now."""
@@ -225,13 +248,19 @@ class VirtualRouter:
         peers_wait = config.down_adverts * config.interval
         if self.state is not State.ACTIVE or now - self._spoke < peers_wait:
             return []
+        self.fenced += 1
         self._active_interval = config.interval
         self._become_backup(now)
         self._timer = now + config.interval + self.skew
         return [Release()]
 
+    def _want(self) -> None:
+        self.wants = True
+        self._timer = None
+
     def _become_active(self, now: float) -> list[Effect]:
         self.state = State.ACTIVE
+        self.wants = False
         self.active = self.address
         self._timer = now + self.config.interval
         self._spoke = now
@@ -242,6 +271,7 @@ class VirtualRouter:
 
     def _become_backup(self, now: float) -> None:
         self.state = State.BACKUP
+        self.wants = False
         self.active = None
         self._timer = now + self.down_interval
         self._preempt_at = None

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from vrrp.admission import Datagram
 from vrrp.config import Instance
 from vrrp.errors import Fault, MalformedError
+from vrrp.group import Group
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (
@@ -28,6 +29,7 @@ from vrrp.machine import (
 )
 from vrrp.packet import Advertisement, IpAddress
 from vrrp.status import Status
+from vrrp.tracking import Standing
 from vrrp.transport import SURVIVABLE, Port, Transport, open_transport
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -45,14 +47,25 @@ class Runner:
     """
 
     def __init__(
-        self, instance: Instance, kernel: Executor, changed: Callable[[], None]
+        self,
+        instance: Instance,
+        kernel: Executor,
+        changed: Callable[[], None],
+        group: Group | None = None,
     ) -> None:
         self.instance = instance
         self.keeper = Keeper(instance, kernel, self._find)
         self._status = Status(State.INITIALIZE, time.time(), instance.router.priority)
         self._kernel = kernel
         self._changed = changed
-        self._router = VirtualRouter(instance.router)
+        self.router = VirtualRouter(instance.router, together=group is not None)
+        self._group = group
+        self._standing = Standing(instance.router.priority)
+        self._ground: Footing | None = None  # as the keeper found it
+        self._ground_problem = ""
+        self._fenced = 0
+        self._latest = 0.0
+        self._late_said = float("-inf")
         self._transport: Transport | None = None
         self._footing: Footing | None = None
         self._problem = ""
@@ -66,7 +79,70 @@ class Runner:
     @property
     def status(self) -> Status:
         """How it stands now."""
-        return replace(self._status, discarded=dict(self._discarded))
+        return replace(
+            self._status,
+            priority=self.router.priority,
+            discarded=dict(self._discarded),
+            problem=self._problem,
+            latest=round(self._latest, 3),
+            fenced=self.router.fenced,
+        )
+
+    @property
+    def name(self) -> str:
+        """What the operator calls the instance."""
+        return self.instance.name
+
+    @property
+    def fit(self) -> bool:
+        """Whether nothing of its own keeps it from taking part."""
+        return self._ground is not None and not self._standing.problem
+
+    def judge(self, standing: Standing) -> None:
+        """Be what the tracked checks allow from now on."""
+        if standing == self._standing:
+            return
+        if standing.priority != self.router.priority:
+            self._log.info(
+                "priority changed", priority=standing.priority, was=self.router.priority
+            )
+        self._standing = standing
+        self.router.priority = standing.priority
+        self._fitness_changed()
+        self._changed()
+
+    def lead(self) -> None:
+        """Become Active with the others of the group."""
+        self._carry_out(self.router.lead(asyncio.get_running_loop().time()))
+        self._wake.set()
+
+    def follow(self) -> None:
+        """Give the addresses up with the others of the group."""
+        self._carry_out(self.router.follow(asyncio.get_running_loop().time()))
+        self._wake.set()
+
+    def look_around(self) -> None:
+        """Rest or take part, as links, checks and the group have it."""
+        problem = (
+            self._ground_problem
+            or self._standing.problem
+            or (self._group.problem_of(self) if self._group else "")
+        )
+        footing = None if problem else self._ground
+        if problem != self._problem:
+            if problem:
+                self._log.warning("instance at rest", problem=problem)
+            self._problem = problem
+            self._changed()
+        if footing != self._footing:
+            self._footing = footing
+            self._wake.set()
+
+    def _fitness_changed(self) -> None:
+        if self._group:
+            self._group.fitness_changed()
+        else:
+            self.look_around()
 
     async def run(self) -> None:
         """Take part until cancelled; an Active resigns then."""
@@ -91,16 +167,18 @@ class Runner:
         self._transport = transport
         loop.add_reader(transport, self._wake.set)
         try:
-            self._carry_out(self._router.start(footing.address, loop.time()))
+            self._carry_out(self.router.start(footing.address, loop.time()))
             while self._footing == footing:
                 # First what has arrived: when we are late, an Active's advertisement may
                 # have been waiting here while our timer for it ran out.
                 for datagram in transport.drain():
                     self._hear(datagram, loop.time())
-                self._carry_out(self._router.tick(loop.time()))
-                await self._wait(self._router.deadline)
+                self._carry_out(self.router.tick(loop.time()))
+                if self._group:
+                    self._group.settle()
+                await self._wait(self.router.deadline)
         finally:
-            self._carry_out(self._router.stop())
+            self._carry_out(self.router.stop())
             loop.remove_reader(transport)
             self._transport = None
 
@@ -110,6 +188,17 @@ class Runner:
             async with asyncio.timeout_at(deadline):
                 await self._wake.wait()
         self._wake.clear()
+        if deadline is not None:
+            now = asyncio.get_running_loop().time()
+            self._note_lateness(now - deadline, now)
+
+    def _note_lateness(self, late: float, now: float) -> None:
+        """Remember by how much a timer was late at most; say so if that is an interval."""
+        self._latest = max(late, self._latest)
+        interval = self.instance.router.interval
+        if late >= interval and now >= self._late_said + _COMPLAIN_EVERY:
+            self._late_said = now
+            self._log.warning("timer late", seconds=round(late, 3), interval=interval)
 
     async def _wait_for_footing(self) -> Footing:
         while self._footing is None:
@@ -134,24 +223,20 @@ class Runner:
         """Note what the keeper found out about links."""
         if footing and footing.down:
             problem, footing = f"down: {', '.join(footing.down)}", None
-        if problem != self._problem:
-            if problem:
-                self._log.warning("instance at rest", problem=problem)
-            self._problem = problem
-        if footing != self._footing:
-            self._footing = footing
-            self._wake.set()
+        if (footing, problem) != (self._ground, self._ground_problem):
+            self._ground, self._ground_problem = footing, problem
+            self._fitness_changed()
 
     def _hear(self, arrived: Datagram | MalformedError, now: float) -> None:
         if isinstance(arrived, MalformedError):
             self._discard(arrived, None, now)
             return
         try:
-            heard = self._admission.admit(arrived, self._router.address)
+            heard = self._admission.admit(arrived, self.router.address)
         except MalformedError as error:
             self._discard(error, arrived.source, now)
             return
-        self._carry_out(self._router.receive(heard, arrived.source, now))
+        self._carry_out(self.router.receive(heard, arrived.source, now))
 
     def _discard(self, error: MalformedError, source: IpAddress | None, now: float) -> None:
         """Count a packet, and say why, once a minute for each kind."""
@@ -180,6 +265,8 @@ class Runner:
                     self.keeper.announce(repeat)
                 case Release():
                     self.keeper.release()
+                    if self._group:
+                        self._group.yielded(self)
         self._note()
 
     def _send(self, advertisement: Advertisement) -> None:
@@ -199,7 +286,10 @@ class Runner:
 
     def _note(self) -> None:
         """Publish the state if it is a new one."""
-        router, old = self._router, self._status
+        router, old = self.router, self._status
+        if router.fenced != self._fenced:
+            self._fenced = router.fenced
+            self._log.warning("addresses given up: we were silent for too long")
         new = old.moved(router.state, router.active, time.time())
         if new == old:
             return
@@ -209,7 +299,7 @@ class Runner:
                 "state changed",
                 state=new.state,
                 was=old.state,
-                priority=new.priority,
+                priority=router.priority,
                 active=str(new.active) if new.active else None,
             )
         self._changed()

@@ -28,6 +28,9 @@ class Status:
     active: IpAddress | None = None  # the Active router's address, ours included
     transitions: int = 0  # state changes since the instance was started
     discarded: Mapping[Fault, int] = field(default_factory=dict)  # packets, by why
+    problem: str = ""  # why it rests
+    latest: float = 0.0  # seconds by which a timer was late at most
+    fenced: int = 0  # how often it gave the addresses up since it was late itself
 
     def moved(self, state: State, active: IpAddress | None, now: float) -> Self:
         """Return the status after the state machine has said where it is."""

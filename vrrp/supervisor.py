@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +14,14 @@ from typing import Final
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
+from vrrp.checks import Check, Checker
 from vrrp.config import DaemonConfig, Instance, load
 from vrrp.errors import ConfigError, VrrpError
+from vrrp.group import Group
 from vrrp.host import check_host
 from vrrp.runner import Runner
 from vrrp.status import Status, StatusFile
+from vrrp.tracking import Finding, standing
 from vrrp.watch import watch
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -50,6 +53,8 @@ class Supervisor:
         self._kernel = kernel
         self._status = status
         self._running: dict[str, _Running] = {}
+        self._checkers: dict[str, Checker] = {}
+        self._findings: dict[str, Finding] = {}
         self._dirty = asyncio.Event()
 
     async def run(self, config: DaemonConfig) -> None:
@@ -59,24 +64,54 @@ class Supervisor:
             self._tasks.create_task(watch(self._look), name="watch"),
             self._tasks.create_task(self._tell(), name="status"),
         ]
+        self._start_checks(config.checks)
         self._start(config.instances)
         while await signals.get() not in _STOP:
             await self._reload(config.status_file)
         _log.info("stopping")
         await self._stop(list(self._running))
+        await self._stop_checks(list(self._checkers))
         for helper in helpers:
             helper.cancel()
 
     def _start(self, instances: Iterable[Instance]) -> None:
+        groups: dict[str, list[Runner]] = {}
+        agreements: dict[str, Group] = {}
         for instance in instances:
-            runner = Runner(instance, self._kernel, self._dirty.set)
+            name = instance.group
+            group = agreements.setdefault(name, Group(name)) if name else None
+            runner = Runner(instance, self._kernel, self._dirty.set, group)
+            groups.setdefault(name, []).append(runner)
             task = self._tasks.create_task
             self._running[instance.name] = _Running(
                 runner,
                 task(runner.run(), name=f"vrrp {instance.name}"),
                 task(runner.keeper.run(), name=f"addresses {instance.name}"),
             )
+        for name, group in agreements.items():
+            group.join(groups[name])
+        for each in self._running.values():
+            self._judge(each.runner)
         self._dirty.set()
+
+    def _start_checks(self, checks: Iterable[Check]) -> None:
+        for check in checks:
+            checker = self._checkers[check.name] = Checker(check, self._find)
+            checker.start()
+
+    async def _stop_checks(self, names: Iterable[str]) -> None:
+        for name in names:
+            await asyncio.to_thread(self._checkers.pop(name).stop)
+
+    def _find(self, name: str, finding: Finding) -> None:
+        self._findings[name] = finding
+        for each in self._running.values():
+            self._judge(each.runner)
+
+    def _judge(self, runner: Runner) -> None:
+        instance = runner.instance
+        base = instance.router.priority
+        runner.judge(standing(base, instance.tracks, self._findings))
 
     async def _stop(self, names: Iterable[str]) -> None:
         stopping = [self._running.pop(name).stop() for name in names]
@@ -94,7 +129,7 @@ class Supervisor:
                     "- at `$.status_file`",
                 )
             running = {name: each.runner.instance for name, each in self._running.items()}
-            new = [each for each in config.instances if running.get(each.name) != each]
+            new = _changed(config.instances, running)
             check = partial(check_host, new)
             await asyncio.get_running_loop().run_in_executor(self._kernel, check)
         except VrrpError as error:
@@ -103,6 +138,14 @@ class Supervisor:
         kept = {each.name for each in config.instances} - {each.name for each in new}
         old = [name for name in self._running if name not in kept]
         await self._stop(old)
+        checks = {each.check.name: each.check for each in self._checkers.values()}
+        fresh = [each for each in config.checks if checks.get(each.name) != each]
+        wanted = {each.name for each in config.checks} - {each.name for each in fresh}
+        await self._stop_checks([name for name in checks if name not in wanted])
+        # Of a check that has only changed the old finding holds until it has a new one.
+        known = {each.name for each in config.checks}
+        self._findings = {n: f for n, f in self._findings.items() if n in known}
+        self._start_checks(fresh)
         self._start(new)
         _log.info(
             "configuration reloaded", stopped=old, started=[each.name for each in new]
@@ -111,6 +154,8 @@ class Supervisor:
     def _look(self) -> None:
         for each in self._running.values():
             each.runner.keeper.look()
+        for checker in self._checkers.values():
+            checker.look()
 
     async def _tell(self) -> None:
         """Keep the status file true: at once after an event, soon after counting."""
@@ -128,6 +173,16 @@ class Supervisor:
                 await asyncio.to_thread(self._status.write, status)
             except OSError as error:  # a full disk is no reason to let the addresses go
                 _log.warning("status not written", problem=str(error))
+
+
+def _changed(wanted: Iterable[Instance], running: Mapping[str, Instance]) -> list[Instance]:
+    """Return what has to be started anew: a sync group starts as a whole."""
+    every = list(wanted)
+    different = {each.name for each in every if running.get(each.name) != each}
+    gone = set(running) - {each.name for each in every}
+    groups = {each.group for each in every if each.name in different}
+    groups |= {running[name].group for name in gone | (different & set(running))}
+    return [each for each in every if each.name in different or each.group in groups - {""}]
 
 
 def _hear_signals() -> asyncio.Queue[int]:

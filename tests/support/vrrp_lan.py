@@ -56,12 +56,13 @@ class Node:
         vrrpd = Program(host, "vrrp.daemon", arguments, directory / "vrrpd.log")
         return cls(host, address, directory, vrrpd)
 
-    def configure(self, *instances: dict[str, Any]) -> None:
-        content = {"status_file": str(self.directory / "vrrp.json"), "instances": instances}
+    def configure(self, *instances: dict[str, Any], **more: object) -> None:
+        status_file = str(self.directory / "vrrp.json")
+        content = {"status_file": status_file, "instances": instances, **more}
         (self.directory / "vrrp.yaml").write_text(json.dumps(content))  # which is YAML
 
-    def start(self, *instances: dict[str, Any]) -> None:
-        self.configure(*instances)
+    def start(self, *instances: dict[str, Any], **more: object) -> None:
+        self.configure(*instances, **more)
         self.vrrpd.start()
 
     def signal(self, number: signal.Signals) -> None:

@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 from vrrp import machine
+from vrrp.checks import (
+    Check,
+    DataPlaneProbe,
+    FileProbe,
+    InterfaceProbe,
+    ProcessProbe,
+    ScriptProbe,
+)
 from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
 from vrrp.errors import ConfigError
 from vrrp.packet import Dialect
+from vrrp.tracking import Track
 
 WHOLE = """
 status_file: /run/example/status.json
@@ -361,3 +370,122 @@ def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
     path.write_text(WHOLE, encoding="utf-8")
 
     assert load(path) == parse(WHOLE, "any name")
+
+
+CHECKED = """
+checks:
+  - {name: up, type: interface, interface: eth2}
+  - {name: web, type: script, command: [/bin/curl, -f, "http://10.0.0.1"], interval: 5,
+     rise: 2, fall: 3, user: nobody}
+  - {name: quiet, type: file, path: /etc/off}
+  - {name: bird, type: process, process: bird, quorum: 2}
+  - {name: xdp, type: guidewayd, backends: false}
+instances:
+  - {name: a, interface: eth0, vrid: 1, addresses: [10.0.0.1], track: [xdp]}
+  - name: b
+    interface: eth1
+    vrid: 1
+    addresses: [10.0.0.2]
+    track: [{check: web, weight: -20}, {check: quiet, weight: -1}]
+"""
+GROUP = "sync_groups: [{name: g, instances: [a, b]}]"
+
+
+def test_checks_and_tracks_are_what_the_file_says() -> None:
+    config = parse(CHECKED, "vrrp.yaml")
+
+    assert config.checks == (
+        Check("up", InterfaceProbe("eth2")),
+        Check(
+            "web",
+            ScriptProbe(("/bin/curl", "-f", "http://10.0.0.1"), 5.0, "nobody"),
+            interval=5.0,
+            rise=2,
+            fall=3,
+        ),
+        Check("quiet", FileProbe(Path("/etc/off"))),
+        Check("bird", ProcessProbe("bird", 2)),
+        Check("xdp", DataPlaneProbe(Path("/run/guideway/guidewayd.json"), backends=False)),
+    )
+    assert [each.tracks for each in config.instances] == [
+        (Track("xdp", 0),),
+        (Track("web", -20), Track("quiet", -1)),
+    ]
+
+
+def test_what_one_member_of_a_group_tracks_counts_for_all() -> None:
+    config = parse(CHECKED + GROUP, "vrrp.yaml")
+
+    every = (Track("xdp", 0), Track("web", -20), Track("quiet", -1))
+    assert [(each.group, each.tracks) for each in config.instances] == [("g", every)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(
+            CHECKED.replace("track: [xdp]", "track: [none]"),
+            "there is no check 'none': name one of `checks` - at `$.instances[0].track[0]`",
+            id="no such check",
+        ),
+        pytest.param(
+            CHECKED.replace("track: [xdp]", "track: [xdp, xdp]"),
+            "check 'xdp' is taken by `$.instances[0].track[0]`: choose another"
+            " - at `$.instances[0].track[1]`",
+            id="tracked twice",
+        ),
+        pytest.param(
+            CHECKED.replace("interface: eth1", "interface: eth1\n    priority: 255"),
+            "`weight` has no meaning with priority 255: the owner remains it"
+            " - at `$.instances[1].track[0]`",
+            id="an owner with weights",
+        ),
+        pytest.param(
+            CHECKED.replace("name: bird", "name: web"),
+            "the name 'web' is taken by `$.checks[1].name`: choose another"
+            " - at `$.checks[3].name`",
+            id="two checks of one name",
+        ),
+        pytest.param(
+            CHECKED.replace("/bin/curl", "curl"),
+            "`command` is 'curl': give its absolute path - at `$.checks[1]`",
+            id="relative command",
+        ),
+        pytest.param(
+            CHECKED.replace("type: file", "type: files"),
+            "Invalid value 'files' - at `$.checks[2].type`",
+            id="no such type",
+        ),
+        pytest.param(
+            CHECKED + GROUP.replace("b]", "c]"),
+            "there is no instance 'c' - at `$.sync_groups[0].instances`",
+            id="no such instance",
+        ),
+        pytest.param(
+            CHECKED + GROUP.replace("a, b", "a, a"),
+            "instance 'a' is taken by `$.sync_groups[0].instances[0]`: choose another"
+            " - at `$.sync_groups[0].instances[1]`",
+            id="a member twice",
+        ),
+        pytest.param(
+            CHECKED.replace("vrid: 1, ", "vrid: 1, priority: 90, ") + GROUP,
+            "the members of a sync group have to have equal `priority`, `preempt` and"
+            " `preempt_delay`: else no node can lead all of them"
+            " - at `$.sync_groups[0].instances`",
+            id="members of unequal rank",
+        ),
+        pytest.param(
+            CHECKED.replace("track: [xdp]", "track: [web]") + GROUP,
+            "what one member of a sync group tracks counts for all: give the check the same"
+            " weight everywhere - at `$.sync_groups[0].instances`",
+            id="two weights in a group",
+        ),
+    ],
+)
+def test_a_mistake_in_checks_and_groups_is_named_with_its_place(
+    text: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "vrrp.yaml")
+
+    assert str(caught.value) == f"vrrp.yaml: {sentence}"

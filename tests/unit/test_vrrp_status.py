@@ -46,6 +46,9 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "active": "10.0.0.2",
             "transitions": 3,
             "discarded": {"ttl": 2},
+            "problem": "",
+            "latest": 0.0,
+            "fenced": 0,
         }
     }
     assert path.stat().st_mode & 0o777 == 0o644
