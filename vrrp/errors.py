@@ -55,6 +55,13 @@ class Fault(StrEnum):
     REFLECTED = "reflected"  # it bears our own address
 
 
+class Oddity(StrEnum):
+    """What is strange about an advertisement that is heeded all the same."""
+
+    ADDRESSES = "addresses"  # it does not list those that we would
+    OWNER = "owner"  # it owns the addresses, as we do
+
+
 @dataclass(eq=False)
 class MalformedError(VrrpError):
     """A received packet must be discarded; RFC 9568, section 7.1."""

@@ -18,6 +18,8 @@ RESIGN_PRIORITY: Final = 0
 
 # A neighbour that keeps losing against us must not make us flood the LAN.
 ANNOUNCE_GAP: Final = 1.0  # seconds
+# Nor must it make us answer more often than it takes to hear us.
+ANSWER_GAP: Final = 0.01  # seconds, or half an interval if that is less
 _NEVER: Final = float("inf")
 
 
@@ -225,9 +227,7 @@ class VirtualRouter:
         self, heard: Advertisement, source: IpAddress, now: float
     ) -> list[Effect]:
         if heard.priority == RESIGN_PRIORITY:
-            self._timer = now + self.config.interval
-            self._spoke = now
-            return [self._advertise()]
+            return self._answer(now, self._next_after(now, now))
         if (heard.priority, source.packed) > (self.priority, self.address.packed):
             self._active_interval = heard.interval
             self._become_backup(now)
@@ -235,8 +235,15 @@ class VirtualRouter:
             return [Release()]
         # It loses: tell it so at once, and repair what the switches learned from it. The
         # timer runs on.
+        return [*self._answer(now, self._timer), *self._announce(now)]
+
+    def _answer(self, now: float, timer: float | None) -> list[Effect]:
+        """Advertise, unless we have just done so, and go on at ``timer``."""
+        if now - self._spoke < min(ANSWER_GAP, self.config.interval / 2):
+            return []
         self._spoke = now
-        return [self._advertise(), *self._announce(now)]
+        self._timer = timer
+        return [self._advertise()]
 
     def _yield_if_late(self, now: float) -> list[Effect]:
         """Let the addresses go if we were silent for so long that a peer may have them.

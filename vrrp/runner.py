@@ -14,11 +14,12 @@ from structlog.typing import FilteringBoundLogger
 
 from vrrp.admission import Datagram
 from vrrp.config import Instance
-from vrrp.errors import Fault, MalformedError
+from vrrp.errors import Fault, MalformedError, Oddity
 from vrrp.group import Group
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (
+    OWNER_PRIORITY,
     Announce,
     Effect,
     Release,
@@ -71,8 +72,9 @@ class Runner:
         self._problem = ""
         self._wake = asyncio.Event()
         self._discarded: Counter[Fault] = Counter()
+        self._noticed: Counter[Oddity] = Counter()
         self._admission = instance.admission
-        self._complain_at: dict[Fault, float] = {}  # not before
+        self._complain_at: dict[Fault | Oddity, float] = {}  # not before
         self._unsent = ""
         self._log = _log.bind(instance=instance.name)
 
@@ -83,6 +85,7 @@ class Runner:
             self._status,
             priority=self.router.priority,
             discarded=dict(self._discarded),
+            noticed=dict(self._noticed),
             problem=self._problem,
             latest=round(self._latest, 3),
             fenced=self.router.fenced,
@@ -236,6 +239,7 @@ class Runner:
         except MalformedError as error:
             self._discard(error, arrived.source, now)
             return
+        self._notice(heard, arrived.source, now)
         self._carry_out(self.router.receive(heard, arrived.source, now))
 
     def _discard(self, error: MalformedError, source: IpAddress | None, now: float) -> None:
@@ -243,9 +247,8 @@ class Runner:
         fault = error.fault
         self._discarded[fault] += 1
         # Other virtual routers share the LAN lawfully.
-        if fault is Fault.VRID or now < self._complain_at.get(fault, 0):
+        if fault is Fault.VRID or not self._may_complain(fault, now):
             return
-        self._complain_at[fault] = now + _COMPLAIN_EVERY
         say = self._log.error if fault is Fault.INTERVAL else self._log.warning
         say(
             "advertisement discarded",
@@ -253,6 +256,26 @@ class Runner:
             source=str(source) if source else None,
             reason=str(error),
         )
+
+    def _notice(self, heard: Advertisement, source: IpAddress, now: float) -> None:
+        """Count what is odd about an advertisement, and say so likewise."""
+        ours = self.instance.router
+        odd = {
+            Oddity.ADDRESSES: {*heard.addresses} != {*ours.addresses},
+            Oddity.OWNER: heard.priority == ours.priority == OWNER_PRIORITY,
+        }
+        for oddity in (each for each, is_so in odd.items() if is_so):
+            self._noticed[oddity] += 1
+            if self._may_complain(oddity, now):
+                self._log.warning(
+                    "advertisement odd", kind=oddity, source=str(source), **_facts(heard)
+                )
+
+    def _may_complain(self, kind: Fault | Oddity, now: float) -> bool:
+        if now < self._complain_at.get(kind, float("-inf")):
+            return False
+        self._complain_at[kind] = now + _COMPLAIN_EVERY
+        return True
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -303,3 +326,8 @@ class Runner:
                 active=str(new.active) if new.active else None,
             )
         self._changed()
+
+
+def _facts(heard: Advertisement) -> dict[str, object]:
+    addresses = [str(address) for address in heard.addresses]
+    return {"priority": heard.priority, "addresses": addresses}

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 import msgspec
 
-from vrrp.errors import Fault, HostError
+from vrrp.errors import Fault, HostError, Oddity
 from vrrp.machine import State
 from vrrp.packet import IpAddress
 
@@ -28,6 +28,7 @@ class Status:
     active: IpAddress | None = None  # the Active router's address, ours included
     transitions: int = 0  # state changes since the instance was started
     discarded: Mapping[Fault, int] = field(default_factory=dict)  # packets, by why
+    noticed: Mapping[Oddity, int] = field(default_factory=dict)  # heeded, but strange
     problem: str = ""  # why it rests
     latest: float = 0.0  # seconds by which a timer was late at most
     fenced: int = 0  # how often it gave the addresses up since it was late itself

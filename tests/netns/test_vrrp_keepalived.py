@@ -101,7 +101,7 @@ def test_we_obey_a_keepalived_of_higher_priority_and_follow_it(
     peer.stop()
     lan.one.wait_for(*setting.vips, within=10)
     lan.two.wait_without(*setting.vips)
-    assert lan.one.status()["discarded"] == {}
+    assert lan.one.status()["discarded"] == lan.one.status()["noticed"] == {}
 
 
 @each_setting

@@ -128,6 +128,7 @@ class Lan:
     front: Segment
     one: Node
     two: Node
+    witness: Host
     ear: socket.socket
 
     def hear(self, wanted: Callable[[Packet], bool], within: float) -> tuple[Packet, float]:
@@ -177,7 +178,7 @@ def build(lab_name: str, directory: Path) -> Iterator[Lan]:
             witness.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
         )
         ear.bind(("eth0", 0))
-        yield Lan(front, *nodes, ear)
+        yield Lan(front, *nodes, witness, ear)
 
 
 @dataclass(frozen=True)

@@ -366,6 +366,20 @@ def test_every_losing_advertisement_is_answered_but_announcements_keep_a_distanc
     assert router.tick(now=0.1 + ANNOUNCE_GAP) == [Announce(5)]
 
 
+def test_a_flood_of_losing_advertisements_is_not_answered_in_kind() -> None:
+    router = active()
+
+    said_back = [
+        effect
+        for number in range(1000)
+        for effect in router.receive(said(1), LOWER, now=0.5 + number / 10000)
+        if effect == Send(MINE)
+    ]
+
+    assert len(said_back) == 10
+    assert router.deadline == 1.0
+
+
 def test_an_active_answers_a_resignation_and_starts_its_interval_anew() -> None:
     router = active()
 

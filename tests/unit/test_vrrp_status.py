@@ -46,6 +46,7 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "active": "10.0.0.2",
             "transitions": 3,
             "discarded": {"ttl": 2},
+            "noticed": {},
             "problem": "",
             "latest": 0.0,
             "fenced": 0,
