@@ -20,6 +20,7 @@ RESIGN_PRIORITY: Final = 0
 ANNOUNCE_GAP: Final = 1.0  # seconds
 # Nor must it make us answer more often than it takes to hear us.
 ANSWER_GAP: Final = 0.01  # seconds, or half an interval if that is less
+_SHORTEST_SKEW: Final = 2 / 256  # of priority 254, in intervals
 _NEVER: Final = float("inf")
 
 
@@ -248,11 +249,12 @@ class VirtualRouter:
     def _yield_if_late(self, now: float) -> list[Effect]:
         """Let the addresses go if we were silent for so long that a peer may have them.
 
-        For a peer that waits 3 intervals we are down. Whether there is one, one interval of
-        listening will tell: an Active speaks in it.
+        For the peer of the highest priority we are down then. Whether there is one, one
+        interval of listening will tell: an Active speaks in it.
         """
         config = self.config
-        peers_wait = config.down_adverts * config.interval
+        unit = 1.0 if config.version == CLASSIC else config.interval
+        peers_wait = config.down_adverts * config.interval + _SHORTEST_SKEW * unit
         if self.state is not State.ACTIVE or now - self._spoke < peers_wait:
             return []
         self.fenced += 1

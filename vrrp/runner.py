@@ -76,6 +76,7 @@ class Runner:
         self._admission = instance.admission
         self._complain_at: dict[Fault | Oddity, float] = {}  # not before
         self._unsent = ""
+        self._unopened = ""
         self._log = _log.bind(instance=instance.name)
 
     @property
@@ -156,9 +157,12 @@ class Runner:
             except OSError as error:
                 if error.errno not in SURVIVABLE:
                     raise
-                # The interface went while we looked at it.
+                # The interface went while we looked at it, or its IPv6 address is not
+                # known to be unique yet.
+                self._report_unopened(error.strerror or str(error))
                 await asyncio.sleep(_OPEN_AGAIN)
                 continue
+            self._unopened = ""
             try:
                 await self._take_part(footing, transport)
             finally:
@@ -218,6 +222,11 @@ class Runner:
             instance.peers,
         )
         return await self._in_kernel_thread(lambda: open_transport(port))
+
+    def _report_unopened(self, problem: str) -> None:
+        if problem != self._unopened:
+            self._log.warning("socket not opened yet", problem=problem)
+        self._unopened = problem
 
     async def _in_kernel_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._kernel, work)

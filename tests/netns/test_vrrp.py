@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,20 @@ def test_a_new_active_announces_itself_five_times_at_once(pair: Lan) -> None:
     ]
 
     assert times[-1] - times[0] < 0.1
+
+
+def test_announcements_come_as_often_as_the_operator_wants(lan: Lan) -> None:
+    how = {"repeat": 2, "delay": 0, "refresh": 0.3, "refresh_repeat": 3}
+    lan.one.start(instance(100, announce=how))
+
+    times = [
+        lan.hear(lambda frame: claims_the_vip(frame, lan.one), within=5)[1]
+        for _ in range(8)
+    ]
+
+    bursts = [times[:2], times[2:5], times[5:]]
+    assert all(burst[-1] - burst[0] < 0.1 for burst in bursts)
+    assert all(later[0] - burst[0] > 0.2 for burst, later in pairwise(bursts))
 
 
 def test_sigterm_hands_over_within_the_skew(pair: Lan) -> None:
@@ -422,6 +437,26 @@ def test_a_reload_leaves_alone_what_has_not_changed(lan: Lan) -> None:
     )
     assert lan.one.status() == before
     lan.one.wait_for(VIP, "10.0.0.102/32")
+
+
+def test_reloads_do_not_make_advertisements_late_at_the_fastest_interval(lan: Lan) -> None:
+    fast = {"interval": 0.01, "down_adverts": 10}
+    lan.one.start(instance(150, **fast))
+    lan.one.wait_for(VIP)
+    lan.two.start(instance(100, **fast))
+    eventually(
+        lambda: lan.two.status().get("active") == "10.0.0.1", within=5, what="it hears"
+    )
+    before = lan.two.status()["transitions"]
+
+    for number in range(5):
+        added = instance(100, name=f"n{number}", vrid=60, addresses=["10.0.0.102/32"])
+        lan.one.configure(instance(150, **fast), added)
+        lan.one.reload()
+        lan.one.wait_until("active", name=f"n{number}")
+
+    assert lan.two.status()["transitions"] == before
+    assert lan.two.status()["state"] == "backup"
 
 
 def test_a_mistake_in_the_new_file_changes_nothing(lan: Lan) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vrrp import VRRP, VRRPv3
 from scapy.packet import Packet
 
@@ -209,6 +209,20 @@ def test_of_two_owners_the_one_of_the_greater_address_remains(lan: Lan) -> None:
     lan.two.wait_for(VIP)
     lan.one.wait_without(VIP)
     lan.one.wait_for_log(event="advertisement odd", kind="owner")
+
+
+def test_a_losing_advertisement_is_answered_at_once_and_the_network_told_anew(
+    lan: Lan,
+) -> None:
+    lan.one.start(instance(150, interval=10, down_adverts=1, announce={"delay": 0}))
+    lan.one.wait_for(VIP, within=20)
+    lan.forget()
+
+    lan.ear.send(bytes(said(priority=149)))
+
+    answered = lan.hear_advertisement("10.0.0.1", within=5)
+    _, told = lan.hear(lambda frame: ARP in frame and frame[ARP].psrc == VIP[:-3], 5)
+    assert abs(told - answered) < 2  # either is far less than an interval
 
 
 def flood(pair: Lan, frame: Packet) -> list[float]:

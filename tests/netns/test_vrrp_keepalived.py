@@ -1,6 +1,7 @@
 """guideway-vrrpd and keepalived as routers of one virtual router, in every dialect."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,37 @@ def test_a_keepalived_of_lower_priority_obeys_us_and_follows_us(
     lan.two.wait_for(*setting.vips, within=10)
     for complaint in ("checksum", "invalid", "mismatch", "password"):
         assert complaint not in peer.log()
+
+
+def test_a_keepalived_of_lower_priority_is_left_alone_for_the_delay(lan: Lan) -> None:
+    Keepalived(lan.two, 50).start()
+    lan.two.wait_for(VIP)
+
+    lan.one.start(instance(100, preempt_delay=1.5))
+
+    eventually(
+        lambda: lan.one.status().get("active") == "10.0.0.2", within=5, what="it hears"
+    )
+    heard = time.monotonic()
+    lan.one.wait_for(VIP)
+    assert time.monotonic() - heard > 1.0
+    lan.two.wait_without(VIP)
+
+
+def test_a_keepalived_of_lower_priority_stays_where_we_do_not_preempt(lan: Lan) -> None:
+    Keepalived(lan.two, 50).start()
+    lan.two.wait_for(VIP)
+
+    lan.one.start(instance(100, preempt=False))
+
+    eventually(
+        lambda: lan.one.status().get("active") == "10.0.0.2", within=5, what="it hears"
+    )
+    lan.forget()
+    for _ in range(10):  # for twice its own down interval and more
+        lan.hear_advertisement("10.0.0.2", within=2)
+    assert lan.one.status()["state"] == "backup"
+    assert lan.two.has(VIP)
 
 
 def test_two_intervals_in_version_2_are_reported_loudly(lan: Lan) -> None:

@@ -108,7 +108,7 @@ class Lan:
 
     def _check_silence(self, actor: IpAddress) -> None:
         silence = self.now - self.spoke.get(actor, self.now)
-        may_be = 3 * self.routers[actor].config.interval
+        may_be = (3 + 2 / 256) * self.routers[actor].config.interval
         stops = self.routers[actor].state is State.INITIALIZE
         assert stops or actor not in self.holders or silence < may_be, "it was too late"
         self.spoke[actor] = self.now

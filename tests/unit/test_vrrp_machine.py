@@ -263,14 +263,14 @@ def test_an_active_that_slept_sends_one_advertisement_not_all_it_missed() -> Non
 def test_an_active_that_was_silent_for_too_long_lets_go_before_it_speaks_again() -> None:
     router = active()
 
-    assert router.tick(now=3.0) == [Release()]
+    assert router.tick(now=3.01) == [Release()]
     assert (router.state, router.active) == (State.BACKUP, None)
 
 
 def test_an_active_that_was_silent_for_too_long_does_not_answer_its_successor() -> None:
     router = active()
 
-    assert router.receive(said(50), LOWER, now=3.0) == [Release()]
+    assert router.receive(said(50), LOWER, now=3.01) == [Release()]
     assert (router.state, router.active) == (State.BACKUP, LOWER)
 
 
@@ -278,9 +278,9 @@ def test_after_its_silence_it_listens_for_an_interval_and_takes_over_if_nobody_s
     None
 ):
     router = active()
-    router.tick(now=3.0)
+    router.tick(now=3.01)
 
-    assert router.deadline == 3.0 + 1.0 + (256 - 100) / 256
+    assert router.deadline == pytest.approx(3.01 + 1.0 + (256 - 100) / 256)
     assert router.tick(now=4.7) == BECOME_ACTIVE
 
 
@@ -290,6 +290,17 @@ def test_how_long_a_silence_may_be_follows_from_the_adverts_that_may_get_lost() 
 
     assert router.tick(now=4.9)[0] == Send(said(255))
     assert router.tick(now=10.0) == [Release()]
+
+
+def test_an_active_in_time_keeps_the_addresses_even_if_no_advertisement_may_get_lost() -> (
+    None
+):
+    router = VirtualRouter(replace(CONFIG, priority=255, down_adverts=1))
+    router.start(ME, now=0.0)
+
+    assert router.tick(now=1.0) == [Send(said(255))]
+    assert router.tick(now=2.005) == [Send(said(255))]
+    assert router.tick(now=3.02) == [Release()]
 
 
 def test_a_new_active_announces_again_after_five_seconds() -> None:
