@@ -295,6 +295,34 @@ def test_over_ipv6_what_a_killed_run_left_is_removed_by_the_next(pair6: Lan) -> 
     pair6.one.wait_until("backup")
 
 
+def test_over_ipv6_it_waits_until_its_own_address_is_known_to_be_unique(lan: Lan) -> None:
+    host = lan.one.host
+    host.sysctl("net.ipv6.conf.eth0.accept_dad", 1)
+    host.run("ip", "link", "set", "eth0", "down")
+    host.run("ip", "link", "set", "eth0", "up")
+
+    lan.one.start(six(100))
+
+    lan.one.wait_until("active")
+    lan.one.wait_for_log(event="socket not opened yet")
+
+
+def test_both_families_move_together_in_a_sync_group(lan: Lan) -> None:
+    group = {"sync_groups": [{"name": "both", "instances": ["front", "six"]}]}
+
+    def both(priority: int) -> tuple[dict[str, Any], ...]:
+        return instance(priority), {**six(priority), "name": "six"}
+
+    lan.one.start(*both(150), **group)
+    lan.one.wait_for(VIP, VIP6)
+    lan.two.start(*both(100), **group)
+
+    lan.one.host.run("ip", "address", "flush", "dev", "eth0", "scope", "link")
+
+    lan.two.wait_for(VIP, GATEWAY, VIP6, GATEWAY6)
+    lan.one.wait_without(VIP, GATEWAY, VIP6, GATEWAY6)
+
+
 def test_addresses_of_the_other_family_may_move_along_unadvertised(lan: Lan) -> None:
     lan.one.start(instance(150, unadvertised=[VIP6]))
     lan.two.start(instance(100, unadvertised=[VIP6]))
@@ -517,6 +545,18 @@ def test_a_second_daemon_with_the_same_status_file_is_refused(lan: Lan) -> None:
             "interface eth1 has no IPv4 address of its own, from which instance front could"
             " advertise: give it one",
             id="no address",
+        ),
+        pytest.param(
+            {"interface": "eth1", "addresses": [LINK_LOCAL]},
+            "interface eth1 has no link-local IPv6 address of its own, from which instance"
+            " front could advertise: give it one",
+            id="no link-local address",
+        ),
+        pytest.param(
+            {"source": "10.0.0.77", "peers": ["10.0.0.2"]},
+            "interface eth0 has no address 10.0.0.77 of its own, from which instance front"
+            " could advertise: give it one",
+            id="no such source",
         ),
     ],
 )
