@@ -1,6 +1,7 @@
 """Keeps other programs and the swap from making advertisements late."""
 
 import ctypes
+import gc
 import os
 from typing import Final
 
@@ -36,3 +37,7 @@ def be_on_time(priority: int, capabilities: int) -> None:
         problem = os.strerror(ctypes.get_errno()) if libc.mlockall(flags) else ""
     if problem:
         _log.warning("memory not locked", problem=problem)
+    # What has been imported stays: to look through it for garbage takes tens of
+    # milliseconds, now and then, in which we would not advertise.
+    gc.collect()
+    gc.freeze()

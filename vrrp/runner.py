@@ -164,7 +164,8 @@ class Runner:
                 continue
             self._unopened = ""
             try:
-                await self._take_part(footing, transport)
+                if self._footing == footing:  # else it changed while we opened
+                    await self._take_part(footing, transport)
             finally:
                 await self._in_kernel_thread(transport.close)
 

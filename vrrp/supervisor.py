@@ -75,21 +75,21 @@ class Supervisor:
             helper.cancel()
 
     def _start(self, instances: Iterable[Instance]) -> None:
-        groups: dict[str, list[Runner]] = {}
-        agreements: dict[str, Group] = {}
+        members: dict[str, list[Runner]] = {}
+        groups: dict[str, Group] = {}
         for instance in instances:
             name = instance.group
-            group = agreements.setdefault(name, Group(name)) if name else None
+            group = groups.setdefault(name, Group(name)) if name else None
             runner = Runner(instance, self._kernel, self._dirty.set, group)
-            groups.setdefault(name, []).append(runner)
+            members.setdefault(name, []).append(runner)
             task = self._tasks.create_task
             self._running[instance.name] = _Running(
                 runner,
                 task(runner.run(), name=f"vrrp {instance.name}"),
                 task(runner.keeper.run(), name=f"addresses {instance.name}"),
             )
-        for name, group in agreements.items():
-            group.join(groups[name])
+        for name, group in groups.items():
+            group.join(members[name])
         for each in self._running.values():
             self._judge(each.runner)
         self._dirty.set()
@@ -160,6 +160,7 @@ class Supervisor:
     async def _tell(self) -> None:
         """Keep the status file true: at once after an event, soon after counting."""
         told: dict[str, Status] | None = None
+        problem = ""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TELL_EVERY):
@@ -168,11 +169,14 @@ class Supervisor:
             status = {name: each.runner.status for name, each in self._running.items()}
             if status == told:
                 continue
-            told = status
+            before, problem = problem, ""
             try:
                 await asyncio.to_thread(self._status.write, status)
+                told = status
             except OSError as error:  # a full disk is no reason to let the addresses go
-                _log.warning("status not written", problem=str(error))
+                problem = str(error)
+            if problem and problem != before:
+                _log.warning("status not written", problem=problem)
 
 
 def _changed(wanted: Iterable[Instance], running: Mapping[str, Instance]) -> list[Instance]:

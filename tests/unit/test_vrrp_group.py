@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
 from vrrp.group import Group
 from vrrp.machine import Config, Effect, Release, Send, State, Take, VirtualRouter
 from vrrp.packet import IpAddress
@@ -177,6 +181,46 @@ def test_one_healed_lan_is_enough_for_the_inferior_group_to_yield_on_both() -> N
 
     assert one.state() == {State.ACTIVE}
     assert two.state() == {State.BACKUP}
+
+
+class Together(RuleBasedStateMachine):
+    """LANs are cut and members fail, in every order; ``World.advance`` checks the rest."""
+
+    @initialize(priorities=st.sampled_from([(150, 100), (100, 101), (254, 1)]))
+    def build(self, priorities: tuple[int, int]) -> None:
+        self.world = World()
+        for priority in priorities:
+            self.world.add(priority, "front", "back")
+
+    @rule(lan=st.sampled_from(["front", "back"]))
+    def a_lan_is_cut_or_mended(self, lan: str) -> None:
+        self.world.cut ^= {lan}
+
+    @rule(node=st.integers(0, 1), member=st.integers(0, 1), fit=st.booleans())
+    def a_member_fails_or_recovers(self, node: int, member: int, fit: bool) -> None:
+        self.world.nodes[node].fail(member, fit=fit)
+
+    @rule(seconds=st.floats(0.01, 15.0))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule()
+    def faults_end_and_the_superior_node_leads_on_both_lans(self) -> None:
+        self.world.cut.clear()
+        for node in self.world.nodes:
+            for member in (0, 1):
+                node.fail(member, fit=True)
+
+        self.world.advance(2 * DOWN + 2)
+
+        states = [node.state() for node in self.world.nodes]
+        best = max(range(2), key=lambda i: self.world.nodes[i].instances[0].router.priority)
+        assert states[best] == {State.ACTIVE}
+        assert states[1 - best] == {State.BACKUP}
+
+
+TogetherTest = Together.TestCase
+TogetherTest.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
 
 
 def test_owners_lead_together() -> None:
