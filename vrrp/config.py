@@ -16,7 +16,7 @@ from ipaddress import (
 )
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 import msgspec
 import yaml
@@ -305,6 +305,23 @@ class Instance:
         if self.source:
             return self.source.is_link_local
         return all(peer.is_link_local for peer in self.peers)
+
+    @property
+    def core(self) -> Self:
+        """What cannot change while the instance takes part; the rest is set to defaults.
+
+        Peers of version 3 learn another interval, those of version 2 do not.
+        """
+        router, usual = self.router, machine.Config(self.router.vrid, ())
+        owner = router.priority == machine.OWNER_PRIORITY
+        rigid = replace(
+            usual,
+            addresses=router.addresses,
+            version=router.version,
+            priority=router.priority if owner else usual.priority,
+            interval=router.interval if router.version == CLASSIC else usual.interval,
+        )
+        return replace(self, router=rigid, tracks=())
 
     @property
     def admission(self) -> Admission:

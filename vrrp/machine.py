@@ -104,7 +104,8 @@ class VirtualRouter:
         self.address: IpAddress = IPv4Address(0)  # from which we advertise
         self._active_interval = config.interval  # learned from the Active
         self._timer: float | None = None  # next advertisement, or the Active is down
-        self._spoke = 0.0  # when we advertised last
+        self._spoke = 0.0  # when we advertised last ...
+        self._promised = config.interval  # ... and when we said we would again, at most
         self._preempt_at: float | None = None  # when an inferior Active has had its time
         self._announcements: tuple[float, ...] = ()  # when, earliest first
         self._announced = float("-inf")
@@ -177,8 +178,7 @@ class VirtualRouter:
             if self.state is State.BACKUP:
                 return effects + self._become_active(now)
             self._timer = self._next_after(self._timer, now)
-            self._spoke = now
-            effects.append(self._advertise())
+            effects.append(self._speak(now))
         return effects + self._announce_what_is_due(now)
 
     def receive(self, heard: Advertisement, source: IpAddress, now: float) -> list[Effect]:
@@ -242,9 +242,8 @@ class VirtualRouter:
         """Advertise, unless we have just done so, and go on at ``timer``."""
         if now - self._spoke < min(ANSWER_GAP, self.config.interval / 2):
             return []
-        self._spoke = now
         self._timer = timer
-        return [self._advertise()]
+        return [self._speak(now)]
 
     def _yield_if_late(self, now: float) -> list[Effect]:
         """Let the addresses go if we were silent for so long that a peer may have them.
@@ -253,8 +252,8 @@ class VirtualRouter:
         interval of listening will tell: an Active speaks in it.
         """
         config = self.config
-        unit = 1.0 if config.version == CLASSIC else config.interval
-        peers_wait = config.down_adverts * config.interval + _SHORTEST_SKEW * unit
+        unit = 1.0 if config.version == CLASSIC else self._promised
+        peers_wait = config.down_adverts * self._promised + _SHORTEST_SKEW * unit
         if self.state is not State.ACTIVE or now - self._spoke < peers_wait:
             return []
         self.fenced += 1
@@ -272,11 +271,10 @@ class VirtualRouter:
         self.wants = False
         self.active = self.address
         self._timer = now + self.config.interval
-        self._spoke = now
         self._announced = float("-inf")
         if self.config.announcements.refresh:
             self._refresh = now + self.config.announcements.refresh
-        return [self._advertise(), Take(), *self._announce(now)]
+        return [self._speak(now), Take(), *self._announce(now)]
 
     def _become_backup(self, now: float) -> None:
         self.state = State.BACKUP
@@ -314,6 +312,10 @@ class VirtualRouter:
         """Announce nothing any more."""
         self._announcements = ()
         self._refresh = _NEVER
+
+    def _speak(self, now: float) -> Send:
+        self._spoke, self._promised = now, self.config.interval
+        return self._advertise()
 
     def _advertise(self, priority: int | None = None) -> Send:
         config = self.config

@@ -115,6 +115,12 @@ class Runner:
         self._fitness_changed()
         self._changed()
 
+    def adopt(self, instance: Instance) -> None:
+        """Go on as ``instance``, which has the same core; to be judged anew afterwards."""
+        self.instance = instance
+        self.router.config = instance.router
+        self._admission = instance.admission
+
     def lead(self) -> None:
         """Become Active with the others of the group."""
         self._carry_out(self.router.lead(asyncio.get_running_loop().time()))

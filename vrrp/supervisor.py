@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from vrrp.watch import watch
 
 _log: Final[FilteringBoundLogger] = get_logger()
 _TELL_EVERY: Final = 1.0  # seconds; counters may move with every packet
+_FIRST_RESULTS: Final = 5.0  # seconds that a reload waits for new checks at most
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -55,6 +56,7 @@ class Supervisor:
         self._running: dict[str, _Running] = {}
         self._checkers: dict[str, Checker] = {}
         self._findings: dict[str, Finding] = {}
+        self._found = asyncio.Event()  # there is another finding
         self._dirty = asyncio.Event()
 
     async def run(self, config: DaemonConfig) -> None:
@@ -105,6 +107,7 @@ class Supervisor:
 
     def _find(self, name: str, finding: Finding) -> None:
         self._findings[name] = finding
+        self._found.set()
         for each in self._running.values():
             self._judge(each.runner)
 
@@ -146,10 +149,26 @@ class Supervisor:
         known = {each.name for each in config.checks}
         self._findings = {n: f for n, f in self._findings.items() if n in known}
         self._start_checks(fresh)
+        await self._have_findings(known)
+        changed = [each for each in config.instances if running.get(each.name) != each]
+        adopted = [each for each in changed if each not in new]
+        for each in adopted:
+            self._running[each.name].runner.adopt(each)
         self._start(new)
         _log.info(
-            "configuration reloaded", stopped=old, started=[each.name for each in new]
+            "configuration reloaded",
+            stopped=old,
+            started=[each.name for each in new],
+            changed=[each.name for each in adopted],
         )
+
+    async def _have_findings(self, checks: Collection[str]) -> None:
+        """Wait a while for first results: until there are, who tracks them has to rest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_RESULTS):
+                while any(name not in self._findings for name in checks):
+                    self._found.clear()
+                    await self._found.wait()
 
     def _look(self) -> None:
         for each in self._running.values():
@@ -182,7 +201,8 @@ class Supervisor:
 def _changed(wanted: Iterable[Instance], running: Mapping[str, Instance]) -> list[Instance]:
     """Return what has to be started anew: a sync group starts as a whole."""
     every = list(wanted)
-    different = {each.name for each in every if running.get(each.name) != each}
+    cores = {name: each.core for name, each in running.items()}
+    different = {each.name for each in every if cores.get(each.name) != each.core}
     gone = set(running) - {each.name for each in every}
     groups = {each.group for each in every if each.name in different}
     groups |= {running[name].group for name in gone | (different & set(running))}

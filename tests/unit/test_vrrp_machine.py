@@ -292,6 +292,17 @@ def test_how_long_a_silence_may_be_follows_from_the_adverts_that_may_get_lost() 
     assert router.tick(now=10.0) == [Release()]
 
 
+def test_a_shorter_interval_by_a_reload_does_not_make_the_last_silence_too_long() -> None:
+    router = VirtualRouter(replace(CONFIG, priority=255, interval=10.0))
+    router.start(ME, now=0.0)
+
+    router.config = replace(router.config, interval=0.1)
+
+    assert router.tick(now=10.0)[0] == Send(said(255, 0.1))
+    assert router.tick(now=10.1) == [Send(said(255, 0.1))]
+    assert router.tick(now=10.5) == [Release()]
+
+
 def test_an_active_in_time_keeps_the_addresses_even_if_no_advertisement_may_get_lost() -> (
     None
 ):
