@@ -20,7 +20,7 @@ from typing import Final
 import click
 import structlog
 
-from control import logs
+from control import beacon, logs
 from control.api.server import check_socket, serving
 from control.checks import Initial
 from control.compile import Settings, check_capacity, remembered
@@ -53,6 +53,7 @@ _log: Final = structlog.get_logger()
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SURVEY_INTERVAL: Final = 1.0  # seconds
 _LEARN_TIME: Final = 5.0  # seconds that a start waits for first probes and ARP at most
+_SHOW_INTERVAL: Final = 0.25  # seconds
 _LEARN_PAUSE: Final = 0.02  # seconds
 
 
@@ -208,6 +209,7 @@ class Daemon:
             self._follow_network(),
             self._follow_store(version),
             self._manager.beat(),
+            self._show(),
         ):
             self._tasks.create_task(task)
         socket = self._config.socket
@@ -265,6 +267,25 @@ class Daemon:
             self._monitor.watch(self._store.state)
             await self._survey()  # where the new backends are
             self._wake()
+
+    async def _show(self) -> None:
+        """Let other programs of the node know whether we can serve."""
+        shown = beacon.Beacon(self._config.socket)
+        links = str(_root(self._config) / "links")
+        problem = ""
+        while True:
+            compiled = self._reconciler.compiled
+            served = compiled.services if compiled else ()
+            serving = sum(len(service.ring) > 0 for service in served)
+            what = beacon.Shown(self._config.interfaces, links, len(served), serving)
+            before, problem = problem, ""
+            try:
+                await asyncio.to_thread(shown.show, what)
+            except OSError as error:
+                problem = str(error)
+            if problem and problem != before:
+                _log.error("status file not written", problem=problem)
+            await asyncio.sleep(_SHOW_INTERVAL)
 
     async def _reload(self) -> None:
         """Take over the file's services; with a mistake in it, nothing of it."""
@@ -355,6 +376,7 @@ def _raise_descriptor_limit() -> None:
 
 def _detach(config: NodeConfig) -> None:
     found = remove_instance(_root(config))
+    beacon.beside(config.socket).unlink(missing_ok=True)
     what = "detached" if found else "there was nothing to detach of"
     click.echo(f"{what} instance {config.instance}")
 

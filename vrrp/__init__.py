@@ -1,1 +1,1 @@
-"""VRRP version 3 for IPv4 (RFC 9568): who of several balancers holds the addresses."""
+"""VRRP (RFC 9568 and RFC 3768): who of several balancers holds the addresses."""

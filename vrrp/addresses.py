@@ -3,19 +3,26 @@
 What we add bears a mark (IFA_PROTO, as routes bear the name of the daemon that made them).
 So what a killed run left can be told from what the administrator has configured, and an
 owner's own address, which was there before us, stays when we go.
+
+An IPv6 address comes as deprecated, so that what this host says by itself, such as health
+checks, keeps an address to which the answers find their way; and without duplicate address
+detection, which would make it useless for a second, and for ever if the former Active is
+still there.
 """
 
 import errno
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Interface
-from socket import AF_INET
+from ipaddress import ip_interface
+from socket import AF_INET, AF_INET6
 from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from vrrp.config import VirtualAddress
+from vrrp.config import IpInterface, VirtualAddress
+from vrrp.packet import IPV6
 
 MARK: Final = 112  # VRRP's number among the IP protocols; nobody in rt_protos(5) has it
+_IFA_F_NODAD: Final = 0x02  # linux/if_addr.h
 
 
 def hold(ip: Any, wanted: Iterable[VirtualAddress]) -> tuple[VirtualAddress, ...]:
@@ -31,7 +38,9 @@ def hold(ip: Any, wanted: Iterable[VirtualAddress]) -> tuple[VirtualAddress, ...
             each
             for each in here
             if each.address not in present
-            and _order(ip, "add", each.address, index, harmless, proto=MARK)
+            and _order(
+                ip, "add", each.address, index, harmless, proto=MARK, **_manner(each)
+            )
         ]
     return tuple(added)
 
@@ -72,7 +81,7 @@ def _by_interface(
 def _order(
     ip: Any,
     verb: str,
-    address: IPv4Interface,
+    address: IpInterface,
     index: int,
     harmless: set[int],
     **more: int,
@@ -102,10 +111,20 @@ def _index(ip: Any, interface: str) -> int | None:
         raise
 
 
-def _present(ip: Any, index: int) -> dict[IPv4Interface, int]:
+def _manner(virtual: VirtualAddress) -> dict[str, int]:
+    """Return how an address is to be added besides."""
+    if virtual.address.version == IPV6:
+        return {"flags": _IFA_F_NODAD, "preferred": 0}
+    return {}
+
+
+def _present(ip: Any, index: int) -> dict[IpInterface, int]:
     """Return the addresses of an interface and their marks; 0: none."""
     return {
-        IPv4Interface((found.get("IFA_LOCAL"), found["prefixlen"])): found.get("IFA_PROTO")
-        or 0
-        for found in ip.addr("dump", index=index, family=AF_INET)
+        # IPv6 has a local address only where there is a peer's as well.
+        ip_interface(
+            (found.get("IFA_LOCAL") or found.get("IFA_ADDRESS"), found["prefixlen"])
+        ): found.get("IFA_PROTO") or 0
+        for family in (AF_INET, AF_INET6)
+        for found in ip.addr("dump", index=index, family=family)
     }

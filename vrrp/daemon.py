@@ -15,7 +15,8 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from vrrp.config import DaemonConfig, load
 from vrrp.errors import VrrpError
-from vrrp.host import check_host
+from vrrp.host import check_host, own_capabilities
+from vrrp.realtime import be_on_time
 from vrrp.status import StatusFile
 from vrrp.supervisor import Supervisor
 
@@ -56,6 +57,7 @@ def _run(path: Path) -> None:
     config = load(path)
     check_host(config.instances)
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    be_on_time(config.realtime_priority, own_capabilities())
     with (
         StatusFile(config.status_file) as status,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel") as kernel,

@@ -9,6 +9,7 @@ Facts are fields, and ``str(error)`` is one sentence for an operator.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class VrrpError(Exception):
@@ -36,10 +37,36 @@ class HostError(VrrpError):
         return self.problem
 
 
+class Fault(StrEnum):
+    """Why a packet is discarded; the names are those of the counters in the status."""
+
+    LENGTH = "length"  # cut short, too long, or not what its count says
+    VERSION = "version"
+    TYPE = "type"
+    TTL = "ttl"  # or hop limit
+    CHECKSUM = "checksum"
+    COUNT = "count"  # of addresses
+    INTERVAL = "interval"
+    AUTHENTICATION = "authentication"  # another type than ours
+    PASSWORD = "password"  # noqa: S105  (a name of a counter)
+    VRID = "vrid"
+    SOURCE = "source"  # not a peer
+    DESTINATION = "destination"  # multicast where unicast is agreed on, or the other way
+    REFLECTED = "reflected"  # it bears our own address
+
+
+class Oddity(StrEnum):
+    """What is strange about an advertisement that is heeded all the same."""
+
+    ADDRESSES = "addresses"  # it does not list those that we would
+    OWNER = "owner"  # it owns the addresses, as we do
+
+
 @dataclass(eq=False)
 class MalformedError(VrrpError):
     """A received packet must be discarded; RFC 9568, section 7.1."""
 
+    fault: Fault
     reason: str  # completes "the packet is discarded: …"
 
     def __str__(self) -> str:

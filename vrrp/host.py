@@ -22,8 +22,7 @@ def check_host(instances: Iterable[Instance]) -> None:
 
     An interface may be down: its instance rests until it comes up.
     """
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    if effective_capabilities(status) & _CAPABILITIES != _CAPABILITIES:
+    if own_capabilities() & _CAPABILITIES != _CAPABILITIES:
         raise HostError("CAP_NET_ADMIN and CAP_NET_RAW are needed: run it as root")
     release = os.uname().release
     if kernel_version(release) < _OLDEST_KERNEL:
@@ -35,6 +34,12 @@ def check_host(instances: Iterable[Instance]) -> None:
                 read_footing(ip, instance)
     except (NetlinkError, OSError) as error:
         raise HostError(f"the kernel does not tell us its interfaces: {error}") from error
+
+
+def own_capabilities() -> int:
+    """Return the bits of what this process may do."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return effective_capabilities(status)
 
 
 def effective_capabilities(status: str) -> int:

@@ -60,7 +60,7 @@ class Keeper:
         self._log = _log.bind(instance=instance.name)
         self._wake = asyncio.Event()
         self._held = False  # as the state machine wants it
-        self._announcing = False
+        self._announcing = 0  # frames for each address that are to be sent
         self._settled = False  # the last round found no fault
         self._fault = ""
 
@@ -72,9 +72,9 @@ class Keeper:
         """From now on they do not."""
         self._want(held=False)
 
-    def announce(self) -> None:
-        """Send gratuitous ARP once the addresses are there."""
-        self._announcing = True
+    def announce(self, repeat: int) -> None:
+        """Tell the neighbours, ``repeat`` times, once the addresses are there."""
+        self._announcing = max(repeat, self._announcing)
         self._wake.set()
 
     def look(self) -> None:
@@ -95,18 +95,19 @@ class Keeper:
 
     def _want(self, *, held: bool) -> None:
         self._held = held
-        self._announcing = False  # what was to be announced is no longer so
+        self._announcing = 0  # what was to be announced is no longer so
         self._settled = False
         self._wake.set()
 
     async def _round(self) -> None:
         self._wake.clear()
         held, announcing, settled = self._held, self._announcing, self._settled
-        self._announcing = False
+        self._announcing = 0
         work = partial(_work, self._instance, held=held, announcing=announcing)
         done = await asyncio.get_running_loop().run_in_executor(self._kernel, work)
         if done.fault:
-            self._announcing |= announcing and held == self._held
+            if held == self._held:
+                self._announcing = max(announcing, self._announcing)
         elif settled:
             self._report_strays(done)
         self._complain(done.fault)
@@ -127,7 +128,7 @@ class Keeper:
         self._fault = fault
 
 
-def _work(instance: Instance, *, held: bool, announcing: bool) -> Round:
+def _work(instance: Instance, *, held: bool, announcing: int) -> Round:
     """Do a round; in the kernel thread."""
     added: tuple[VirtualAddress, ...] = ()
     removed: tuple[VirtualAddress, ...] = ()
@@ -138,7 +139,7 @@ def _work(instance: Instance, *, held: bool, announcing: bool) -> Round:
                 added = hold(ip, instance.addresses) if held else ()
                 removed = () if held else release(ip, instance.addresses)
                 if held and announcing:
-                    announce(_claims(ip, instance))
+                    announce(_claims(ip, instance), announcing)
             except (NetlinkError, OSError) as error:
                 fault = str(error)
             return Round(read_footing(ip, instance), "", added, removed, fault)

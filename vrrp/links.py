@@ -1,9 +1,10 @@
 """What the kernel says about interfaces. Blocking: not for an event loop."""
 
 import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from socket import AF_INET
+from ipaddress import ip_address
+from socket import AF_INET, AF_INET6
 from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -12,6 +13,7 @@ from vrrp.addresses import MARK
 from vrrp.config import Instance
 from vrrp.errors import HostError
 from vrrp.machine import OWNER_PRIORITY
+from vrrp.packet import IPV4, IpAddress
 
 _IFF_UP: Final = 0x1  # linux/if.h
 _IFF_LOOPBACK: Final = 0x8
@@ -35,7 +37,7 @@ class Footing:
     """What an instance stands on: it starts anew when this changes."""
 
     index: int  # of its interface
-    address: IPv4Address  # the interface's primary address, source of advertisements
+    address: IpAddress  # the interface's own, source of advertisements
     down: tuple[str, ...]  # which of its interfaces are down; with any of them it rests
 
 
@@ -67,24 +69,41 @@ def read_footing(ip: Any, instance: Instance) -> Footing:
             )
     down = tuple(name for name, link in links.items() if link and not link.up)
     own = links[instance.interface]
-    address = _primary_address(ip, own.index, instance) if own else None
+    address = _own_address(ip, own.index, instance) if own else None
     if own is None or address is None:
         raise HostError(
-            f"interface {instance.interface} has no IPv4 address of its own, "
+            f"interface {instance.interface} has no {_wanted(instance)} of its own, "
             f"from which instance {instance.name} could advertise: give it one"
         )
     return Footing(own.index, address, down)
 
 
-def _primary_address(ip: Any, index: int, instance: Instance) -> IPv4Address | None:
-    """Return the first address that does not move between routers.
+def _own_address(ip: Any, index: int, instance: Instance) -> IpAddress | None:
+    """Return the first address of the right kind that does not move between routers.
 
     The owner is the exception: its own address is the one that the others take over.
     """
     owner = instance.router.priority == OWNER_PRIORITY
-    for found in ip.addr("dump", index=index, family=AF_INET):
-        address = IPv4Address(found.get("IFA_LOCAL"))
-        virtual = found.get("IFA_PROTO") == MARK or address in instance.router.addresses
-        if owner or not virtual:
+    for address, ours in _addresses(ip, index, instance.dialect.family):
+        fits = instance.source in (None, address) and (
+            address.version == IPV4 or address.is_link_local == instance.link_local
+        )
+        if fits and (owner or not (ours or address in instance.virtual)):
             return address
     return None
+
+
+def _addresses(ip: Any, index: int, family: int) -> Iterator[tuple[IpAddress, bool]]:
+    """Yield an interface's addresses, and whether they bear our mark."""
+    kind = AF_INET if family == IPV4 else AF_INET6
+    for found in ip.addr("dump", index=index, family=kind):
+        address = found.get("IFA_LOCAL") or found.get("IFA_ADDRESS")
+        yield ip_address(address), found.get("IFA_PROTO") == MARK
+
+
+def _wanted(instance: Instance) -> str:
+    if instance.source:
+        return f"address {instance.source}"
+    if instance.dialect.family == IPV4:
+        return "IPv4 address"
+    return "link-local IPv6 address" if instance.link_local else "global IPv6 address"

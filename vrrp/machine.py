@@ -11,16 +11,17 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from typing import Final
 
-from vrrp.packet import Advertisement
+from vrrp.packet import CLASSIC, CURRENT, Advertisement, IpAddress
 
 OWNER_PRIORITY: Final = 255
 RESIGN_PRIORITY: Final = 0
 
-# Switches learn from an announcement where the addresses are now. Some miss the first: a
-# port has only just come up, or the former Active's own announcement arrives after ours.
-ANNOUNCE_AGAIN: Final = 5.0  # seconds
 # A neighbour that keeps losing against us must not make us flood the LAN.
 ANNOUNCE_GAP: Final = 1.0  # seconds
+# Nor must it make us answer more often than it takes to hear us.
+ANSWER_GAP: Final = 0.01  # seconds, or half an interval if that is less
+_SHORTEST_SKEW: Final = 2 / 256  # of priority 254, in intervals
+_NEVER: Final = float("inf")
 
 
 class State(StrEnum):
@@ -47,6 +48,8 @@ class Take:
 class Announce:
     """Tell the neighbours and the switches that the addresses are here."""
 
+    repeat: int  # frames for each address
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -57,57 +60,92 @@ Effect = Send | Take | Announce | Release
 
 
 @dataclass(frozen=True, slots=True)
+class Announcements:
+    """How often neighbours and switches are told; keepalived's ``garp_master_…``.
+
+    Switches learn from an announcement where the addresses are now. Some miss the first: a
+    port has only just come up, or the former Active's own announcement arrives after ours.
+    """
+
+    repeat: int = 5  # frames at a time: they get lost, and nobody confirms them
+    delay: float = 5.0  # seconds until they are all sent once more; 0: they are not
+    refresh: float = 0.0  # seconds between announcements while all is quiet; 0: none
+    refresh_repeat: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What the operator says about a virtual router."""
 
     vrid: int  # 1…255
-    addresses: tuple[IPv4Address, ...]  # as advertised, 1…255 of them
+    addresses: tuple[IpAddress, ...]  # as advertised, 1…255 of them
     priority: int = 100  # 1…255; 255 owns the addresses
-    interval: float = 1.0  # seconds, 0.01…40.95
+    interval: float = 1.0  # seconds, 0.01…40.95; in version 2 1…255
     preempt: bool = (
         True  # take over from an Active with a lower priority; the owner always does
     )
+    preempt_delay: float = 0.0  # seconds for which such an Active is left alone
+    down_adverts: int = 3  # advertisements that may get lost, 1…100
+    version: int = CURRENT
+    announcements: Announcements = Announcements()
 
 
 class VirtualRouter:
     """One virtual router on one interface."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, together: bool = False) -> None:
+        """``together``: it only wants to become Active, and waits for :meth:`lead`."""
         self.config = config
+        self._together = together
+        self.wants = False
         self.state = State.INITIALIZE
-        self.active: IPv4Address | None = None  # the Active's address, ours included
-        self._address = IPv4Address(0)
+        self.priority = config.priority  # what tracking makes of it; may be changed
+        self.active: IpAddress | None = None  # the Active's address, ours included
+        self.address: IpAddress = IPv4Address(0)  # from which we advertise
         self._active_interval = config.interval  # learned from the Active
         self._timer: float | None = None  # next advertisement, or the Active is down
+        self._spoke = 0.0  # when we advertised last ...
+        self._promised = config.interval  # ... and when we said we would again, at most
+        self._preempt_at: float | None = None  # when an inferior Active has had its time
         self._announcements: tuple[float, ...] = ()  # when, earliest first
         self._announced = float("-inf")
+        self._refresh = _NEVER
+        self.fenced = 0  # how often it let go since it had been silent for too long
 
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` has to be called; None: nothing is awaited."""
-        timer = () if self._timer is None else (self._timer,)
-        return min(timer + self._announcements, default=None)
+        awaited = [*self._announcements, self._refresh]
+        if self._timer is not None:
+            awaited.append(self._timer)
+        first = min(awaited)
+        return None if first == _NEVER else first
 
     @property
     def skew(self) -> float:
         """Skew_Time in seconds: the higher the priority, the sooner we take over."""
-        return (256 - self.config.priority) * self._active_interval / 256
+        unit = 1.0 if self.config.version == CLASSIC else self._active_interval
+        return (256 - self.priority) * unit / 256
 
     @property
     def down_interval(self) -> float:
         """Active_Down_Interval in seconds: after such a silence the Active is gone."""
-        return 3 * self._active_interval + self.skew
+        return self.config.down_adverts * self._active_interval + self.skew
 
-    def start(self, address: IPv4Address, now: float) -> list[Effect]:
-        """Begin on an interface whose primary address is ``address``; section 6.4.1.
+    def start(self, address: IpAddress, now: float) -> list[Effect]:
+        """Begin on an interface whose own address is ``address``; section 6.4.1.
 
         Only in INITIALIZE. Only the owner becomes Active without listening first.
         """
-        self._address = address
+        self.address = address
         self._active_interval = self.config.interval
-        if self.config.priority == OWNER_PRIORITY:
+        if self.priority != OWNER_PRIORITY:
+            self._become_backup(now)
+            return []
+        if not self._together:
             return self._become_active(now)
         self._become_backup(now)
+        self._want()
         return []
 
     def stop(self) -> list[Effect]:
@@ -115,84 +153,136 @@ class VirtualRouter:
         was = self.state
         self.state = State.INITIALIZE
         self.active = self._timer = None
-        self._announcements = ()
+        self.wants = False
+        self._hush()
         if was is State.ACTIVE:
             return [self._advertise(RESIGN_PRIORITY), Release()]
         return []
 
+    def lead(self, now: float) -> list[Effect]:
+        """Become Active, as it wants to: all others of its group are ready too."""
+        return self._become_active(now)
+
+    def follow(self, now: float) -> list[Effect]:
+        """Resign as Active, since another of its group had to yield."""
+        self._become_backup(now)
+        return [self._advertise(RESIGN_PRIORITY), Release()]
+
     def tick(self, now: float) -> list[Effect]:
         """Act on the timers that are due; harmless if none is."""
-        effects: list[Effect] = []
+        effects = self._yield_if_late(now)
         if self._timer is not None and now >= self._timer:
+            if self.state is State.BACKUP and self._together:
+                self._want()
+                return effects
             if self.state is State.BACKUP:
-                return self._become_active(now)
+                return effects + self._become_active(now)
             self._timer = self._next_after(self._timer, now)
-            effects.append(self._advertise())
-        later = tuple(at for at in self._announcements if at > now)
-        if later != self._announcements:
-            self._announcements = later
-            self._announced = now
-            effects.append(Announce())
-        return effects
+            effects.append(self._speak(now))
+        return effects + self._announce_what_is_due(now)
 
-    def receive(
-        self, heard: Advertisement, source: IPv4Address, now: float
-    ) -> list[Effect]:
+    def receive(self, heard: Advertisement, source: IpAddress, now: float) -> list[Effect]:
         """Act on another router's advertisement; sections 6.4.2 and 6.4.3."""
         # One that bears our own address was reflected, or comes from a misconfigured clone.
         # To answer a clone would be to talk to it without a pause, for ever.
-        if heard.vrid != self.config.vrid or source == self._address:
+        if heard.vrid != self.config.vrid or source == self.address:
             return []
+        effects = self._yield_if_late(now)
         match self.state:
             case State.BACKUP:
                 self._receive_as_backup(heard, source, now)
-                return []
             case State.ACTIVE:
-                return self._receive_as_active(heard, source, now)
+                effects += self._receive_as_active(heard, source, now)
             case State.INITIALIZE:
-                return []
+                pass
+        return effects
 
     def _receive_as_backup(
-        self, heard: Advertisement, source: IPv4Address, now: float
+        self, heard: Advertisement, source: IpAddress, now: float
     ) -> None:
         if heard.priority == RESIGN_PRIORITY:
             self.active = None
-            self._timer = now + self.skew
+            if not self.wants:
+                self._timer = now + self.skew
             return
         self.active = source
-        preempts = self.config.preempt or self.config.priority == OWNER_PRIORITY
-        if heard.priority >= self.config.priority or not preempts:
-            self._active_interval = heard.interval
-            self._timer = now + self.down_interval
-        # Else the timer runs on, and when it ends we take over from the lower priority.
+        if heard.priority >= self.priority:
+            self._preempt_at = None
+        elif self._preempts(now):
+            return  # the timer runs on, and when it ends we take over
+        self._active_interval = heard.interval
+        self._timer = now + self.down_interval
+        self.wants = False
+
+    def _preempts(self, now: float) -> bool:
+        """Whether an Active of lower priority is to be relieved by us now."""
+        if self.priority == OWNER_PRIORITY:
+            return True
+        if not self.config.preempt:
+            return False
+        if self._preempt_at is None:
+            self._preempt_at = now + self.config.preempt_delay
+        return now >= self._preempt_at
 
     def _receive_as_active(
-        self, heard: Advertisement, source: IPv4Address, now: float
+        self, heard: Advertisement, source: IpAddress, now: float
     ) -> list[Effect]:
         if heard.priority == RESIGN_PRIORITY:
-            self._timer = now + self.config.interval
-            return [self._advertise()]
-        if (heard.priority, source) > (self.config.priority, self._address):
+            return self._answer(now, self._next_after(now, now))
+        if (heard.priority, source.packed) > (self.priority, self.address.packed):
             self._active_interval = heard.interval
             self._become_backup(now)
             self.active = source
             return [Release()]
         # It loses: tell it so at once, and repair what the switches learned from it. The
         # timer runs on.
-        return [self._advertise(), *self._announce(now)]
+        return [*self._answer(now, self._timer), *self._announce(now)]
+
+    def _answer(self, now: float, timer: float | None) -> list[Effect]:
+        """Advertise, unless we have just done so, and go on at ``timer``."""
+        if now - self._spoke < min(ANSWER_GAP, self.config.interval / 2):
+            return []
+        self._timer = timer
+        return [self._speak(now)]
+
+    def _yield_if_late(self, now: float) -> list[Effect]:
+        """Let the addresses go if we were silent for so long that a peer may have them.
+
+        For the peer of the highest priority we are down then. Whether there is one, one
+        interval of listening will tell: an Active speaks in it.
+        """
+        config = self.config
+        unit = 1.0 if config.version == CLASSIC else self._promised
+        peers_wait = config.down_adverts * self._promised + _SHORTEST_SKEW * unit
+        if self.state is not State.ACTIVE or now - self._spoke < peers_wait:
+            return []
+        self.fenced += 1
+        self._active_interval = config.interval
+        self._become_backup(now)
+        self._timer = now + config.interval + self.skew
+        return [Release()]
+
+    def _want(self) -> None:
+        self.wants = True
+        self._timer = None
 
     def _become_active(self, now: float) -> list[Effect]:
         self.state = State.ACTIVE
-        self.active = self._address
+        self.wants = False
+        self.active = self.address
         self._timer = now + self.config.interval
         self._announced = float("-inf")
-        return [self._advertise(), Take(), *self._announce(now)]
+        if self.config.announcements.refresh:
+            self._refresh = now + self.config.announcements.refresh
+        return [self._speak(now), Take(), *self._announce(now)]
 
     def _become_backup(self, now: float) -> None:
         self.state = State.BACKUP
+        self.wants = False
         self.active = None
         self._timer = now + self.down_interval
-        self._announcements = ()
+        self._preempt_at = None
+        self._hush()
 
     def _announce(self, now: float) -> list[Effect]:
         """Announce now and once more later; if we just did, wait until the gap is over."""
@@ -201,12 +291,35 @@ class VirtualRouter:
             self._announcements = tuple(sorted({gap_ends, *self._announcements}))
             return []
         self._announced = now
-        self._announcements = (now + ANNOUNCE_AGAIN,)
-        return [Announce()]
+        how = self.config.announcements
+        self._announcements = (now + how.delay,) if how.delay else ()
+        return [Announce(how.repeat)]
+
+    def _announce_what_is_due(self, now: float) -> list[Effect]:
+        how = self.config.announcements
+        later = tuple(at for at in self._announcements if at > now)
+        due, self._announcements = later != self._announcements, later
+        repeat = how.repeat if due else how.refresh_repeat
+        if now >= self._refresh:
+            self._refresh = now + how.refresh
+            due = True
+        if not due:
+            return []
+        self._announced = now
+        return [Announce(repeat)]
+
+    def _hush(self) -> None:
+        """Announce nothing any more."""
+        self._announcements = ()
+        self._refresh = _NEVER
+
+    def _speak(self, now: float) -> Send:
+        self._spoke, self._promised = now, self.config.interval
+        return self._advertise()
 
     def _advertise(self, priority: int | None = None) -> Send:
         config = self.config
-        spoken = config.priority if priority is None else priority
+        spoken = self.priority if priority is None else priority
         return Send(Advertisement(config.vrid, spoken, config.interval, config.addresses))
 
     def _next_after(self, due: float, now: float) -> float:

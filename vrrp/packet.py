@@ -1,33 +1,47 @@
-"""The VRRP version 3 message for IPv4 as bytes; RFC 9568, section 5.2.
+"""VRRP messages as bytes: version 3 (RFC 9568, 5.2) and version 2 (RFC 3768, 5.1).
 
-    0         version 3 (4 bits), type 1 (4 bits)
+              version 3                         version 2
+    0         version (4 bits), type 1 (4 bits)
     1         VRID
     2         priority
     3         number of addresses, n
-    4..5      reserved (4 bits), interval in centiseconds (12 bits)
+    4         reserved (4 bits), interval        type of authentication
+    5           in centiseconds (12 bits)        interval in seconds
     6..7      checksum
-    8..       n addresses of 4 bytes
+    8..       n addresses of 4 or 16 bytes       n addresses of 4 bytes, password of 8 bytes
 
 Bytes are checked here, policy is not: whether the VRID is ours is for the caller to say.
 """
 
+import hmac
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from vrrp.errors import MalformedError
+from vrrp.checksum import internet_checksum
+from vrrp.errors import Fault, MalformedError
+
+IpAddress = IPv4Address | IPv6Address
 
 PROTOCOL: Final = 112  # in the IP header
 GROUP: Final = IPv4Address("224.0.0.18")
+GROUP6: Final = IPv6Address("ff02::12")
 TTL: Final = 255  # what was routed has less: nobody can speak VRRP from afar
+PASSWORD_BYTES: Final = 8
+IPV4: Final = 4
+IPV6: Final = 6
+CURRENT: Final = 3  # RFC 9568
+CLASSIC: Final = 2  # RFC 3768
 
-_VERSION_AND_TYPE: Final = 0x31
+_TYPE: Final = 1
 _INTERVAL_MASK: Final = 0x0FFF
 _HEADER: Final = struct.Struct("!BBBBHH")
 _PSEUDO_HEADER: Final = struct.Struct("!4s4sxBH")
+_PSEUDO_HEADER6: Final = struct.Struct("!16s16sI3xB")
 _CHECKSUM: Final = slice(6, 8)
-_ADDRESS_BYTES: Final = 4
+_NO_AUTHENTICATION: Final = 0
+_SIMPLE_PASSWORD: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,76 +50,138 @@ class Advertisement:
 
     vrid: int  # 1…255
     priority: int  # 1…254, 255 for the owner of the addresses, 0 for "I resign"
-    interval: float  # seconds between advertisements, 0.01…40.95 in steps of 0.01
-    addresses: tuple[IPv4Address, ...]  # 1…255 of them
+    # Seconds between advertisements: 0.01…40.95 in steps of 0.01, or 1…255 in version 2.
+    interval: float
+    addresses: tuple[IpAddress, ...]  # 1…255 of them, of one family
 
-    def pack(self, source: IPv4Address, destination: IPv4Address) -> bytes:
-        """Return the message with its checksum.
 
-        RFC 5798 leaves open whether the IPv4 checksum covers a pseudo-header. This is the
-        form with one, as keepalived sends it and expects it.
-        """
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Which VRRP is spoken; the routers of one virtual router have to agree."""
+
+    family: int = IPV4
+    version: int = CURRENT  # or CLASSIC, over IPv4 alone
+    password: bytes = b""  # of version 2, at most 8 bytes; empty: no authentication
+    # RFC 5798 leaves open whether the checksum of version 3 over IPv4 covers a
+    # pseudo-header. With one is how keepalived sends it, and all that it accepts.
+    pseudo_header: bool = True
+
+    @property
+    def group(self) -> IpAddress:
+        """Where advertisements go when no peers are named."""
+        return GROUP if self.family == IPV4 else GROUP6
+
+    def pack(self, said: Advertisement, source: IpAddress, destination: IpAddress) -> bytes:
+        """Return the message with its checksum."""
         header = _HEADER.pack(
-            _VERSION_AND_TYPE,
-            self.vrid,
-            self.priority,
-            len(self.addresses),
-            round(self.interval * 100),
+            self.version << 4 | _TYPE,
+            said.vrid,
+            said.priority,
+            len(said.addresses),
+            self._interval_field(said.interval),
             0,
         )
-        message = bytearray(header + b"".join(a.packed for a in self.addresses))
-        covered = _pseudo_header(source, destination, len(message)) + message
-        message[_CHECKSUM] = _checksum(covered).to_bytes(2, "big")
+        message = bytearray(header + b"".join(a.packed for a in said.addresses))
+        message += self._trailer
+        covered = bytes(message)
+        if self.version != CLASSIC and (self.pseudo_header or self.family != IPV4):
+            covered = _pseudo_header(source, destination, len(message)) + covered
+        message[_CHECKSUM] = internet_checksum(covered).to_bytes(2, "big")
         return bytes(message)
 
+    def parse(
+        self, data: bytes, source: IpAddress, destination: IpAddress
+    ) -> Advertisement:
+        """Return what a message says, or raise MalformedError that says why it is refused.
 
-def parse(
-    data: bytes, source: IPv4Address, destination: IPv4Address, ttl: int
-) -> Advertisement:
-    """Return what a message says, or raise MalformedError that says why it is discarded.
-
-    ``data`` is what follows the IP header. Whatever it holds, no other error is raised.
-    Both forms of the checksum are accepted, with the pseudo-header and without.
-    """
-    if ttl != TTL:
-        raise MalformedError(f"its TTL is {ttl}, not {TTL}")
-    if len(data) < _HEADER.size:
-        raise MalformedError(f"it has {len(data)} bytes, fewer than a header of 8")
-    version_and_type, vrid, priority, count, interval, _ = _HEADER.unpack_from(data)
-    if version_and_type != _VERSION_AND_TYPE:
+        ``data`` is what follows the IP header. Whatever it holds, no other error is raised.
+        Of version 3 over IPv4 both forms of the checksum are accepted.
+        """
+        if len(data) < _HEADER.size:
+            raise MalformedError(
+                Fault.LENGTH, f"it has {len(data)} bytes, fewer than a header of 8"
+            )
+        version_and_type, vrid, priority, count, interval, _ = _HEADER.unpack_from(data)
         version, kind = version_and_type >> 4, version_and_type & 0x0F
-        raise MalformedError(f"it has version {version} and type {kind}, not 3 and 1")
-    if vrid == 0:
-        raise MalformedError("its VRID is 0")
-    if count == 0:
-        raise MalformedError("it names no address")
-    expected = _HEADER.size + count * _ADDRESS_BYTES
-    if len(data) != expected:
-        raise MalformedError(
-            f"it has {len(data)} bytes, not {expected} for {count} addresses"
-        )
-    centiseconds = interval & _INTERVAL_MASK  # the reserved bits are to be ignored
-    if centiseconds == 0:
-        raise MalformedError("its interval is 0")
-    pseudo_header = _pseudo_header(source, destination, len(data))
-    if _checksum(pseudo_header + data) and _checksum(data):
-        raise MalformedError("its checksum is wrong")
-    addresses = tuple(
-        IPv4Address(data[offset : offset + _ADDRESS_BYTES])
-        for offset in range(_HEADER.size, expected, _ADDRESS_BYTES)
-    )
-    return Advertisement(vrid, priority, centiseconds / 100, addresses)
+        if version != self.version:
+            raise MalformedError(
+                Fault.VERSION, f"it has version {version}, not {self.version}"
+            )
+        if kind != _TYPE:
+            raise MalformedError(Fault.TYPE, f"it has type {kind}, not {_TYPE}")
+        if vrid == 0:
+            raise MalformedError(Fault.VRID, "its VRID is 0")
+        if count == 0:
+            raise MalformedError(Fault.COUNT, "it names no address")
+        end = _HEADER.size + count * self._address_bytes
+        expected = end + len(self._trailer)
+        if len(data) != expected:
+            raise MalformedError(
+                Fault.LENGTH,
+                f"it has {len(data)} bytes, not {expected} for {count} addresses",
+            )
+        seconds = self._interval(interval)
+        self._check_sum(data, source, destination)
+        self._authenticate(interval >> 8, data[end:])
+        return Advertisement(vrid, priority, seconds, self._addresses(data[8:end]))
+
+    @property
+    def _authentication(self) -> int:
+        return _SIMPLE_PASSWORD if self.password else _NO_AUTHENTICATION
+
+    @property
+    def _trailer(self) -> bytes:
+        if self.version == CLASSIC:
+            return self.password.ljust(PASSWORD_BYTES, b"\0")
+        return b""
+
+    @property
+    def _address_bytes(self) -> int:
+        return 4 if self.family == IPV4 else 16
+
+    def _interval_field(self, seconds: float) -> int:
+        if self.version == CLASSIC:
+            return self._authentication << 8 | round(seconds)
+        return round(seconds * 100)
+
+    def _interval(self, field: int) -> float:
+        if self.version == CLASSIC:
+            seconds: float = field & 0xFF
+        else:
+            seconds = (field & _INTERVAL_MASK) / 100  # the reserved bits are to be ignored
+        if seconds == 0:
+            raise MalformedError(Fault.INTERVAL, "its interval is 0")
+        return seconds
+
+    def _check_sum(self, data: bytes, source: IpAddress, destination: IpAddress) -> None:
+        bare = self.family == IPV4 and internet_checksum(data) == 0
+        if bare or (
+            self.version != CLASSIC
+            and internet_checksum(_pseudo_header(source, destination, len(data)) + data)
+            == 0
+        ):
+            return
+        raise MalformedError(Fault.CHECKSUM, "its checksum is wrong")
+
+    def _authenticate(self, kind: int, password: bytes) -> None:
+        """Check the password of version 2; it is no secret to who listens on the LAN."""
+        if self.version != CLASSIC:
+            return
+        if kind != self._authentication:
+            raise MalformedError(
+                Fault.AUTHENTICATION,
+                f"its type of authentication is {kind}, not {self._authentication}",
+            )
+        if self.password and not hmac.compare_digest(password, self._trailer):
+            raise MalformedError(Fault.PASSWORD, "its password is not ours")
+
+    def _addresses(self, data: bytes) -> tuple[IpAddress, ...]:
+        size = self._address_bytes
+        kind = IPv4Address if self.family == IPV4 else IPv6Address
+        return tuple(kind(data[at : at + size]) for at in range(0, len(data), size))
 
 
-def _pseudo_header(source: IPv4Address, destination: IPv4Address, length: int) -> bytes:
-    return _PSEUDO_HEADER.pack(source.packed, destination.packed, PROTOCOL, length)
-
-
-def _checksum(data: bytes) -> int:
-    """Return the Internet checksum; 0 if ``data`` includes its own, right, checksum."""
-    if len(data) % 2:
-        data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+def _pseudo_header(source: IpAddress, destination: IpAddress, length: int) -> bytes:
+    if source.version == IPV4:
+        return _PSEUDO_HEADER.pack(source.packed, destination.packed, PROTOCOL, length)
+    return _PSEUDO_HEADER6.pack(source.packed, destination.packed, length, PROTOCOL)

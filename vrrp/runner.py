@@ -2,22 +2,24 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
-from functools import partial
-from ipaddress import IPv4Address
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
-from vrrp import packet
+from vrrp.admission import Datagram
 from vrrp.config import Instance
-from vrrp.errors import MalformedError
+from vrrp.errors import Fault, MalformedError, Oddity
+from vrrp.group import Group
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (
+    OWNER_PRIORITY,
     Announce,
     Effect,
     Release,
@@ -26,8 +28,10 @@ from vrrp.machine import (
     Take,
     VirtualRouter,
 )
+from vrrp.packet import Advertisement, IpAddress
 from vrrp.status import Status
-from vrrp.transport import SURVIVABLE, Datagram, Transport
+from vrrp.tracking import Standing
+from vrrp.transport import SURVIVABLE, Port, Transport, open_transport
 
 _log: Final[FilteringBoundLogger] = get_logger()
 T = TypeVar("T")
@@ -44,21 +48,111 @@ class Runner:
     """
 
     def __init__(
-        self, instance: Instance, kernel: Executor, changed: Callable[[], None]
+        self,
+        instance: Instance,
+        kernel: Executor,
+        changed: Callable[[], None],
+        group: Group | None = None,
     ) -> None:
         self.instance = instance
         self.keeper = Keeper(instance, kernel, self._find)
-        self.status = Status(State.INITIALIZE, time.time(), instance.router.priority)
+        self._status = Status(State.INITIALIZE, time.time(), instance.router.priority)
         self._kernel = kernel
         self._changed = changed
-        self._router = VirtualRouter(instance.router)
+        self.router = VirtualRouter(instance.router, together=group is not None)
+        self._group = group
+        self._standing = Standing(instance.router.priority)
+        self._ground: Footing | None = None  # as the keeper found it
+        self._ground_problem = ""
+        self._fenced = 0
+        self._latest = 0.0
+        self._late_said = float("-inf")
         self._transport: Transport | None = None
         self._footing: Footing | None = None
         self._problem = ""
         self._wake = asyncio.Event()
-        self._complained = float("-inf")
+        self._discarded: Counter[Fault] = Counter()
+        self._noticed: Counter[Oddity] = Counter()
+        self._admission = instance.admission
+        self._complain_at: dict[Fault | Oddity, float] = {}  # not before
         self._unsent = ""
+        self._unopened = ""
         self._log = _log.bind(instance=instance.name)
+
+    @property
+    def status(self) -> Status:
+        """How it stands now."""
+        return replace(
+            self._status,
+            priority=self.router.priority,
+            discarded=dict(self._discarded),
+            noticed=dict(self._noticed),
+            problem=self._problem,
+            latest=round(self._latest, 3),
+            fenced=self.router.fenced,
+        )
+
+    @property
+    def name(self) -> str:
+        """What the operator calls the instance."""
+        return self.instance.name
+
+    @property
+    def fit(self) -> bool:
+        """Whether nothing of its own keeps it from taking part."""
+        return self._ground is not None and not self._standing.problem
+
+    def judge(self, standing: Standing) -> None:
+        """Be what the tracked checks allow from now on."""
+        if standing == self._standing:
+            return
+        if standing.priority != self.router.priority:
+            self._log.info(
+                "priority changed", priority=standing.priority, was=self.router.priority
+            )
+        self._standing = standing
+        self.router.priority = standing.priority
+        self._fitness_changed()
+        self._changed()
+
+    def adopt(self, instance: Instance) -> None:
+        """Go on as ``instance``, which has the same core; to be judged anew afterwards."""
+        self.instance = instance
+        self.router.config = instance.router
+        self._admission = instance.admission
+
+    def lead(self) -> None:
+        """Become Active with the others of the group."""
+        self._carry_out(self.router.lead(asyncio.get_running_loop().time()))
+        self._wake.set()
+
+    def follow(self) -> None:
+        """Give the addresses up with the others of the group."""
+        self._carry_out(self.router.follow(asyncio.get_running_loop().time()))
+        self._wake.set()
+
+    def look_around(self) -> None:
+        """Rest or take part, as links, checks and the group have it."""
+        problem = (
+            self._ground_problem
+            or self._standing.problem
+            or (self._group.problem_of(self) if self._group else "")
+        )
+        footing = None if problem else self._ground
+        if problem != self._problem:
+            if problem:
+                self._log.warning("instance at rest", problem=problem)
+            self._problem = problem
+            self._changed()
+        if footing != self._footing:
+            self._footing = footing
+            self._wake.set()
+
+    def _fitness_changed(self) -> None:
+        if self._group:
+            self._group.fitness_changed()
+        else:
+            self.look_around()
 
     async def run(self) -> None:
         """Take part until cancelled; an Active resigns then."""
@@ -69,11 +163,15 @@ class Runner:
             except OSError as error:
                 if error.errno not in SURVIVABLE:
                     raise
-                # The interface went while we looked at it.
+                # The interface went while we looked at it, or its IPv6 address is not
+                # known to be unique yet.
+                self._report_unopened(error.strerror or str(error))
                 await asyncio.sleep(_OPEN_AGAIN)
                 continue
+            self._unopened = ""
             try:
-                await self._take_part(footing, transport)
+                if self._footing == footing:  # else it changed while we opened
+                    await self._take_part(footing, transport)
             finally:
                 await self._in_kernel_thread(transport.close)
 
@@ -83,16 +181,18 @@ class Runner:
         self._transport = transport
         loop.add_reader(transport, self._wake.set)
         try:
-            self._carry_out(self._router.start(footing.address, loop.time()))
+            self._carry_out(self.router.start(footing.address, loop.time()))
             while self._footing == footing:
                 # First what has arrived: when we are late, an Active's advertisement may
                 # have been waiting here while our timer for it ran out.
                 for datagram in transport.drain():
                     self._hear(datagram, loop.time())
-                self._carry_out(self._router.tick(loop.time()))
-                await self._wait(self._router.deadline)
+                self._carry_out(self.router.tick(loop.time()))
+                if self._group:
+                    self._group.settle()
+                await self._wait(self.router.deadline)
         finally:
-            self._carry_out(self._router.stop())
+            self._carry_out(self.router.stop())
             loop.remove_reader(transport)
             self._transport = None
 
@@ -102,6 +202,17 @@ class Runner:
             async with asyncio.timeout_at(deadline):
                 await self._wake.wait()
         self._wake.clear()
+        if deadline is not None:
+            now = asyncio.get_running_loop().time()
+            self._note_lateness(now - deadline, now)
+
+    def _note_lateness(self, late: float, now: float) -> None:
+        """Remember by how much a timer was late at most; say so if that is an interval."""
+        self._latest = max(late, self._latest)
+        interval = self.instance.router.interval
+        if late >= interval and now >= self._late_said + _COMPLAIN_EVERY:
+            self._late_said = now
+            self._log.warning("timer late", seconds=round(late, 3), interval=interval)
 
     async def _wait_for_footing(self) -> Footing:
         while self._footing is None:
@@ -110,14 +221,19 @@ class Runner:
 
     async def _open(self, footing: Footing) -> Transport:
         instance = self.instance
-        opened = partial(
-            Transport,
+        port = Port(
             instance.interface,
             footing.index,
             footing.address,
-            instance.router.vrid,
+            instance.dialect,
+            instance.peers,
         )
-        return await self._in_kernel_thread(opened)
+        return await self._in_kernel_thread(lambda: open_transport(port))
+
+    def _report_unopened(self, problem: str) -> None:
+        if problem != self._unopened:
+            self._log.warning("socket not opened yet", problem=problem)
+        self._unopened = problem
 
     async def _in_kernel_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._kernel, work)
@@ -126,34 +242,56 @@ class Runner:
         """Note what the keeper found out about links."""
         if footing and footing.down:
             problem, footing = f"down: {', '.join(footing.down)}", None
-        if problem != self._problem:
-            if problem:
-                self._log.warning("instance at rest", problem=problem)
-            self._problem = problem
-        if footing != self._footing:
-            self._footing = footing
-            self._wake.set()
+        if (footing, problem) != (self._ground, self._ground_problem):
+            self._ground, self._ground_problem = footing, problem
+            self._fitness_changed()
 
-    def _hear(self, datagram: Datagram, now: float) -> None:
-        source = datagram.source
+    def _hear(self, arrived: Datagram | MalformedError, now: float) -> None:
+        if isinstance(arrived, MalformedError):
+            self._discard(arrived, None, now)
+            return
         try:
-            heard = packet.parse(
-                datagram.payload, source, datagram.destination, datagram.ttl
-            )
+            heard = self._admission.admit(arrived, self.router.address)
         except MalformedError as error:
-            self._complain(now, "advertisement discarded", source, str(error))
+            self._discard(error, arrived.source, now)
             return
-        if self._footing and source == self._footing.address:
-            self._complain(
-                now, "advertisement discarded", source, "it bears our own address"
-            )
-            return
-        self._carry_out(self._router.receive(heard, source, now))
+        self._notice(heard, arrived.source, now)
+        self._carry_out(self.router.receive(heard, arrived.source, now))
 
-    def _complain(self, now: float, event: str, source: IPv4Address, reason: str) -> None:
-        if now >= self._complained + _COMPLAIN_EVERY:
-            self._complained = now
-            self._log.warning(event, source=str(source), reason=reason)
+    def _discard(self, error: MalformedError, source: IpAddress | None, now: float) -> None:
+        """Count a packet, and say why, once a minute for each kind."""
+        fault = error.fault
+        self._discarded[fault] += 1
+        # Other virtual routers share the LAN lawfully.
+        if fault is Fault.VRID or not self._may_complain(fault, now):
+            return
+        say = self._log.error if fault is Fault.INTERVAL else self._log.warning
+        say(
+            "advertisement discarded",
+            kind=fault,
+            source=str(source) if source else None,
+            reason=str(error),
+        )
+
+    def _notice(self, heard: Advertisement, source: IpAddress, now: float) -> None:
+        """Count what is odd about an advertisement, and say so likewise."""
+        ours = self.instance.router
+        odd = {
+            Oddity.ADDRESSES: {*heard.addresses} != {*ours.addresses},
+            Oddity.OWNER: heard.priority == ours.priority == OWNER_PRIORITY,
+        }
+        for oddity in (each for each, is_so in odd.items() if is_so):
+            self._noticed[oddity] += 1
+            if self._may_complain(oddity, now):
+                self._log.warning(
+                    "advertisement odd", kind=oddity, source=str(source), **_facts(heard)
+                )
+
+    def _may_complain(self, kind: Fault | Oddity, now: float) -> bool:
+        if now < self._complain_at.get(kind, float("-inf")):
+            return False
+        self._complain_at[kind] = now + _COMPLAIN_EVERY
+        return True
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -162,13 +300,15 @@ class Runner:
                     self._send(advertisement)
                 case Take():
                     self.keeper.take()
-                case Announce():
-                    self.keeper.announce()
+                case Announce(repeat):
+                    self.keeper.announce(repeat)
                 case Release():
                     self.keeper.release()
+                    if self._group:
+                        self._group.yielded(self)
         self._note()
 
-    def _send(self, advertisement: packet.Advertisement) -> None:
+    def _send(self, advertisement: Advertisement) -> None:
         if self._transport is None:
             return
         unsent = ""
@@ -185,17 +325,25 @@ class Runner:
 
     def _note(self) -> None:
         """Publish the state if it is a new one."""
-        router, old = self._router, self.status
+        router, old = self.router, self._status
+        if router.fenced != self._fenced:
+            self._fenced = router.fenced
+            self._log.warning("addresses given up: we were silent for too long")
         new = old.moved(router.state, router.active, time.time())
         if new == old:
             return
-        self.status = new
+        self._status = new
         if new.state is not old.state:
             self._log.info(
                 "state changed",
                 state=new.state,
                 was=old.state,
-                priority=new.priority,
+                priority=router.priority,
                 active=str(new.active) if new.active else None,
             )
         self._changed()
+
+
+def _facts(heard: Advertisement) -> dict[str, object]:
+    addresses = [str(address) for address in heard.addresses]
+    return {"priority": heard.priority, "addresses": addresses}

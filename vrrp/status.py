@@ -3,15 +3,15 @@
 import fcntl
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
 import msgspec
 
-from vrrp.errors import HostError
+from vrrp.errors import Fault, HostError, Oddity
 from vrrp.machine import State
+from vrrp.packet import IpAddress
 
 _READABLE_BY_ALL: Final = 0o644
 _DIRECTORY: Final = 0o755
@@ -25,10 +25,15 @@ class Status:
     state: State
     since: float  # Unix time
     priority: int
-    active: IPv4Address | None = None  # the Active router's address, ours included
+    active: IpAddress | None = None  # the Active router's address, ours included
     transitions: int = 0  # state changes since the instance was started
+    discarded: Mapping[Fault, int] = field(default_factory=dict)  # packets, by why
+    noticed: Mapping[Oddity, int] = field(default_factory=dict)  # heeded, but strange
+    problem: str = ""  # why it rests
+    latest: float = 0.0  # seconds by which a timer was late at most
+    fenced: int = 0  # how often it gave the addresses up since it was late itself
 
-    def moved(self, state: State, active: IPv4Address | None, now: float) -> Self:
+    def moved(self, state: State, active: IpAddress | None, now: float) -> Self:
         """Return the status after the state machine has said where it is."""
         if state is self.state:
             return replace(self, active=active)

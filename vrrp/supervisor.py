@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,14 +15,19 @@ from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
 from service_manager import ServiceManager
+from vrrp.checks import Check, Checker
 from vrrp.config import DaemonConfig, Instance, load
 from vrrp.errors import ConfigError, VrrpError
+from vrrp.group import Group
 from vrrp.host import check_host
 from vrrp.runner import Runner
-from vrrp.status import StatusFile
+from vrrp.status import Status, StatusFile
+from vrrp.tracking import Finding, standing
 from vrrp.watch import watch
 
 _log: Final[FilteringBoundLogger] = get_logger()
+_TELL_EVERY: Final = 1.0  # seconds; counters may move with every packet
+_FIRST_RESULTS: Final = 5.0  # seconds that a reload waits for new checks at most
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -50,6 +55,9 @@ class Supervisor:
         self._kernel = kernel
         self._status = status
         self._running: dict[str, _Running] = {}
+        self._checkers: dict[str, Checker] = {}
+        self._findings: dict[str, Finding] = {}
+        self._found = asyncio.Event()  # there is another finding
         self._dirty = asyncio.Event()
         self._manager = ServiceManager()
 
@@ -61,6 +69,7 @@ class Supervisor:
             self._tasks.create_task(self._tell(), name="status"),
             self._tasks.create_task(self._manager.beat(), name="watchdog"),
         ]
+        self._start_checks(config.checks)
         self._start(config.instances)
         self._manager.ready()
         while await signals.get() not in _STOP:
@@ -70,19 +79,49 @@ class Supervisor:
         self._manager.stopping()
         _log.info("stopping")
         await self._stop(list(self._running))
+        await self._stop_checks(list(self._checkers))
         for helper in helpers:
             helper.cancel()
 
     def _start(self, instances: Iterable[Instance]) -> None:
+        members: dict[str, list[Runner]] = {}
+        groups: dict[str, Group] = {}
         for instance in instances:
-            runner = Runner(instance, self._kernel, self._dirty.set)
+            name = instance.group
+            group = groups.setdefault(name, Group(name)) if name else None
+            runner = Runner(instance, self._kernel, self._dirty.set, group)
+            members.setdefault(name, []).append(runner)
             task = self._tasks.create_task
             self._running[instance.name] = _Running(
                 runner,
                 task(runner.run(), name=f"vrrp {instance.name}"),
                 task(runner.keeper.run(), name=f"addresses {instance.name}"),
             )
+        for name, group in groups.items():
+            group.join(members[name])
+        for each in self._running.values():
+            self._judge(each.runner)
         self._dirty.set()
+
+    def _start_checks(self, checks: Iterable[Check]) -> None:
+        for check in checks:
+            checker = self._checkers[check.name] = Checker(check, self._find)
+            checker.start()
+
+    async def _stop_checks(self, names: Iterable[str]) -> None:
+        for name in names:
+            await asyncio.to_thread(self._checkers.pop(name).stop)
+
+    def _find(self, name: str, finding: Finding) -> None:
+        self._findings[name] = finding
+        self._found.set()
+        for each in self._running.values():
+            self._judge(each.runner)
+
+    def _judge(self, runner: Runner) -> None:
+        instance = runner.instance
+        base = instance.router.priority
+        runner.judge(standing(base, instance.tracks, self._findings))
 
     async def _stop(self, names: Iterable[str]) -> None:
         stopping = [self._running.pop(name).stop() for name in names]
@@ -100,7 +139,7 @@ class Supervisor:
                     "- at `$.status_file`",
                 )
             running = {name: each.runner.instance for name, each in self._running.items()}
-            new = [each for each in config.instances if running.get(each.name) != each]
+            new = _changed(config.instances, running)
             check = partial(check_host, new)
             await asyncio.get_running_loop().run_in_executor(self._kernel, check)
         except VrrpError as error:
@@ -109,27 +148,74 @@ class Supervisor:
         kept = {each.name for each in config.instances} - {each.name for each in new}
         old = [name for name in self._running if name not in kept]
         await self._stop(old)
+        checks = {each.check.name: each.check for each in self._checkers.values()}
+        fresh = [each for each in config.checks if checks.get(each.name) != each]
+        wanted = {each.name for each in config.checks} - {each.name for each in fresh}
+        await self._stop_checks([name for name in checks if name not in wanted])
+        # Of a check that has only changed the old finding holds until it has a new one.
+        known = {each.name for each in config.checks}
+        self._findings = {n: f for n, f in self._findings.items() if n in known}
+        self._start_checks(fresh)
+        await self._have_findings(known)
+        changed = [each for each in config.instances if running.get(each.name) != each]
+        adopted = [each for each in changed if each not in new]
+        for each in adopted:
+            self._running[each.name].runner.adopt(each)
         self._start(new)
         _log.info(
-            "configuration reloaded", stopped=old, started=[each.name for each in new]
+            "configuration reloaded",
+            stopped=old,
+            started=[each.name for each in new],
+            changed=[each.name for each in adopted],
         )
+
+    async def _have_findings(self, checks: Collection[str]) -> None:
+        """Wait a while for first results: until there are, who tracks them has to rest."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_RESULTS):
+                while any(name not in self._findings for name in checks):
+                    self._found.clear()
+                    await self._found.wait()
 
     def _look(self) -> None:
         for each in self._running.values():
             each.runner.keeper.look()
+        for checker in self._checkers.values():
+            checker.look()
 
     async def _tell(self) -> None:
-        """Keep the status file true."""
+        """Keep the status file true: at once after an event, soon after counting."""
+        told: dict[str, Status] | None = None
+        problem = ""
         while True:
-            await self._dirty.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TELL_EVERY):
+                    await self._dirty.wait()
             self._dirty.clear()
             status = {name: each.runner.status for name, each in self._running.items()}
             states = (f"{name} {each.state}" for name, each in status.items())
             self._manager.status(", ".join(states) or "no instances")
+            if status == told:
+                continue
+            before, problem = problem, ""
             try:
                 await asyncio.to_thread(self._status.write, status)
+                told = status
             except OSError as error:  # a full disk is no reason to let the addresses go
-                _log.warning("status not written", problem=str(error))
+                problem = str(error)
+            if problem and problem != before:
+                _log.warning("status not written", problem=problem)
+
+
+def _changed(wanted: Iterable[Instance], running: Mapping[str, Instance]) -> list[Instance]:
+    """Return what has to be started anew: a sync group starts as a whole."""
+    every = list(wanted)
+    cores = {name: each.core for name, each in running.items()}
+    different = {each.name for each in every if cores.get(each.name) != each.core}
+    gone = set(running) - {each.name for each in every}
+    groups = {each.group for each in every if each.name in different}
+    groups |= {running[name].group for name in gone | (different & set(running))}
+    return [each for each in every if each.name in different or each.group in groups - {""}]
 
 
 def _hear_signals() -> asyncio.Queue[int]:

@@ -2,28 +2,45 @@
 
 import errno
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from socket import (
     AF_INET,
+    AF_INET6,
+    CMSG_SPACE,
     INADDR_ANY,
     IP_ADD_MEMBERSHIP,
     IP_MULTICAST_IF,
     IP_MULTICAST_LOOP,
     IP_MULTICAST_TTL,
     IP_TOS,
+    IP_TTL,
     IPPROTO_IP,
+    IPPROTO_IPV6,
+    IPV6_HOPLIMIT,
+    IPV6_JOIN_GROUP,
+    IPV6_MULTICAST_HOPS,
+    IPV6_MULTICAST_IF,
+    IPV6_MULTICAST_LOOP,
+    IPV6_PKTINFO,
+    IPV6_RECVHOPLIMIT,
+    IPV6_RECVPKTINFO,
+    IPV6_TCLASS,
+    IPV6_UNICAST_HOPS,
     SO_BINDTODEVICE,
     SOCK_NONBLOCK,
     SOCK_RAW,
     SOL_SOCKET,
+    AddressFamily,
     socket,
 )
 from typing import Final, Self
 
-from vrrp.errors import MalformedError
-from vrrp.packet import GROUP, PROTOCOL, TTL, Advertisement
+from vrrp.admission import Datagram
+from vrrp.errors import Fault, MalformedError
+from vrrp.packet import IPV4, PROTOCOL, TTL, Advertisement, Dialect, IpAddress
 
 # An interface may go, lose its address, or have a full queue, and a firewall may say no.
 # VRRP is there for such moments, so it lives through them; anything else is a bug.
@@ -32,6 +49,7 @@ SURVIVABLE: Final = frozenset(
         errno.ENETDOWN,
         errno.ENETUNREACH,
         errno.EHOSTUNREACH,
+        errno.EHOSTDOWN,
         errno.ENODEV,
         errno.ENXIO,
         errno.EADDRNOTAVAIL,
@@ -39,6 +57,8 @@ SURVIVABLE: Final = frozenset(
         errno.ENOBUFS,
         errno.EAGAIN,
         errno.EPERM,  # a firewall's verdict
+        errno.EACCES,  # a route's: prohibit
+        errno.ECONNREFUSED,  # a unicast peer has no VRRP; said of an earlier packet
     }
 )
 
@@ -46,8 +66,14 @@ _INTERNETWORK_CONTROL: Final = 0xC0  # the precedence of routing protocols
 _IP_MULTICAST_ALL: Final = 49  # linux/in.h; the socket module does not have these
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
+_IPV6_MULTICAST_ALL: Final = 29  # linux/in6.h
+_IPV6_AUTOFLOWLABEL: Final = 70
 _MREQN: Final = struct.Struct("@4s4si")  # struct ip_mreqn
-_LARGEST: Final = 2048  # bytes; 255 addresses make 1028 and an IP header at most 60
+_MREQ6: Final = struct.Struct("@16si")  # struct ipv6_mreq
+_PKTINFO6: Final = struct.Struct("@16si")  # struct in6_pktinfo
+_INT: Final = struct.Struct("@i")
+_ANCILLARY: Final = CMSG_SPACE(_PKTINFO6.size) + CMSG_SPACE(_INT.size)
+_LARGEST: Final = 8192  # bytes; 255 IPv6 addresses make 4088, and an IP header at most 60
 # Enough to empty a receive buffer, but an end: nobody can keep us from our timers.
 _DRAIN: Final = 512
 _IP_HEADER: Final = struct.Struct("!BBHHHBBH4s4s")
@@ -55,46 +81,45 @@ _IP_VERSION: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Datagram:
-    """An IP datagram taken apart."""
+class Port:
+    """Where a transport sends from and to."""
 
-    source: IPv4Address
-    destination: IPv4Address
-    ttl: int
-    payload: bytes
+    interface: str
+    index: int
+    address: IpAddress
+    dialect: Dialect
+    peers: tuple[IpAddress, ...] = ()  # none: to the group
 
 
-class Transport:
-    """Sends and receives on one interface, for one VRID.
+class Transport(ABC):
+    """Sends and receives on one interface.
 
     To open and to close it waits for the kernel's RTNL lock: not for an event loop.
     """
 
-    def __init__(self, interface: str, index: int, address: IPv4Address, vrid: int) -> None:
-        self._address = address
-        self._vrid = vrid
-        self._socket = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, PROTOCOL)
+    def __init__(self, port: Port, family: AddressFamily) -> None:
+        self._port = port
+        self._destinations = port.peers or (port.dialect.group,)
+        self._socket = socket(family, SOCK_RAW | SOCK_NONBLOCK, PROTOCOL)
         try:
-            self._set_up(interface, index)
+            interface = port.interface.encode() + b"\0"
+            self._socket.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, interface)
+            self._set_up()
         except OSError:
             self._socket.close()
             raise
 
-    def _set_up(self, interface: str, index: int) -> None:
-        option = self._socket.setsockopt
-        option(SOL_SOCKET, SO_BINDTODEVICE, interface.encode() + b"\0")
-        # Not what other sockets of this host have joined elsewhere.
-        option(IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        any_address = INADDR_ANY.to_bytes(4, "big")
-        option(IPPROTO_IP, IP_ADD_MEMBERSHIP, _MREQN.pack(GROUP.packed, any_address, index))
-        # Else the kernel may choose a virtual address as the source of what we send.
-        out = _MREQN.pack(any_address, self._address.packed, index)
-        option(IPPROTO_IP, IP_MULTICAST_IF, out)
-        option(IPPROTO_IP, IP_MULTICAST_LOOP, 0)
-        option(IPPROTO_IP, IP_MULTICAST_TTL, TTL)
-        option(IPPROTO_IP, IP_TOS, _INTERNETWORK_CONTROL)
-        # No "don't fragment", as keepalived has it.
-        option(IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+    @abstractmethod
+    def _set_up(self) -> None:
+        """Make the socket send and receive as VRRP wants it."""
+
+    @abstractmethod
+    def _receive(self) -> Datagram:
+        """Return what waits; raise OSError if nothing does, MalformedError if it is bad."""
+
+    @abstractmethod
+    def _reach(self, destination: IpAddress) -> tuple[str, int] | tuple[str, int, int, int]:
+        """Return ``destination`` as the socket wants it."""
 
     def __enter__(self) -> Self:
         return self
@@ -111,42 +136,126 @@ class Transport:
         return self._socket.fileno()
 
     def send(self, advertisement: Advertisement) -> None:
-        """Send to the group; OSError, often one of :data:`SURVIVABLE`."""
-        message = advertisement.pack(self._address, GROUP)
-        self._socket.sendto(message, (str(GROUP), 0))
+        """Send to the group, or to every peer; OSError, often one of :data:`SURVIVABLE`."""
+        failed: OSError | None = None
+        for destination in self._destinations:
+            message = self._port.dialect.pack(
+                advertisement, self._port.address, destination
+            )
+            try:
+                self._socket.sendto(message, self._reach(destination))
+            except OSError as error:  # the other peers have to hear it all the same
+                failed = error
+        if failed is not None:
+            raise failed
 
-    def drain(self) -> Iterator[Datagram]:
-        """Yield what has arrived for our VRID, and do not wait for more."""
+    def drain(self) -> Iterator[Datagram | MalformedError]:
+        """Yield what has arrived, and do not wait for more."""
         for _ in range(_DRAIN):
             try:
-                packet = self._socket.recv(_LARGEST)
+                yield self._receive()
+            except MalformedError as error:
+                yield error
             except OSError as error:
                 if error.errno in SURVIVABLE:
                     return
                 raise
-            try:
-                datagram = dissect(packet)
-            except MalformedError:
-                continue  # the kernel has checked the header, so this is for the types
-            # Other virtual routers, and other versions of VRRP, may share the LAN.
-            if datagram.destination == GROUP and datagram.payload[1:2] == bytes(
-                [self._vrid]
-            ):
-                yield datagram
+
+
+def open_transport(port: Port) -> Transport:
+    """Return the transport of the port's family; OSError, often :data:`SURVIVABLE`."""
+    return Transport4(port) if port.dialect.family == IPV4 else Transport6(port)
+
+
+class Transport4(Transport):
+    """Over IPv4."""
+
+    def __init__(self, port: Port) -> None:
+        super().__init__(port, AF_INET)
+
+    def _set_up(self) -> None:
+        option = self._socket.setsockopt
+        option(IPPROTO_IP, IP_TOS, _INTERNETWORK_CONTROL)
+        option(IPPROTO_IP, IP_TTL, TTL)
+        # No "don't fragment", as keepalived has it.
+        option(IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+        # Not what other sockets of this host have joined elsewhere.
+        option(IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+        if self._port.peers:
+            # Else the kernel may choose a virtual address as the source of what we send.
+            self._socket.bind((str(self._port.address), 0))
+            return
+        index, any_address = self._port.index, INADDR_ANY.to_bytes(4, "big")
+        group = self._port.dialect.group.packed
+        option(IPPROTO_IP, IP_ADD_MEMBERSHIP, _MREQN.pack(group, any_address, index))
+        # As above; a socket that is bound would not hear the group.
+        out = _MREQN.pack(any_address, self._port.address.packed, index)
+        option(IPPROTO_IP, IP_MULTICAST_IF, out)
+        option(IPPROTO_IP, IP_MULTICAST_LOOP, 0)
+        option(IPPROTO_IP, IP_MULTICAST_TTL, TTL)
+
+    def _receive(self) -> Datagram:
+        return dissect(self._socket.recv(_LARGEST))
+
+    def _reach(self, destination: IpAddress) -> tuple[str, int]:
+        return str(destination), 0
+
+
+class Transport6(Transport):
+    """Over IPv6."""
+
+    def __init__(self, port: Port) -> None:
+        super().__init__(port, AF_INET6)
+
+    def _set_up(self) -> None:
+        option = self._socket.setsockopt
+        option(IPPROTO_IPV6, IPV6_TCLASS, _INTERNETWORK_CONTROL)
+        option(IPPROTO_IPV6, IPV6_UNICAST_HOPS, TTL)
+        option(IPPROTO_IPV6, _IPV6_AUTOFLOWLABEL, 0)
+        option(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        option(IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1)
+        option(IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
+        # Unlike in IPv4, a bound socket hears the groups that it has joined. While
+        # duplicate address detection goes on, the kernel refuses this.
+        self._socket.bind(self._reach(self._port.address))
+        if self._port.peers:
+            return
+        group = _MREQ6.pack(self._port.dialect.group.packed, self._port.index)
+        option(IPPROTO_IPV6, IPV6_JOIN_GROUP, group)
+        option(IPPROTO_IPV6, IPV6_MULTICAST_IF, self._port.index)
+        option(IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 0)
+        option(IPPROTO_IPV6, IPV6_MULTICAST_HOPS, TTL)
+
+    def _receive(self) -> Datagram:
+        payload, ancillary, _, sender = self._socket.recvmsg(_LARGEST, _ANCILLARY)
+        facts = {kind: data for level, kind, data in ancillary if level == IPPROTO_IPV6}
+        destination, _ = _PKTINFO6.unpack(facts[IPV6_PKTINFO])
+        (hops,) = _INT.unpack(facts[IPV6_HOPLIMIT])
+        # Without the zone, "%eth0", which is ours to know.
+        source = IPv6Address(sender[0].partition("%")[0])
+        return Datagram(source, IPv6Address(destination), hops, payload)
+
+    def _reach(self, destination: IpAddress) -> tuple[str, int, int, int]:
+        local = destination.is_link_local or destination.is_multicast
+        return str(destination), 0, 0, self._port.index if local else 0
 
 
 def dissect(packet: bytes) -> Datagram:
     """Take an IPv4 datagram apart, link-layer padding left out; raise MalformedError."""
     if len(packet) < _IP_HEADER.size:
-        raise MalformedError(f"it has {len(packet)} bytes, fewer than an IP header")
+        raise MalformedError(
+            Fault.LENGTH, f"it has {len(packet)} bytes, fewer than an IP header"
+        )
     first, _, total, _, _, ttl, protocol, _, source, destination = _IP_HEADER.unpack_from(
         packet
     )
     header = (first & 0x0F) * 4
     if first >> 4 != _IP_VERSION or header < _IP_HEADER.size or protocol != PROTOCOL:
-        raise MalformedError("it is not VRRP over IPv4")
+        raise MalformedError(Fault.VERSION, "it is not VRRP over IPv4")
     if not header <= total <= len(packet):
-        raise MalformedError(f"its length is {total}, but {len(packet)} bytes arrived")
+        raise MalformedError(
+            Fault.LENGTH, f"its length is {total}, but {len(packet)} bytes arrived"
+        )
     return Datagram(
         IPv4Address(source), IPv4Address(destination), ttl, packet[header:total]
     )

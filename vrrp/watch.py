@@ -8,6 +8,7 @@ from typing import Final
 _NETLINK_ROUTE: Final = 0  # linux/netlink.h
 _RTMGRP_LINK: Final = 0x1  # linux/rtnetlink.h
 _RTMGRP_IPV4_IFADDR: Final = 0x10
+_RTMGRP_IPV6_IFADDR: Final = 0x100
 _LARGEST: Final = 65536  # bytes
 # One message is hint enough. The kernel drops what has no room, and we need not read it.
 _BUFFER: Final = 4096  # bytes
@@ -16,14 +17,14 @@ _PAUSE: Final = 0.05  # seconds
 
 
 async def watch(changed: Callable[[], None]) -> None:
-    """Call ``changed`` soon after links or IPv4 addresses changed, until cancelled.
+    """Call ``changed`` soon after links or addresses changed, until cancelled.
 
     No more than a hint: whoever is called looks for himself, and now and then without it.
     """
     loop = asyncio.get_running_loop()
     with socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, _NETLINK_ROUTE) as kernel:
         kernel.setsockopt(SOL_SOCKET, SO_RCVBUF, _BUFFER)
-        kernel.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR))
+        kernel.bind((0, _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR))
         readable = asyncio.Event()
         loop.add_reader(kernel, readable.set)
         try:

@@ -276,8 +276,8 @@ def test_a_lab_that_is_left_running_is_found_by_its_name(lab_name):
 def test_a_node_that_is_switched_off_loses_its_addresses_to_the_other(lab_name, kind):
     with Lab(lab_name, kind) as lab:
         lb1, lb2 = lab.nodes["lb1"], lab.nodes["lb2"]
-        lb1.vrrpd.start()
-        lb2.vrrpd.start()
+        lb1.start()
+        lb2.start()
         lb1.wait_until_state("active")
         lb2.wait_until_state("backup")
 
@@ -290,7 +290,7 @@ def test_a_node_that_is_switched_off_loses_its_addresses_to_the_other(lab_name, 
 def test_a_node_that_is_switched_on_again_has_forgotten_its_virtual_addresses(lab_name):
     with Lab(lab_name, NatTopology) as lab:
         lb1 = lab.nodes["lb1"]
-        lb1.vrrpd.start()
+        lb1.start()
         lb1.wait_until_state("active")
         eventually(
             lambda: "10.20.0.1/24" in addresses(lb1.host), within=2, what="it has it"

@@ -1,172 +1,45 @@
 """guideway-vrrpd on real networks: two nodes, a witness, and the kernel between them."""
 
-import json
-import os
-import shutil
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scapy.layers.inet import IP
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vrrp import VRRPv3
 from scapy.packet import Packet
 
-from tests.support.requirements import require
+from tests.support.vrrp_lan import (
+    DOWN_100,
+    GATEWAY,
+    SKEW_100,
+    SLACK,
+    VIP,
+    Lan,
+    Node,
+    build,
+    instance,
+)
 from tests.support.wait import eventually
-from vagrant.lab.errors import CommandError, NotInTimeError
-from vagrant.lab.hosts import Host, create
-from vagrant.lab.program import Program
-from vagrant.lab.segment import Segment, mac_of
+from vagrant.lab.errors import CommandError
+from vagrant.lab.segment import mac_of
 
-FRONT = IPv4Network("10.0.0.0/24")
-BACK = IPv4Network("10.20.0.0/24")
-VIP = "10.0.0.100/32"
-GATEWAY = "10.20.0.1/24"
-INTERVAL = 0.1  # seconds
-SKEW_100 = (256 - 100) / 256 * INTERVAL
-DOWN_100 = 3 * INTERVAL + SKEW_100  # of a Backup with priority 100
-# What netlink, Python and a busy machine of two processors may add.
-SLACK = 0.3  # seconds
-
-
-def instance(priority: int = 100, **changes: object) -> dict[str, Any]:
-    addresses = [VIP, {"address": GATEWAY, "interface": "eth1"}]
-    usual = {"name": "front", "interface": "eth0", "vrid": 51, "interval": INTERVAL}
-    return {**usual, "priority": priority, "addresses": addresses, **changes}
-
-
-@dataclass(frozen=True)
-class Node:
-    """A host that runs guideway-vrrpd."""
-
-    host: Host
-    address: IPv4Address  # on eth0
-    directory: Path
-    vrrpd: Program
-
-    @classmethod
-    def on(cls, host: Host, address: IPv4Address, directory: Path) -> "Node":
-        arguments = ("--config", str(directory / "vrrp.yaml"))
-        directory.mkdir()
-        vrrpd = Program(host, "vrrp.daemon", arguments, directory / "vrrpd.log")
-        return cls(host, address, directory, vrrpd)
-
-    def configure(self, *instances: dict[str, Any]) -> None:
-        content = {"status_file": str(self.directory / "vrrp.json"), "instances": instances}
-        (self.directory / "vrrp.yaml").write_text(json.dumps(content))  # which is YAML
-
-    def start(self, *instances: dict[str, Any]) -> None:
-        self.configure(*instances)
-        self.vrrpd.start()
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.vrrpd.pid is not None
-        os.kill(self.vrrpd.pid, number)
-
-    def reload(self) -> None:
-        self.signal(signal.SIGHUP)
-
-    def status(self, name: str = "front") -> dict[str, Any]:
-        """Return what the status file says; nothing if there is none."""
-        try:
-            found: dict[str, Any] = json.loads((self.directory / "vrrp.json").read_text())
-        except FileNotFoundError:
-            return {}
-        return found.get(name, {})
-
-    def wait_until(self, state: str, name: str = "front") -> None:
-        eventually(
-            lambda: self.status(name).get("state") == state,
-            within=5,
-            what=f"{self.host.name} is {state}",
-            explain=self.vrrpd.tail,
-        )
-
-    def has(self, *addresses: str) -> bool:
-        shown = self.host.run("ip", "-brief", "-4", "address").split()
-        return all(address in shown for address in addresses)
-
-    def wait_for(self, *addresses: str) -> None:
-        eventually(
-            lambda: self.has(*addresses),
-            within=5,
-            what=f"{self.host.name} has {addresses}",
-            explain=self.vrrpd.tail,
-        )
-
-    def wait_without(self, *addresses: str) -> None:
-        eventually(
-            lambda: not any(self.has(each) for each in addresses),
-            within=5,
-            what=f"{self.host.name} has none of {addresses}",
-            explain=self.vrrpd.tail,
-        )
-
-    def log(self) -> list[dict[str, Any]]:
-        lines = self.vrrpd.log.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
-
-    def wait_for_log(self, **facts: str) -> None:
-        eventually(
-            lambda: any(facts.items() <= line.items() for line in self.log()),
-            within=5,
-            what=f"{facts} is logged",
-            explain=self.vrrpd.tail,
-        )
-
-
-@dataclass(frozen=True)
-class Lan:
-    """Two nodes with a leg in each segment, and an ear in the front one."""
-
-    front: Segment
-    one: Node
-    two: Node
-    ear: socket.socket
-
-    def hear(self, wanted: Callable[[Packet], bool], within: float) -> tuple[Packet, float]:
-        """Return the first frame that is wanted, and when it was heard (monotonic)."""
-        end = time.monotonic() + within
-        while (left := end - time.monotonic()) > 0:
-            self.ear.settimeout(left)
-            try:
-                frame = Ether(self.ear.recv(2048))
-            except TimeoutError:
-                break
-            if wanted(frame):
-                return frame, time.monotonic()
-        raise NotInTimeError("the wanted frame is on the wire", within)
+LINK_LOCAL = "fe80::33/64"
+VIP6 = "2001:db8::100/128"
+GATEWAY6 = "2001:db8:20::1/64"
 
 
 @pytest.fixture
 def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """10.0.0.0/24: one .1, two .2, witness .9; behind, 10.20.0.0/24: one .11, two .12."""
-    with ExitStack() as cleanup:
-        prefix = f"guideway-{lab_name}-"
-        front = Segment.create("front", FRONT, prefix, cleanup)
-        back = Segment.create("back", BACK, prefix, cleanup)
-        nodes = []
-        for number, name in enumerate(("one", "two"), start=1):
-            host = create(name, prefix, cleanup)
-            front.connect(host, "eth0", FRONT[number])
-            back.connect(host, "eth1", BACK[10 + number])
-            nodes.append(Node.on(host, FRONT[number], tmp_path / name))
-        witness = create("witness", prefix, cleanup)
-        front.connect(witness, "eth0", FRONT[9])
-        ear = cleanup.enter_context(
-            witness.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
-        )
-        ear.bind(("eth0", 0))
-        yield Lan(front, *nodes, ear)
+    """Two nodes that run nothing yet."""
+    with build(lab_name, tmp_path) as built:
+        yield built
 
 
 @pytest.fixture
@@ -258,6 +131,20 @@ def test_a_new_active_announces_itself_five_times_at_once(pair: Lan) -> None:
     assert times[-1] - times[0] < 0.1
 
 
+def test_announcements_come_as_often_as_the_operator_wants(lan: Lan) -> None:
+    how = {"repeat": 2, "delay": 0, "refresh": 0.3, "refresh_repeat": 3}
+    lan.one.start(instance(100, announce=how))
+
+    times = [
+        lan.hear(lambda frame: claims_the_vip(frame, lan.one), within=5)[1]
+        for _ in range(8)
+    ]
+
+    bursts = [times[:2], times[2:5], times[5:]]
+    assert all(burst[-1] - burst[0] < 0.1 for burst in bursts)
+    assert all(later[0] - burst[0] > 0.2 for burst, later in pairwise(bursts))
+
+
 def test_sigterm_hands_over_within_the_skew(pair: Lan) -> None:
     asked = time.monotonic()
 
@@ -311,6 +198,167 @@ def test_a_partition_heals_into_one_active(pair: Lan) -> None:
     pair.two.wait_without(VIP)
     assert pair.one.has(VIP)
     assert pair.two.status()["active"] == "10.0.0.1"
+
+
+# IPv6
+
+
+def six(priority: int) -> dict[str, Any]:
+    """An instance over IPv6, with addresses before and behind the node."""
+    inner = {"address": GATEWAY6, "interface": "eth1"}
+    return instance(priority, addresses=[LINK_LOCAL, VIP6, inner])
+
+
+@pytest.fixture
+def pair6(lan: Lan) -> Lan:
+    """The pair over IPv6."""
+    lan.one.start(six(150))
+    lan.one.wait_for(LINK_LOCAL, VIP6, GATEWAY6)
+    lan.two.start(six(100))
+    eventually(
+        lambda: lan.two.status().get("active") is not None,
+        within=5,
+        what="two hears one",
+        explain=lan.two.vrrpd.tail,
+    )
+    return lan
+
+
+def announces_the_vip6(frame: Packet, node: Node) -> bool:
+    """Whether ``frame`` is the unsolicited neighbour advertisement of ``node``."""
+    mac = mac_of(node.address)
+    wanted = (
+        Ether(src=mac, dst="33:33:00:00:00:01")
+        / IPv6(src="2001:db8::100", dst="ff02::1", hlim=255)
+        / ICMPv6ND_NA(tgt="2001:db8::100", R=1, S=0, O=1)
+        / ICMPv6NDOptDstLLAddr(lladdr=mac)
+    )
+    return bytes(frame) == bytes(wanted)
+
+
+def test_over_ipv6_an_advertisement_is_what_the_rfc_wants(pair6: Lan) -> None:
+    frame, _ = pair6.hear(lambda frame: IPv6 in frame and frame.nh == 112, within=1)
+
+    assert frame[Ether].dst == "33:33:00:00:00:12"
+    header = frame[IPv6]
+    assert (header.dst, header.hlim, header.tc) == ("ff02::12", 255, 0xC0)
+    assert header.src.startswith("fe80::")
+    assert header.src != "fe80::33"
+    assert VRRPv3 in frame
+    assert frame[VRRPv3].addrlist == ["fe80::33", "2001:db8::100", "2001:db8:20::1"]
+
+
+def test_over_ipv6_a_silent_death_is_over_within_the_down_interval(pair6: Lan) -> None:
+    died = time.monotonic()
+    pair6.one.vrrpd.kill()
+    pair6.front.unplug(pair6.one.host)
+
+    _, heard = pair6.hear(lambda frame: announces_the_vip6(frame, pair6.two), within=5)
+
+    assert heard - died <= DOWN_100 + SLACK
+    assert pair6.two.has(LINK_LOCAL, VIP6, GATEWAY6)
+
+
+def test_the_vip_over_ipv6_is_of_use_at_once_and_no_source_of_our_own(pair6: Lan) -> None:
+    host = pair6.one.host
+
+    shown = host.run("ip", "-6", "-oneline", "address", "show", "to", VIP6)
+    route = host.run("ip", "-6", "route", "get", "2001:db8::9")
+
+    assert "nodad" in shown
+    assert "deprecated" in shown
+    assert "preferred_lft 0sec" in shown
+    assert "tentative" not in shown
+    assert " src 2001:db8::1 " in route
+
+
+def test_over_ipv6_addresses_go_when_the_daemon_does_and_strays_come_back(
+    pair6: Lan,
+) -> None:
+    pair6.one.host.run("ip", "address", "del", VIP6, "dev", "eth0")
+    pair6.one.wait_for(VIP6)
+
+    pair6.one.vrrpd.stop()
+
+    assert not any(pair6.one.has(each) for each in (LINK_LOCAL, VIP6, GATEWAY6))
+    pair6.two.wait_for(LINK_LOCAL, VIP6, GATEWAY6)
+
+
+def test_over_ipv6_what_a_killed_run_left_is_removed_by_the_next(pair6: Lan) -> None:
+    pair6.one.vrrpd.kill()
+    pair6.two.wait_for(VIP6)
+    assert pair6.one.has(LINK_LOCAL, VIP6, GATEWAY6)
+
+    pair6.one.start(six(50))
+
+    pair6.one.wait_without(LINK_LOCAL, VIP6, GATEWAY6)
+    pair6.one.wait_until("backup")
+
+
+def test_over_ipv6_it_waits_until_its_own_address_is_known_to_be_unique(lan: Lan) -> None:
+    host = lan.one.host
+    host.sysctl("net.ipv6.conf.eth0.accept_dad", 1)
+    host.run("ip", "link", "set", "eth0", "down")
+    host.run("ip", "link", "set", "eth0", "up")
+
+    lan.one.start(six(100))
+
+    lan.one.wait_until("active")
+    lan.one.wait_for_log(event="socket not opened yet")
+
+
+def test_both_families_move_together_in_a_sync_group(lan: Lan) -> None:
+    group = {"sync_groups": [{"name": "both", "instances": ["front", "six"]}]}
+
+    def both(priority: int) -> tuple[dict[str, Any], ...]:
+        return instance(priority), {**six(priority), "name": "six"}
+
+    lan.one.start(*both(150), **group)
+    lan.one.wait_for(VIP, VIP6)
+    lan.two.start(*both(100), **group)
+
+    lan.one.host.run("ip", "address", "flush", "dev", "eth0", "scope", "link")
+
+    lan.two.wait_for(VIP, GATEWAY, VIP6, GATEWAY6)
+    lan.one.wait_without(VIP, GATEWAY, VIP6, GATEWAY6)
+
+
+def test_addresses_of_the_other_family_may_move_along_unadvertised(lan: Lan) -> None:
+    lan.one.start(instance(150, unadvertised=[VIP6]))
+    lan.two.start(instance(100, unadvertised=[VIP6]))
+    lan.one.wait_for(VIP, VIP6)
+
+    lan.one.vrrpd.stop()
+
+    lan.two.wait_for(VIP, VIP6)
+    assert not lan.one.has(VIP6)
+
+
+def test_both_forms_of_the_checksum_are_understood(lan: Lan) -> None:
+    lan.one.start(instance(150, checksum="plain"))
+    lan.one.wait_for(VIP)
+
+    lan.two.start(instance(100))
+
+    eventually(
+        lambda: lan.two.status().get("active") == "10.0.0.1", within=5, what="it hears"
+    )
+    assert lan.two.status()["discarded"] == {}
+
+
+def test_several_instances_of_both_families_share_an_interface(lan: Lan) -> None:
+    other = instance(100, name="other", vrid=52, addresses=["10.0.0.101/32"])
+    sixth = instance(100, name="sixth", addresses=[LINK_LOCAL, VIP6])
+    mine = {"front": instance(150), "other": other, "sixth": sixth}
+    lan.one.start(*mine.values())
+    lan.one.wait_for(VIP, "10.0.0.101/32", VIP6)
+
+    lan.two.start(*({**each, "priority": 120} for each in mine.values()))
+
+    lan.two.wait_for("10.0.0.101/32", LINK_LOCAL, VIP6)
+    lan.one.wait_without("10.0.0.101/32", LINK_LOCAL, VIP6)
+    assert lan.one.has(VIP)
+    assert not lan.two.has(VIP)
 
 
 # Addresses
@@ -419,6 +467,26 @@ def test_a_reload_leaves_alone_what_has_not_changed(lan: Lan) -> None:
     lan.one.wait_for(VIP, "10.0.0.102/32")
 
 
+def test_reloads_do_not_make_advertisements_late_at_the_fastest_interval(lan: Lan) -> None:
+    fast = {"interval": 0.01, "down_adverts": 10}
+    lan.one.start(instance(150, **fast))
+    lan.one.wait_for(VIP)
+    lan.two.start(instance(100, **fast))
+    eventually(
+        lambda: lan.two.status().get("active") == "10.0.0.1", within=5, what="it hears"
+    )
+    before = lan.two.status()["transitions"]
+
+    for number in range(5):
+        added = instance(100, name=f"n{number}", vrid=60, addresses=["10.0.0.102/32"])
+        lan.one.configure(instance(150, **fast), added)
+        lan.one.reload()
+        lan.one.wait_until("active", name=f"n{number}")
+
+    assert lan.two.status()["transitions"] == before
+    assert lan.two.status()["state"] == "backup"
+
+
 def test_a_mistake_in_the_new_file_changes_nothing(lan: Lan) -> None:
     lan.one.start(instance(100))
     lan.one.wait_until("active")
@@ -478,6 +546,18 @@ def test_a_second_daemon_with_the_same_status_file_is_refused(lan: Lan) -> None:
             " advertise: give it one",
             id="no address",
         ),
+        pytest.param(
+            {"interface": "eth1", "addresses": [LINK_LOCAL]},
+            "interface eth1 has no link-local IPv6 address of its own, from which instance"
+            " front could advertise: give it one",
+            id="no link-local address",
+        ),
+        pytest.param(
+            {"source": "10.0.0.77", "peers": ["10.0.0.2"]},
+            "interface eth0 has no address 10.0.0.77 of its own, from which instance front"
+            " could advertise: give it one",
+            id="no such source",
+        ),
     ],
 )
 def test_a_host_that_lacks_something_is_told_so_and_left_as_it_was(
@@ -500,86 +580,3 @@ def test_without_the_capabilities_it_does_not_start(lan: Lan) -> None:
     assert said == (
         "guideway-vrrpd: CAP_NET_ADMIN and CAP_NET_RAW are needed: run it as root\n"
     )
-
-
-# keepalived as the peer
-
-
-@dataclass(frozen=True)
-class Keepalived:
-    """keepalived on a host, with the same virtual router."""
-
-    node: Node
-    priority: int
-
-    def start(self) -> int:
-        """Start it and return its process id."""
-        directory = self.node.directory
-        configuration = directory / "keepalived.conf"
-        configuration.write_text(f"""
-            global_defs {{
-                vrrp_version 3
-                script_user root
-                enable_script_security
-            }}
-            vrrp_instance front {{
-                state BACKUP
-                interface eth0
-                virtual_router_id 51
-                priority {self.priority}
-                advert_int {INTERVAL}
-                virtual_ipaddress {{
-                    {VIP} dev eth0
-                    {GATEWAY} dev eth1
-                }}
-            }}
-        """)
-        files = ("-f", str(configuration), "-p", str(directory / "pid"))
-        process = self.node.host.popen(
-            *("keepalived", "--vrrp", "-n", "-l", "-D", "-r", str(directory / "vrrp.pid")),
-            *files,
-            log=directory / "keepalived.log",
-        )
-        return process.pid
-
-
-@pytest.fixture
-def _keepalived() -> None:
-    """Debian's package; a test that uses this needs it."""
-    missing = None if shutil.which("keepalived") else "keepalived is not installed"
-    require("netns", missing)
-
-
-@pytest.mark.usefixtures("_keepalived")
-def test_we_obey_a_keepalived_of_higher_priority_and_follow_it(lan: Lan) -> None:
-    peer = Keepalived(lan.two, priority=150)
-    pid = peer.start()
-    lan.two.wait_for(VIP)
-
-    lan.one.start(instance(100))
-
-    lan.one.wait_until("backup")
-    eventually(
-        lambda: lan.one.status()["active"] == "10.0.0.2", within=2, what="it is heard"
-    )
-    assert not lan.one.has(VIP)
-    os.kill(pid, signal.SIGTERM)
-    lan.one.wait_for(VIP, GATEWAY)
-    lan.two.wait_without(VIP, GATEWAY)
-
-
-@pytest.mark.usefixtures("_keepalived")
-def test_a_keepalived_of_lower_priority_obeys_us_and_follows_us(lan: Lan) -> None:
-    peer = Keepalived(lan.two, priority=50)
-    peer.start()
-    lan.two.wait_for(VIP)
-
-    lan.one.start(instance(100))
-
-    lan.one.wait_for(VIP, GATEWAY)
-    lan.two.wait_without(VIP, GATEWAY)
-    lan.one.vrrpd.stop()
-    lan.two.wait_for(VIP, GATEWAY)
-    said = (lan.two.directory / "keepalived.log").read_text().lower()
-    assert "checksum" not in said
-    assert "invalid" not in said

@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 
 from tests.support.damaged import damaged_texts
 from vrrp import machine
+from vrrp.checks import (
+    Check,
+    DataPlaneProbe,
+    FileProbe,
+    InterfaceProbe,
+    ProcessProbe,
+    ScriptProbe,
+)
 from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
 from vrrp.errors import ConfigError
+from vrrp.packet import Dialect
+from vrrp.tracking import Track
 
 WHOLE = """
 status_file: /run/example/status.json
@@ -108,7 +118,8 @@ def test_a_short_file_gets_the_defaults() -> None:
         ),
         pytest.param(
             with_instance(interval=41),
-            "vrrp.yaml: Expected `float` <= 40.95 - at `$.instances[0].interval`",
+            "vrrp.yaml: `interval` is 41, but at most 40.95 seconds are possible in"
+            " version 3 - at `$.instances[0]`",
             id="interval too long",
         ),
         pytest.param(
@@ -144,15 +155,107 @@ def test_a_short_file_gets_the_defaults() -> None:
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.300"]),
-            "vrrp.yaml: '10.0.0.300' is not an IPv4 address with a prefix length, such as"
-            " 10.0.0.100/32 - at `$.instances[0]`",
+            "vrrp.yaml: '10.0.0.300' is not an address with a prefix length, such as"
+            " 10.0.0.100/32 or 2001:db8::100/128 - at `$.instances[0]`",
             id="not an address",
         ),
         pytest.param(
-            with_instance(addresses=[{"address": "2001:db8::1/64", "interface": "eth1"}]),
-            "vrrp.yaml: '2001:db8::1/64' is not an IPv4 address with a prefix length,"
-            " such as 10.0.0.100/32 - at `$.instances[0].addresses[0]`",
-            id="IPv6",
+            with_instance(addresses=[{"address": "2001:db8::/x", "interface": "eth1"}]),
+            "vrrp.yaml: '2001:db8::/x' is not an address with a prefix length, such as"
+            " 10.0.0.100/32 or 2001:db8::100/128 - at `$.instances[0].addresses[0]`",
+            id="not an IPv6 address",
+        ),
+        pytest.param(
+            with_instance(addresses=["2001:db8::1/64"], vrid=26),
+            "vrrp.yaml: the first of `addresses` is 2001:db8::1, but over IPv6 it has to be"
+            " link-local: put one before it, such as fe80::1a/64 - at `$.instances[0]`",
+            id="IPv6 without link-local",
+        ),
+        pytest.param(
+            with_instance(addresses=["10.0.0.1/32", "2001:db8::1/64"]),
+            "vrrp.yaml: `addresses` are of both families: give each family an instance of"
+            " its own, or move those of the other one to `unadvertised`"
+            " - at `$.instances[0]`",
+            id="both families",
+        ),
+        pytest.param(
+            with_instance(addresses=["fe80::1/64"], version=2),
+            "vrrp.yaml: version 2 has no IPv6: use version 3 - at `$.instances[0]`",
+            id="IPv6 in version 2",
+        ),
+        pytest.param(
+            with_instance(version=4),
+            "vrrp.yaml: Invalid enum value 4 - at `$.instances[0].version`",
+            id="no such version",
+        ),
+        pytest.param(
+            with_instance(version=2, interval=1.5),
+            "vrrp.yaml: `interval` is 1.5, but version 2 counts whole seconds: use one, or"
+            " version 3 - at `$.instances[0]`",
+            id="fractions in version 2",
+        ),
+        pytest.param(
+            with_instance(password="secret"),
+            "vrrp.yaml: `password` goes with version 2 only: version 3 has none"
+            " - at `$.instances[0]`",
+            id="password in version 3",
+        ),
+        pytest.param(
+            with_instance(version=2, password="nine char"),
+            "vrrp.yaml: `password` has to be 1 to 8 ASCII characters - at `$.instances[0]`",
+            id="password too long",
+        ),
+        pytest.param(
+            with_instance(peers=["10.0.0.x"]),
+            "vrrp.yaml: '10.0.0.x' in `peers` is not an address - at `$.instances[0]`",
+            id="peer",
+        ),
+        pytest.param(
+            with_instance(peers=["2001:db8::1"]),
+            "vrrp.yaml: '2001:db8::1' in `peers` is not of the family of `addresses`"
+            " - at `$.instances[0]`",
+            id="peer of the other family",
+        ),
+        pytest.param(
+            with_instance(peers=["224.0.0.18"]),
+            "vrrp.yaml: '224.0.0.18' in `peers` is not the address of a host"
+            " - at `$.instances[0]`",
+            id="a group as peer",
+        ),
+        pytest.param(
+            with_instance(addresses=["fe80::1/64"], peers=["fe80::2", "2001:db8::2"]),
+            "vrrp.yaml: `peers` have to be all link-local, or none of them"
+            " - at `$.instances[0]`",
+            id="peers of two scopes",
+        ),
+        pytest.param(
+            with_instance(peers=["10.0.0.2"], source="10.0.0.2"),
+            "vrrp.yaml: `source` 10.0.0.2 is one of `peers` - at `$.instances[0]`",
+            id="source among the peers",
+        ),
+        pytest.param(
+            with_instance(addresses=["fe80::1/64"], source="2001:db8::2"),
+            "vrrp.yaml: `source` is 2001:db8::2, but multicast over IPv6 is sent from a"
+            " link-local address - at `$.instances[0]`",
+            id="source not link-local",
+        ),
+        pytest.param(
+            with_instance(min_ttl=200),
+            "vrrp.yaml: `min_ttl` goes with `peers` only: multicast does not pass a router"
+            " - at `$.instances[0]`",
+            id="far away by multicast",
+        ),
+        pytest.param(
+            with_instance(preempt=False, preempt_delay=10),
+            "vrrp.yaml: `preempt_delay` has no meaning with `preempt: false`"
+            " - at `$.instances[0]`",
+            id="a delay of nothing",
+        ),
+        pytest.param(
+            with_instance(priority=255, preempt_delay=10),
+            "vrrp.yaml: `preempt_delay` has no meaning with priority 255: the owner takes"
+            " its addresses at once - at `$.instances[0]`",
+            id="an owner that waits",
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.0/24"]),
@@ -210,6 +313,37 @@ def test_what_two_instances_cannot_share_is_refused(second: str, sentence: str) 
     assert str(caught.value) == f"vrrp.yaml: {sentence}"
 
 
+def test_one_vrid_may_serve_both_families_on_one_interface() -> None:
+    second = "{name: six, interface: eth0, vrid: 51, addresses: ['fe80::33/64']}"
+
+    config = parse(f"{SHORTEST}  - {second}", "vrrp.yaml")
+
+    assert [each.dialect.family for each in config.instances] == [4, 6]
+
+
+def test_addresses_that_are_not_advertised_may_be_of_the_other_family() -> None:
+    extra = {"address": "2001:db8::1/64", "interface": "eth1"}
+    instance = parse(with_instance(unadvertised=[extra]), "vrrp.yaml").instances[0]
+
+    assert instance.router.addresses == (IPv4Address("10.0.0.1"),)
+    assert [str(each) for each in instance.addresses] == [
+        "10.0.0.1/32 on eth0",
+        "2001:db8::1/64 on eth1",
+    ]
+
+
+def test_what_a_peer_speaks_is_said_by_the_file() -> None:
+    text = with_instance(
+        version=2, password="1111", checksum="plain", peers=["10.0.0.2"], min_ttl=250
+    )
+
+    instance = parse(text, "vrrp.yaml").instances[0]
+
+    assert instance.dialect == Dialect(4, 2, b"1111", pseudo_header=False)
+    assert instance.peers == (IPv4Address("10.0.0.2"),)
+    assert instance.admission.least_ttl == 250
+
+
 def test_one_vrid_may_live_on_two_interfaces() -> None:
     second = "{name: back, interface: eth1, vrid: 51, addresses: [10.0.0.101]}"
 
@@ -253,3 +387,122 @@ def test_any_text_is_a_configuration_or_gets_a_sentence(text: str) -> None:
 
     assert sentence.startswith("vrrp.yaml")
     assert "\n" not in sentence
+
+
+CHECKED = """
+checks:
+  - {name: up, type: interface, interface: eth2}
+  - {name: web, type: script, command: [/bin/curl, -f, "http://10.0.0.1"], interval: 5,
+     rise: 2, fall: 3, user: nobody}
+  - {name: quiet, type: file, path: /etc/off}
+  - {name: bird, type: process, process: bird, quorum: 2}
+  - {name: xdp, type: guidewayd, backends: false}
+instances:
+  - {name: a, interface: eth0, vrid: 1, addresses: [10.0.0.1], track: [xdp]}
+  - name: b
+    interface: eth1
+    vrid: 1
+    addresses: [10.0.0.2]
+    track: [{check: web, weight: -20}, {check: quiet, weight: -1}]
+"""
+GROUP = "sync_groups: [{name: g, instances: [a, b]}]"
+
+
+def test_checks_and_tracks_are_what_the_file_says() -> None:
+    config = parse(CHECKED, "vrrp.yaml")
+
+    assert config.checks == (
+        Check("up", InterfaceProbe("eth2")),
+        Check(
+            "web",
+            ScriptProbe(("/bin/curl", "-f", "http://10.0.0.1"), 5.0, "nobody"),
+            interval=5.0,
+            rise=2,
+            fall=3,
+        ),
+        Check("quiet", FileProbe(Path("/etc/off"))),
+        Check("bird", ProcessProbe("bird", 2)),
+        Check("xdp", DataPlaneProbe(Path("/run/guideway/guidewayd.json"), backends=False)),
+    )
+    assert [each.tracks for each in config.instances] == [
+        (Track("xdp", 0),),
+        (Track("web", -20), Track("quiet", -1)),
+    ]
+
+
+def test_what_one_member_of_a_group_tracks_counts_for_all() -> None:
+    config = parse(CHECKED + GROUP, "vrrp.yaml")
+
+    every = (Track("xdp", 0), Track("web", -20), Track("quiet", -1))
+    assert [(each.group, each.tracks) for each in config.instances] == [("g", every)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param(
+            CHECKED.replace("track: [xdp]", "track: [none]"),
+            "there is no check 'none': name one of `checks` - at `$.instances[0].track[0]`",
+            id="no such check",
+        ),
+        pytest.param(
+            CHECKED.replace("track: [xdp]", "track: [xdp, xdp]"),
+            "check 'xdp' is taken by `$.instances[0].track[0]`: choose another"
+            " - at `$.instances[0].track[1]`",
+            id="tracked twice",
+        ),
+        pytest.param(
+            CHECKED.replace("interface: eth1", "interface: eth1\n    priority: 255"),
+            "`weight` has no meaning with priority 255: the owner remains it"
+            " - at `$.instances[1].track[0]`",
+            id="an owner with weights",
+        ),
+        pytest.param(
+            CHECKED.replace("name: bird", "name: web"),
+            "the name 'web' is taken by `$.checks[1].name`: choose another"
+            " - at `$.checks[3].name`",
+            id="two checks of one name",
+        ),
+        pytest.param(
+            CHECKED.replace("/bin/curl", "curl"),
+            "`command` is 'curl': give its absolute path - at `$.checks[1]`",
+            id="relative command",
+        ),
+        pytest.param(
+            CHECKED.replace("type: file", "type: files"),
+            "Invalid value 'files' - at `$.checks[2].type`",
+            id="no such type",
+        ),
+        pytest.param(
+            CHECKED + GROUP.replace("b]", "c]"),
+            "there is no instance 'c' - at `$.sync_groups[0].instances`",
+            id="no such instance",
+        ),
+        pytest.param(
+            CHECKED + GROUP.replace("a, b", "a, a"),
+            "instance 'a' is taken by `$.sync_groups[0].instances[0]`: choose another"
+            " - at `$.sync_groups[0].instances[1]`",
+            id="a member twice",
+        ),
+        pytest.param(
+            CHECKED.replace("vrid: 1, ", "vrid: 1, priority: 90, ") + GROUP,
+            "the members of a sync group have to have equal `priority`, `preempt` and"
+            " `preempt_delay`: else no node can lead all of them"
+            " - at `$.sync_groups[0].instances`",
+            id="members of unequal rank",
+        ),
+        pytest.param(
+            CHECKED.replace("track: [xdp]", "track: [web]") + GROUP,
+            "what one member of a sync group tracks counts for all: give the check the same"
+            " weight everywhere - at `$.sync_groups[0].instances`",
+            id="two weights in a group",
+        ),
+    ],
+)
+def test_a_mistake_in_checks_and_groups_is_named_with_its_place(
+    text: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "vrrp.yaml")
+
+    assert str(caught.value) == f"vrrp.yaml: {sentence}"

@@ -1,70 +1,162 @@
-"""Three routers on a simulated LAN that loses packets, with a simulated clock.
+"""Three routers on a simulated LAN, with a simulated clock.
 
-Whatever happened before: once it is over, there is exactly one Active after one down
-interval and one advertisement, and it alone has the addresses.
+The LAN loses packets, delays them and falls apart; routers start, stop, die, and stall as a
+process does that gets no processor. Whatever happened: once it is over, there is exactly
+one Active after one down interval and one advertisement, and it alone has the addresses. On
+a LAN that is in order no two are Active for longer than an advertisement takes. And nobody
+speaks as the holder of the addresses who was silent for so long that another may have them.
 """
 
-from collections import deque
+import heapq
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from random import Random
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from vrrp.machine import Config, Effect, Release, Send, State, Take, VirtualRouter
+from vrrp.packet import Advertisement, IpAddress
 
-ROUTERS = tuple(IPv4Address(f"10.0.0.{n}") for n in (1, 2, 3))
+ROUTERS: tuple[IpAddress, ...] = tuple(IPv4Address(f"10.0.0.{n}") for n in (1, 2, 3))
 VIRTUAL = (IPv4Address("10.0.0.100"),)
-STORM = 100  # effects of one event: far more than three routers have to say
+INTERVALS = (0.01, 0.1, 1.0)
+LONGEST_DELAY = INTERVALS[0] / 4  # seconds; what a LAN that is in order needs for a packet
+STORM = 2000  # events at one instant: far more than three routers have to say
 who = st.sampled_from(ROUTERS)
+
+
+@dataclass(order=True)
+class Packet:
+    """An advertisement on its way to one router."""
+
+    arrives: float
+    number: int  # no two packets are equal
+    source: IpAddress = field(compare=False)
+    to: IpAddress = field(compare=False)
+    said: Advertisement = field(compare=False)
 
 
 @dataclass
 class Lan:
-    """Delivers at once and in order what is not lost."""
+    """Delivers what is not lost, after some time."""
 
-    routers: dict[IPv4Address, VirtualRouter]
+    routers: dict[IpAddress, VirtualRouter]
+    longest: float  # seconds of the longest interval
+    random: Random
     now: float = 0.0
-    deaf: set[tuple[IPv4Address, IPv4Address]] = field(
-        default_factory=set
-    )  # speaker, hearer
-    holders: set[IPv4Address] = field(default_factory=set)
+    loss: float = 0.0  # share of the packets
+    delay: float = 0.0  # seconds at most
+    deaf: set[tuple[IpAddress, IpAddress]] = field(default_factory=set)  # speaker, hearer
+    stalled: dict[IpAddress, float] = field(default_factory=dict)  # until when
+    holders: set[IpAddress] = field(default_factory=set)
+    flying: list[Packet] = field(default_factory=list)
+    spoke: dict[IpAddress, float] = field(default_factory=dict)  # when last
+    sent: int = 0
+    two_since: float | None = None  # since when more than one is Active
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, timer by timer."""
+        """Let time pass, event by event."""
         end = self.now + seconds
-        while (first := self._first_deadline()) and first[0] <= end:
-            self.now = max(self.now, first[0])
-            self.carry_out(first[1], self.routers[first[1]].tick(self.now))
+        at_once = 0
+        while (event := self._next_event()) and event[0] <= end:
+            at_once = 0 if event[0] > self.now else at_once + 1
+            assert at_once < STORM, "they answer each other without end"
+            self.now = max(self.now, event[0])
+            self._happen(event[1])
+            self._watch()
         self.now = end
+        self._watch()
 
-    def carry_out(self, actor: IPv4Address, effects: list[Effect]) -> None:
-        """Do what ``actor`` wants done, and what follows from it."""
-        waiting = deque((actor, effect) for effect in effects)
-        for _ in range(STORM):
-            if not waiting:
-                return
-            source, effect = waiting.popleft()
+    def carry_out(self, actor: IpAddress, effects: list[Effect]) -> None:
+        """Do what ``actor`` wants done."""
+        for effect in effects:
             if isinstance(effect, Take):
-                self.holders.add(source)
+                self.holders.add(actor)
             if isinstance(effect, Release):
-                self.holders.discard(source)
-            if not isinstance(effect, Send):
-                continue
-            for address, router in self.routers.items():
-                if address != source and (source, address) not in self.deaf:
-                    said = router.receive(effect.advertisement, source, self.now)
-                    waiting.extend((address, each) for each in said)
-        raise AssertionError("they answer each other without end")
+                self.holders.discard(actor)
+            if isinstance(effect, Send):
+                self._check_silence(actor)
+                self._send(actor, effect.advertisement)
+        self._watch()
 
-    def _first_deadline(self) -> tuple[float, IPv4Address] | None:
-        due = (
-            (router.deadline, address)
+    def heal(self) -> None:
+        """End every fault."""
+        self.loss, self.delay = 0.0, LONGEST_DELAY
+        self.deaf.clear()
+        for address in list(self.stalled):
+            self._wake(address)
+        self.two_since = None
+        self._watch()
+
+    def active(self) -> list[VirtualRouter]:
+        return [r for r in self.routers.values() if r.state is State.ACTIVE]
+
+    def _in_order(self) -> bool:
+        return not (self.loss or self.deaf or self.stalled or self.delay > LONGEST_DELAY)
+
+    def _watch(self) -> None:
+        """Fail if two are Active for too long where there is no reason for it."""
+        if len(self.active()) < 2 or not self._in_order():
+            self.two_since = None
+        elif self.two_since is None:
+            self.two_since = self.now
+        else:
+            lasted = self.now - self.two_since
+            assert lasted <= self.longest + 2 * LONGEST_DELAY, "two are Active"
+
+    def _check_silence(self, actor: IpAddress) -> None:
+        silence = self.now - self.spoke.get(actor, self.now)
+        may_be = (3 + 2 / 256) * self.routers[actor].config.interval
+        stops = self.routers[actor].state is State.INITIALIZE
+        assert stops or actor not in self.holders or silence < may_be, "it was too late"
+        self.spoke[actor] = self.now
+
+    def _send(self, source: IpAddress, said: Advertisement) -> None:
+        for to in self.routers:
+            lost = (source, to) in self.deaf or self.random.random() < self.loss
+            if to != source and not lost:
+                self.sent += 1
+                arrives = self.now + self.random.random() * self.delay
+                heapq.heappush(self.flying, Packet(arrives, self.sent, source, to, said))
+
+    def _next_event(self) -> tuple[float, IpAddress | None] | None:
+        """When what is next happens: to whom, or None for the first packet's arrival."""
+        events: list[tuple[float, IpAddress | None]] = [
+            (self.stalled.get(address, router.deadline), address)
             for address, router in self.routers.items()
             if router.deadline is not None
-        )
-        return min(due, default=None)
+        ]
+        first = next((p for p in sorted(self.flying) if p.to not in self.stalled), None)
+        if first:
+            events.append((first.arrives, None))
+        return min(events, key=lambda event: event[0], default=None)
+
+    def _happen(self, address: IpAddress | None) -> None:
+        if address is None:
+            first = min(p for p in self.flying if p.to not in self.stalled)
+            self._deliver(first)
+        elif address in self.stalled:
+            self._wake(address)
+        else:
+            self.carry_out(address, self.routers[address].tick(self.now))
+
+    def _deliver(self, packet: Packet) -> None:
+        self.flying.remove(packet)
+        heapq.heapify(self.flying)
+        router = self.routers[packet.to]
+        self.carry_out(packet.to, router.receive(packet.said, packet.source, self.now))
+
+    def _wake(self, address: IpAddress) -> None:
+        """End a stall: as the daemon does, first hear what waits, then look at timers."""
+        del self.stalled[address]
+        router = self.routers[address]
+        waiting = sorted(p for p in self.flying if p.to == address)
+        for packet in waiting:
+            if packet.arrives <= self.now:
+                self._deliver(packet)
+        self.carry_out(address, router.tick(self.now))
 
 
 class Election(RuleBasedStateMachine):
@@ -72,65 +164,97 @@ class Election(RuleBasedStateMachine):
 
     @initialize(
         priorities=st.tuples(*[st.sampled_from([1, 99, 100, 101, 254, 255])] * 3),
-        intervals=st.tuples(*[st.sampled_from([0.01, 0.1, 1.0])] * 3),
+        intervals=st.tuples(*[st.sampled_from(INTERVALS)] * 3),
         preempt=st.tuples(*[st.booleans()] * 3),
+        delays=st.tuples(*[st.sampled_from([0.0, 0.0, 3.0])] * 3),
+        seed=st.integers(0, 2**32 - 1),
     )
     def build(
         self,
         priorities: tuple[int, ...],
         intervals: tuple[float, ...],
         preempt: tuple[bool, ...],
+        delays: tuple[float, ...],
+        seed: int,
     ) -> None:
         self.configs = {
-            address: Config(7, VIRTUAL, priority, interval, may)
-            for address, priority, interval, may in zip(
-                ROUTERS, priorities, intervals, preempt, strict=True
+            address: Config(7, VIRTUAL, priority, interval, may, delay)
+            for address, priority, interval, may, delay in zip(
+                ROUTERS, priorities, intervals, preempt, delays, strict=True
             )
         }
-        self.lan = Lan({address: VirtualRouter(c) for address, c in self.configs.items()})
+        routers = {address: VirtualRouter(c) for address, c in self.configs.items()}
+        self.lan = Lan(routers, max(intervals), Random(seed))
+        for address in ROUTERS:
+            self._start(address)
 
     @rule(address=who)
-    def a_router_starts(self, address: IPv4Address) -> None:
+    def a_router_stops_or_starts(self, address: IpAddress) -> None:
         router = self.lan.routers[address]
         if router.state is State.INITIALIZE:
-            self.lan.carry_out(address, router.start(address, self.lan.now))
+            self._start(address)
+        elif address not in self.lan.stalled:
+            self.lan.carry_out(address, router.stop())
 
     @rule(address=who)
-    def a_router_stops(self, address: IPv4Address) -> None:
-        self.lan.carry_out(address, self.lan.routers[address].stop())
-
-    @rule(address=who)
-    def a_router_is_killed(self, address: IPv4Address) -> None:
+    def a_router_is_killed(self, address: IpAddress) -> None:
         self.lan.routers[address] = VirtualRouter(self.configs[address])
+        self.lan.stalled.pop(address, None)
         self.lan.holders.discard(address)  # the next run removes what this one left
+
+    @rule(address=who, intervals=st.floats(0.5, 20.0))
+    def a_router_stalls(self, address: IpAddress, intervals: float) -> None:
+        router = self.lan.routers[address]
+        if router.state is not State.INITIALIZE:
+            until = self.lan.now + intervals * router.config.interval
+            self.lan.stalled[address] = until
+
+    def _start(self, address: IpAddress) -> None:
+        router = self.lan.routers[address]
+        self.lan.carry_out(address, router.start(address, self.lan.now))
 
     @rule(speaker=who, hearer=who)
     def somebody_no_longer_hears_somebody(
-        self, speaker: IPv4Address, hearer: IPv4Address
+        self, speaker: IpAddress, hearer: IpAddress
     ) -> None:
         self.lan.deaf.add((speaker, hearer))
+
+    @rule(lonely=who)
+    def the_lan_falls_apart(self, lonely: IpAddress) -> None:
+        for other in ROUTERS:
+            self.lan.deaf |= {(lonely, other), (other, lonely)}
 
     @rule()
     def everybody_hears_everybody(self) -> None:
         self.lan.deaf.clear()
 
-    @rule(seconds=st.floats(0.001, 5.0))
+    @rule(loss=st.floats(0.1, 0.9), delay=st.floats(0.0, 2.0))
+    def packets_get_lost_and_late(self, loss: float, delay: float) -> None:
+        self.lan.loss, self.lan.delay = loss, delay
+
+    @rule(seconds=st.floats(0.001, 10.0))
     def time_passes(self, seconds: float) -> None:
         self.lan.advance(seconds)
 
     @rule()
     def faults_end_and_one_is_active(self) -> None:
-        self.lan.deaf.clear()
+        self.lan.heal()
+        # What was under way for long is the last of the faults.
+        late = max((packet.arrives for packet in self.lan.flying), default=0.0)
+        self.lan.advance(max(0.0, late - self.lan.now))
+        self.lan.two_since = None
         running = [r for r in self.lan.routers.values() if r.state is not State.INITIALIZE]
-        slowest = max(config.interval for config in self.configs.values())
+        slowest = self.lan.longest
         down_interval = 3 * slowest + 255 / 256 * slowest
 
-        self.lan.advance(down_interval + slowest)
+        self.lan.advance(down_interval + slowest + 2 * LONGEST_DELAY)
 
-        active = [router for router in running if router.state is State.ACTIVE]
+        active = self.lan.active()
         assert len(active) == min(1, len(running))
         assert all(router.active == active[0].active for router in running)
-        if running and all(router.config.preempt for router in running):
+        if running and all(
+            r.config.preempt and not r.config.preempt_delay for r in running
+        ):
             highest = max(router.config.priority for router in running)
             assert active[0].config.priority == highest
 
@@ -146,4 +270,4 @@ class Election(RuleBasedStateMachine):
 
 
 ElectionTest = Election.TestCase
-ElectionTest.settings = settings(max_examples=200, stateful_step_count=40)
+ElectionTest.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)

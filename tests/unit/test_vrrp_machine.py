@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from vrrp.machine import (
-    ANNOUNCE_AGAIN,
     ANNOUNCE_GAP,
     Announce,
+    Announcements,
     Config,
     Effect,
     Release,
@@ -19,13 +19,14 @@ from vrrp.machine import (
 )
 from vrrp.packet import Advertisement
 
+ANNOUNCE_AGAIN = 5.0  # seconds
 LOWER = IPv4Address("10.0.0.1")
 ME = IPv4Address("10.0.0.2")
 GREATER = IPv4Address("10.0.0.3")
 CONFIG = Config(vrid=7, addresses=(IPv4Address("10.0.0.100"),), priority=100, interval=1.0)
 MINE = Advertisement(7, 100, 1.0, CONFIG.addresses)
 RESIGNATION = replace(MINE, priority=0)
-BECOME_ACTIVE: list[Effect] = [Send(MINE), Take(), Announce()]
+BECOME_ACTIVE: list[Effect] = [Send(MINE), Take(), Announce(5)]
 SILENCE = 3 + (256 - 100) / 256
 
 
@@ -39,10 +40,10 @@ def backup(config: Config = CONFIG) -> VirtualRouter:
 def active() -> VirtualRouter:
     """Active since 0, with its announcements behind it."""
     router = VirtualRouter(CONFIG)
-    router.start(ME, now=-100.0)
-    assert router.tick(now=-50.0) == BECOME_ACTIVE
-    assert router.tick(now=-40.0) == [Send(MINE), Announce()]
-    assert router.tick(now=0.0) == [Send(MINE)]
+    router.start(ME, now=-20.0)
+    assert router.tick(now=-10.0) == BECOME_ACTIVE
+    for second in range(-9, 1):
+        assert router.tick(now=float(second))[0] == Send(MINE)
     return router
 
 
@@ -88,7 +89,7 @@ def test_skew_and_down_interval_are_those_of_the_rfc(
 def test_the_owner_of_the_addresses_is_active_at_once() -> None:
     router = VirtualRouter(replace(CONFIG, priority=255))
 
-    assert router.start(ME, now=0.0) == [Send(said(255)), Take(), Announce()]
+    assert router.start(ME, now=0.0) == [Send(said(255)), Take(), Announce(5)]
     assert router.state is State.ACTIVE
 
 
@@ -179,6 +180,47 @@ def test_without_preemption_a_lower_priority_stays_active() -> None:
     assert router.deadline == 3.0 + SILENCE
 
 
+def test_an_inferior_active_is_left_alone_for_as_long_as_the_delay() -> None:
+    router = backup(replace(CONFIG, preempt_delay=10.0))
+
+    for second in range(1, 11):
+        router.receive(said(99), LOWER, now=float(second))
+        assert router.deadline == second + SILENCE
+    router.receive(said(99), LOWER, now=11.0)
+    router.receive(said(99), LOWER, now=12.0)
+
+    assert router.deadline == 10 + SILENCE
+    assert router.tick(now=10 + SILENCE) == BECOME_ACTIVE
+
+
+def test_a_superior_active_ends_the_delay() -> None:
+    router = backup(replace(CONFIG, preempt_delay=10.0))
+    router.receive(said(99), LOWER, now=1.0)
+    router.receive(said(100), GREATER, now=2.0)
+
+    router.receive(said(99), LOWER, now=11.5)
+
+    assert router.deadline == 11.5 + SILENCE
+
+
+def test_the_delay_does_not_hold_back_where_there_is_no_active() -> None:
+    router = backup(replace(CONFIG, preempt_delay=1000.0))
+
+    assert router.tick(now=SILENCE) == BECOME_ACTIVE
+
+
+def test_version_2_has_a_skew_that_does_not_depend_on_the_interval() -> None:
+    router = backup(replace(CONFIG, version=2, interval=10.0))
+
+    assert router.deadline == 30 + (256 - 100) / 256
+
+
+def test_more_advertisements_may_get_lost_where_the_operator_says_so() -> None:
+    router = backup(replace(CONFIG, down_adverts=10))
+
+    assert router.deadline == 10 + (256 - 100) / 256
+
+
 def test_the_owner_preempts_whatever_its_configuration_says() -> None:
     router = VirtualRouter(replace(CONFIG, priority=255, preempt=False))
     router.start(ME, now=0.0)
@@ -214,8 +256,62 @@ def test_an_active_advertises_at_every_interval_without_drift() -> None:
 def test_an_active_that_slept_sends_one_advertisement_not_all_it_missed() -> None:
     router = active()
 
-    assert router.tick(now=7.5) == [Send(MINE)]
-    assert router.deadline == 8.5
+    assert router.tick(now=2.9) == [Send(MINE)]
+    assert router.deadline == 3.9
+
+
+def test_an_active_that_was_silent_for_too_long_lets_go_before_it_speaks_again() -> None:
+    router = active()
+
+    assert router.tick(now=3.01) == [Release()]
+    assert (router.state, router.active) == (State.BACKUP, None)
+
+
+def test_an_active_that_was_silent_for_too_long_does_not_answer_its_successor() -> None:
+    router = active()
+
+    assert router.receive(said(50), LOWER, now=3.01) == [Release()]
+    assert (router.state, router.active) == (State.BACKUP, LOWER)
+
+
+def test_after_its_silence_it_listens_for_an_interval_and_takes_over_if_nobody_speaks() -> (
+    None
+):
+    router = active()
+    router.tick(now=3.01)
+
+    assert router.deadline == pytest.approx(3.01 + 1.0 + (256 - 100) / 256)
+    assert router.tick(now=4.7) == BECOME_ACTIVE
+
+
+def test_how_long_a_silence_may_be_follows_from_the_adverts_that_may_get_lost() -> None:
+    router = VirtualRouter(replace(CONFIG, priority=255, down_adverts=5))
+    router.start(ME, now=0.0)
+
+    assert router.tick(now=4.9)[0] == Send(said(255))
+    assert router.tick(now=10.0) == [Release()]
+
+
+def test_a_shorter_interval_by_a_reload_does_not_make_the_last_silence_too_long() -> None:
+    router = VirtualRouter(replace(CONFIG, priority=255, interval=10.0))
+    router.start(ME, now=0.0)
+
+    router.config = replace(router.config, interval=0.1)
+
+    assert router.tick(now=10.0)[0] == Send(said(255, 0.1))
+    assert router.tick(now=10.1) == [Send(said(255, 0.1))]
+    assert router.tick(now=10.5) == [Release()]
+
+
+def test_an_active_in_time_keeps_the_addresses_even_if_no_advertisement_may_get_lost() -> (
+    None
+):
+    router = VirtualRouter(replace(CONFIG, priority=255, down_adverts=1))
+    router.start(ME, now=0.0)
+
+    assert router.tick(now=1.0) == [Send(said(255))]
+    assert router.tick(now=2.005) == [Send(said(255))]
+    assert router.tick(now=3.02) == [Release()]
 
 
 def test_a_new_active_announces_again_after_five_seconds() -> None:
@@ -225,8 +321,19 @@ def test_a_new_active_announces_again_after_five_seconds() -> None:
 
     for second in (1, 2, 3, 4):
         assert router.tick(now=taken + second) == [Send(MINE)]
-    assert router.tick(now=taken + ANNOUNCE_AGAIN) == [Send(MINE), Announce()]
+    assert router.tick(now=taken + ANNOUNCE_AGAIN) == [Send(MINE), Announce(5)]
     assert router.tick(now=taken + 6) == [Send(MINE)]
+
+
+def test_a_quiet_active_announces_itself_as_often_as_the_operator_wants() -> None:
+    how = Announcements(repeat=2, delay=0, refresh=60.0, refresh_repeat=3)
+    router = VirtualRouter(replace(CONFIG, priority=255, interval=30.0, announcements=how))
+    assert router.start(ME, now=0.0)[-1] == Announce(2)
+
+    assert router.tick(now=30.0) == [Send(said(255, 30.0))]
+    assert router.tick(now=60.0) == [Send(said(255, 30.0)), Announce(3)]
+    assert router.tick(now=90.0) == [Send(said(255, 30.0))]
+    assert router.tick(now=120.0) == [Send(said(255, 30.0)), Announce(3)]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +373,7 @@ def test_a_losing_advertisement_is_answered_and_announced_over_at_once(
 ) -> None:
     router = active()
 
-    assert router.receive(said(priority), source, now=0.5) == [Send(MINE), Announce()]
+    assert router.receive(said(priority), source, now=0.5) == [Send(MINE), Announce(5)]
     assert router.state is State.ACTIVE
     assert router.deadline == 1.0
 
@@ -278,7 +385,21 @@ def test_every_losing_advertisement_is_answered_but_announcements_keep_a_distanc
     assert router.receive(said(1), LOWER, now=0.2) == [Send(MINE)]
     assert router.receive(said(1), LOWER, now=0.3) == [Send(MINE)]
     assert router.tick(now=1.0) == [Send(MINE)]
-    assert router.tick(now=0.1 + ANNOUNCE_GAP) == [Announce()]
+    assert router.tick(now=0.1 + ANNOUNCE_GAP) == [Announce(5)]
+
+
+def test_a_flood_of_losing_advertisements_is_not_answered_in_kind() -> None:
+    router = active()
+
+    said_back = [
+        effect
+        for number in range(1000)
+        for effect in router.receive(said(1), LOWER, now=0.5 + number / 10000)
+        if effect == Send(MINE)
+    ]
+
+    assert len(said_back) == 10
+    assert router.deadline == 1.0
 
 
 def test_an_active_answers_a_resignation_and_starts_its_interval_anew() -> None:

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from vrrp.errors import HostError
+from vrrp.errors import Fault, HostError
 from vrrp.machine import State
 from vrrp.status import Status, StatusFile
 
 ACTIVE = IPv4Address("10.0.0.2")
-STATUS = Status(State.BACKUP, since=1000.5, priority=100, active=ACTIVE, transitions=3)
+STATUS = Status(
+    State.BACKUP,
+    since=1000.5,
+    priority=100,
+    active=ACTIVE,
+    transitions=3,
+    discarded={Fault.TTL: 2},
+)
 
 
 @pytest.fixture
@@ -38,6 +45,11 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "priority": 100,
             "active": "10.0.0.2",
             "transitions": 3,
+            "discarded": {"ttl": 2},
+            "noticed": {},
+            "problem": "",
+            "latest": 0.0,
+            "fenced": 0,
         }
     }
     assert path.stat().st_mode & 0o777 == 0o644
@@ -89,10 +101,12 @@ def test_a_symbolic_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
 def test_a_change_of_state_is_counted_and_dated() -> None:
     moved = STATUS.moved(State.ACTIVE, IPv4Address("10.0.0.1"), 2000.0)
 
-    assert moved == Status(State.ACTIVE, 2000.0, 100, IPv4Address("10.0.0.1"), 4)
+    assert moved == Status(
+        State.ACTIVE, 2000.0, 100, IPv4Address("10.0.0.1"), 4, {Fault.TTL: 2}
+    )
 
 
 def test_another_active_is_no_change_of_our_state() -> None:
     moved = STATUS.moved(State.BACKUP, None, 2000.0)
 
-    assert moved == Status(State.BACKUP, 1000.5, 100, None, 3)
+    assert moved == Status(State.BACKUP, 1000.5, 100, None, 3, {Fault.TTL: 2})

@@ -1,18 +1,20 @@
 """What leaves and enters besides the message itself: ARP frames and IP headers."""
 
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, IPOption
+from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 
-from vrrp.announce import gratuitous_arp
+from vrrp.admission import Datagram
+from vrrp.announce import gratuitous_arp, unsolicited_advertisement
 from vrrp.errors import MalformedError
 from vrrp.packet import PROTOCOL
-from vrrp.transport import Datagram, dissect
+from vrrp.transport import dissect
 
 macs = st.binary(min_size=6, max_size=6)
 addresses = st.integers(0, 2**32 - 1).map(IPv4Address)
@@ -32,6 +34,18 @@ def test_a_gratuitous_arp_is_a_broadcast_request_for_ones_own_address(
     )
 
     assert gratuitous_arp(mac, address) == bytes(wanted)
+
+
+@given(macs, st.integers(1, 2**128 - 1).map(IPv6Address))
+def test_an_unsolicited_advertisement_overrides_and_speaks_as_a_router(
+    mac: bytes, address: IPv6Address
+) -> None:
+    to_all = Ether(src=mac.hex(":"), dst="33:33:00:00:00:01")
+    ip = IPv6(src=str(address), dst="ff02::1", hlim=255)
+    said = ICMPv6ND_NA(tgt=str(address), R=1, S=0, O=1)
+    wanted = to_all / ip / said / ICMPv6NDOptDstLLAddr(lladdr=mac.hex(":"))
+
+    assert unsolicited_advertisement(mac, address) == bytes(wanted)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from vagrant.lab.topology import Topology
 
 INSTANCE: Final = "lab"  # of VRRP
 _VRID: Final = 51
+_AILING: Final = 110  # what a node without backends loses: more than the nodes differ by
 _INTERVAL: Final = 0.1  # seconds: a dead node is noticed within 0.4 s
 _HASH_SEED: Final = 0x67756964  # whatever it is, all nodes have it
 # Small maps are made faster; this is plenty for a lab.
@@ -41,6 +42,11 @@ class NodePaths:
     def socket(self) -> Path:
         """Where the API answers."""
         return self.directory / "guidewayd.sock"
+
+    @property
+    def beacon(self) -> Path:
+        """Where guidewayd says whether it can serve."""
+        return self.directory / "guidewayd.json"
 
     @property
     def state_directory(self) -> Path:
@@ -77,6 +83,10 @@ def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dic
     """Return the file of guideway-vrrpd on a node with that priority."""
     return {
         "status_file": str(paths.vrrp_status),
+        "checks": [
+            _data_plane("data-plane", paths, backends=False),
+            _data_plane("backends", paths, backends=True),
+        ],
         "instances": [
             {
                 "name": INSTANCE,
@@ -85,6 +95,9 @@ def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dic
                 "priority": priority,
                 "interval": _INTERVAL,
                 "addresses": topology.virtual_addresses(),
+                # Without a data plane it must not lead, without backends the other one
+                # should: unless that one has none either.
+                "track": ["data-plane", {"check": "backends", "weight": -_AILING}],
             }
         ],
     }
@@ -94,6 +107,16 @@ def write(path: Path, content: dict[str, Any]) -> None:
     """Write a file the way an operator would, in YAML."""
     text = yaml.safe_dump(content, sort_keys=False)
     path.write_text(text, encoding="utf-8")
+
+
+def _data_plane(name: str, paths: NodePaths, *, backends: bool) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": "guidewayd",
+        "status_file": str(paths.beacon),
+        "interval": _INTERVAL,
+        "backends": backends,
+    }
 
 
 def _service(service: Service) -> dict[str, Any]:

@@ -135,6 +135,7 @@ class Node:
         for interface, own in self._topology.balancer_addresses(self.name).items():
             self.host.remove_other_addresses(interface, own)
         self.paths.socket.unlink(missing_ok=True)
+        self.paths.beacon.unlink(missing_ok=True)
         self.paths.vrrp_status.unlink(missing_ok=True)
         self._topology.plug(self.host)
         self.start()

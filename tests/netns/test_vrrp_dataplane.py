@@ -1,0 +1,91 @@
+"""A node that cannot balance leaves the addresses to the other: both daemons, for real."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.support.wait import eventually
+from vagrant.lab.lab import Lab
+from vagrant.lab.node import Node
+from vagrant.lab.topology import DrTopology
+
+
+@pytest.fixture
+def lab(lab_name: str) -> Iterator[Lab]:
+    with Lab(lab_name, DrTopology) as made:
+        made.start()
+        made.nodes["lb1"].wait_until_state("active")
+        yield made
+
+
+def weigh(node: Node, weight: int) -> None:
+    """Give all backends of the node's file a weight, and let guidewayd read it."""
+    path = node.paths.guidewayd_file
+    content = yaml.safe_load(path.read_text())
+    for service in content["services"]:
+        for backend in service["backends"]:
+            backend["weight"] = weight
+    path.write_text(yaml.safe_dump(content))
+    assert node.guidewayd.pid is not None
+    os.kill(node.guidewayd.pid, signal.SIGHUP)
+
+
+def test_a_node_whose_data_plane_is_taken_away_hands_over(lab: Lab) -> None:
+    one, two = lab.nodes["lb1"], lab.nodes["lb2"]
+    one.guidewayd.stop()  # which by itself changes nothing
+    assert one.vrrp_state() == "active"
+
+    daemon = (sys.executable, "-m", "control.daemon")
+    one.host.run(*daemon, "--config", str(one.paths.guidewayd_file), "--detach")
+
+    one.wait_until_state("initialize")
+    two.wait_until_state("active")
+    one.guidewayd.start()
+    one.wait_until_state("active", within=20)
+    two.wait_until_state("backup")
+
+
+def test_a_program_that_somebody_takes_from_the_interface_is_missed(lab: Lab) -> None:
+    one, two = lab.nodes["lb1"], lab.nodes["lb2"]
+    one.guidewayd.stop()  # else it would attach again
+
+    for link in (one.paths.pins("lb1") / "links").iterdir():
+        link.unlink()
+
+    one.wait_until_state("initialize")
+    two.wait_until_state("active")
+
+
+def test_a_node_without_backends_hands_over_to_one_that_has_some(lab: Lab) -> None:
+    one, two = lab.nodes["lb1"], lab.nodes["lb2"]
+
+    weigh(one, 0)
+
+    two.wait_until_state("active")
+    one.wait_until_state("backup")
+    weigh(one, 1)
+    one.wait_until_state("active")
+
+
+def test_where_no_node_has_a_backend_the_addresses_stay(lab: Lab) -> None:
+    one, two = lab.nodes["lb1"], lab.nodes["lb2"]
+    weigh(two, 0)
+    eventually(lambda: '"serving": 0' in two.paths.beacon.read_text(), within=5, what="0")
+    eventually(lambda: priority(two) == 1, within=5, what="two stands back")
+
+    weigh(one, 0)
+
+    eventually(lambda: priority(one) == 90, within=5, what="one would stand back")
+    assert one.vrrp_state() == "active"
+    assert two.vrrp_state() == "backup"
+
+
+def priority(node: Node) -> int:
+    content = yaml.safe_load(node.paths.vrrp_status.read_text())
+    (status,) = content.values()
+    found: int = status["priority"]
+    return found

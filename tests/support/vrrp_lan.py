@@ -1,0 +1,235 @@
+"""Two nodes that run guideway-vrrpd or keepalived, and a witness on their segment."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from scapy.layers.inet import IP
+from scapy.layers.l2 import Ether
+from scapy.layers.vrrp import VRRPv3
+from scapy.packet import Packet
+
+from tests.support.wait import eventually
+from vagrant.lab.errors import NotInTimeError
+from vagrant.lab.hosts import Host, create
+from vagrant.lab.program import Program
+from vagrant.lab.segment import Segment
+
+FRONT = IPv4Network("10.0.0.0/24")
+BACK = IPv4Network("10.20.0.0/24")
+VIP = "10.0.0.100/32"
+GATEWAY = "10.20.0.1/24"
+INTERVAL = 0.1  # seconds
+SKEW_100 = (256 - 100) / 256 * INTERVAL
+DOWN_100 = 3 * INTERVAL + SKEW_100  # of a Backup with priority 100
+# What netlink, Python and a busy machine of two processors may add.
+SLACK = 0.3  # seconds
+
+
+def instance(priority: int = 100, **changes: object) -> dict[str, Any]:
+    addresses = [VIP, {"address": GATEWAY, "interface": "eth1"}]
+    usual = {"name": "front", "interface": "eth0", "vrid": 51, "interval": INTERVAL}
+    return {**usual, "priority": priority, "addresses": addresses, **changes}
+
+
+@dataclass(frozen=True)
+class Node:
+    """A host that runs guideway-vrrpd."""
+
+    host: Host
+    address: IPv4Address  # on eth0
+    directory: Path
+    vrrpd: Program
+
+    @classmethod
+    def on(cls, host: Host, address: IPv4Address, directory: Path) -> "Node":
+        arguments = ("--config", str(directory / "vrrp.yaml"))
+        directory.mkdir()
+        vrrpd = Program(host, "vrrp.daemon", arguments, directory / "vrrpd.log")
+        return cls(host, address, directory, vrrpd)
+
+    def configure(self, *instances: dict[str, Any], **more: object) -> None:
+        status_file = str(self.directory / "vrrp.json")
+        content = {"status_file": status_file, "instances": instances, **more}
+        (self.directory / "vrrp.yaml").write_text(json.dumps(content))  # which is YAML
+
+    def start(self, *instances: dict[str, Any], **more: object) -> None:
+        self.configure(*instances, **more)
+        self.vrrpd.start()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.vrrpd.pid is not None
+        os.kill(self.vrrpd.pid, number)
+
+    def reload(self) -> None:
+        self.signal(signal.SIGHUP)
+
+    def status(self, name: str = "front") -> dict[str, Any]:
+        """Return what the status file says; nothing if there is none."""
+        try:
+            found: dict[str, Any] = json.loads((self.directory / "vrrp.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return found.get(name, {})
+
+    def wait_until(self, state: str, name: str = "front") -> None:
+        eventually(
+            lambda: self.status(name).get("state") == state,
+            within=5,
+            what=f"{self.host.name} is {state}",
+            explain=self.vrrpd.tail,
+        )
+
+    def has(self, *addresses: str) -> bool:
+        shown = self.host.run("ip", "-brief", "address").split()
+        return all(address in shown for address in addresses)
+
+    def wait_for(self, *addresses: str, within: float = 5) -> None:
+        eventually(
+            lambda: self.has(*addresses),
+            within=within,
+            what=f"{self.host.name} has {addresses}",
+            explain=self.vrrpd.tail,
+        )
+
+    def wait_without(self, *addresses: str) -> None:
+        eventually(
+            lambda: not any(self.has(each) for each in addresses),
+            within=5,
+            what=f"{self.host.name} has none of {addresses}",
+            explain=self.vrrpd.tail,
+        )
+
+    def log(self) -> list[dict[str, Any]]:
+        lines = self.vrrpd.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def wait_for_log(self, **facts: str) -> None:
+        eventually(
+            lambda: any(facts.items() <= line.items() for line in self.log()),
+            within=5,
+            what=f"{facts} is logged",
+            explain=self.vrrpd.tail,
+        )
+
+
+@dataclass(frozen=True)
+class Lan:
+    """Two nodes with a leg in each segment, and an ear in the front one."""
+
+    front: Segment
+    one: Node
+    two: Node
+    witness: Host
+    ear: socket.socket
+
+    def hear(self, wanted: Callable[[Packet], bool], within: float) -> tuple[Packet, float]:
+        """Return the first frame that is wanted, and when it was heard (monotonic)."""
+        end = time.monotonic() + within
+        while (left := end - time.monotonic()) > 0:
+            self.ear.settimeout(left)
+            try:
+                frame = Ether(self.ear.recv(2048))
+            except TimeoutError:
+                break
+            if wanted(frame):
+                return frame, time.monotonic()
+        raise NotInTimeError("the wanted frame is on the wire", within)
+
+    def forget(self) -> None:
+        """Drop what was heard until now."""
+        self.ear.settimeout(0)
+        with suppress(BlockingIOError):
+            while True:
+                self.ear.recv(2048)
+
+    def hear_advertisement(self, source: str, within: float) -> float:
+        """Return when the next advertisement that bears ``source`` was heard."""
+        return self.hear(
+            lambda frame: IP in frame and frame[IP].src == source and VRRPv3 in frame,
+            within,
+        )[1]
+
+
+@contextmanager
+def build(lab_name: str, directory: Path) -> Iterator[Lan]:
+    """10.0.0.0/24: one .1, two .2, witness .9; behind, 10.20.0.0/24: one .11, two .12."""
+    with ExitStack() as cleanup:
+        prefix = f"guideway-{lab_name}-"
+        front = Segment.create("front", FRONT, prefix, cleanup)
+        back = Segment.create("back", BACK, prefix, cleanup)
+        nodes = []
+        for number, name in enumerate(("one", "two"), start=1):
+            host = create(name, prefix, cleanup)
+            front.connect(host, "eth0", FRONT[number])
+            back.connect(host, "eth1", BACK[10 + number])
+            nodes.append(Node.on(host, FRONT[number], directory / name))
+        witness = create("witness", prefix, cleanup)
+        front.connect(witness, "eth0", FRONT[9])
+        ear = cleanup.enter_context(
+            witness.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
+        )
+        ear.bind(("eth0", 0))
+        yield Lan(front, *nodes, witness, ear)
+
+
+@dataclass(frozen=True)
+class Keepalived:
+    """keepalived on a host: one virtual router, which takes these lines besides."""
+
+    node: Node
+    priority: int
+    lines: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = (f"{VIP} dev eth0", f"{GATEWAY} dev eth1")
+    version: int = 3
+    interval: float = INTERVAL
+    settings: tuple[str, ...] = field(default=())  # global ones
+
+    def start(self) -> int:
+        """Start it and return its process id."""
+        directory = self.node.directory
+        configuration = directory / "keepalived.conf"
+        lines, settings, addresses = (
+            "\n".join(each) for each in (self.lines, self.settings, self.addresses)
+        )
+        configuration.write_text(f"""
+            global_defs {{
+                vrrp_version {self.version}
+                script_user root
+                enable_script_security
+                {settings}
+            }}
+            vrrp_instance front {{
+                state BACKUP
+                interface eth0
+                virtual_router_id 51
+                priority {self.priority}
+                advert_int {self.interval}
+                {lines}
+                virtual_ipaddress {{
+                    {addresses}
+                }}
+            }}
+        """)
+        files = ("-f", str(configuration), "-p", str(directory / "pid"))
+        process = self.node.host.popen(
+            *("keepalived", "--vrrp", "-n", "-l", "-D", "-r", str(directory / "vrrp.pid")),
+            *files,
+            log=directory / "keepalived.log",
+        )
+        return process.pid
+
+    def stop(self) -> None:
+        """Ask it to end; it resigns."""
+        os.kill(int((self.node.directory / "pid").read_text()), signal.SIGTERM)
+
+    def log(self) -> str:
+        return (self.node.directory / "keepalived.log").read_text().lower()
