@@ -77,12 +77,16 @@ def test_guidewayd_needs_no_more_than_its_unit_gives(node: Node, tmp_path: Path)
 def test_guideway_vrrpd_needs_no_more_than_its_unit_gives(
     node: Node, tmp_path: Path
 ) -> None:
+    node.guidewayd.start()  # which it tracks
+    node.wait_until_ready()
+    node.wait_until_serving("web")
     with listening(tmp_path) as ear:
         daemon = node.vrrpd = Confined(node.vrrpd, "guideway-vrrpd", ear)
         daemon.start_with(node.paths.vrrpd_file)
         ear.wait_for("READY=1")
         ear.wait_for("STATUS=lab active")
         assert ear.wait_for("WATCHDOG=1")
+        assert "no real-time scheduling" not in daemon.log.read_text()
         assert "10.0.0.100/" in node.host.run("ip", "address", "show", "eth0")
 
         daemon.hang_up()
