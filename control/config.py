@@ -209,12 +209,7 @@ def _node(file: FileConfig) -> NodeConfig:
         hash_seed=file.hash_seed,
         direct=tuple(_network(prefix) for prefix in file.direct),
         socket=Path(file.api.socket),
-        limits=Limits(
-            file.limits.services,
-            file.limits.backends,
-            file.limits.slots,
-            file.limits.records,
-        ),
+        limits=Limits(**msgspec.structs.asdict(file.limits)),
     )
 
 

@@ -276,7 +276,7 @@ class Daemon:
         while True:
             compiled = self._reconciler.compiled
             served = compiled.services if compiled else ()
-            serving = sum(len(service.ring) > 0 for service in served)
+            serving = sum(any(service.slots.values()) for service in served)
             what = beacon.Shown(self._config.interfaces, links, len(served), serving)
             before, problem = problem, ""
             try:

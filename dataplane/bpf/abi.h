@@ -76,6 +76,7 @@ enum gw_reason {
 	GW_TTL_EXCEEDED,     /* drop: the time to live ended here */
 	GW_FOREIGN_VLAN,     /* drop: bound for another VLAN, and this host has no interface in the one that it is from */
 	GW_NO_HEADROOM,      /* drop: it needs one more VLAN tag, and the driver leaves no room for that */
+	GW_PORT_GONE,        /* drop: the interface to send by is not among ours any more */
 	GW_REASON_COUNT      /* not a reason */
 };
 
@@ -186,7 +187,7 @@ struct gw_speaker {
 /* Value of `backends`; the index is the backend's id and that of its counter. */
 struct gw_backend {
 	struct gw_address address;
-	__u32 service_id; /* the service it belongs to; only the controller reads it */
+	__u32 service_id; /* the service it belongs to */
 	struct gw_segment segment; /* where to send; ifindex 0: this entry is nobody's */
 	__u32 owner;      /* tells this owner of the id from others, before and after it */
 	__be16 port;

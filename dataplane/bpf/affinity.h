@@ -37,9 +37,9 @@ follow(struct gw_record *record, const struct gw_service *service, u64 now_ns,
 	struct gw_backend *backend = find_keeper(record->backend_id);
 
 	if (!backend || backend->owner != record->owner ||
-	    now_ns - record->seen_ns > service->idle_seconds * 1000000000ULL)
+	    is_older_than(record->seen_ns, now_ns, service->idle_seconds * 1000000000ULL))
 		return NULL;
-	if (may_write && now_ns - record->seen_ns > RECORD_REFRESH_NS)
+	if (may_write && is_older_than(record->seen_ns, now_ns, RECORD_REFRESH_NS))
 		record->seen_ns = now_ns;
 	return backend;
 }
@@ -69,7 +69,7 @@ pick_by_record(const struct packet *pkt, const struct gw_service *service,
 		*id = slot->backend_id;
 		backend = find_backend(*id);
 	}
-	if (backend && may_write && !ends_flow(pkt)) {
+	if (backend && may_write && may_be_recorded(pkt)) {
 		struct gw_record new_record = { now_ns, *id, backend->owner };
 
 		records.update(&key, &new_record);

@@ -56,7 +56,7 @@ static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet 
 	if (kind == KIND_FLOW) {
 		struct gw_service *service = find_service(pkt);
 
-		return service ? serve(ctx, pkt, service) : forward_reply(ctx, pkt);
+		return service ? serve(pkt, service) : forward_reply(ctx, pkt);
 	}
 
 	bool to_vip = is_vip(&pkt->dst.address);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * Network address translation, both directions, without a connection table: forward, the
- * ring names the backend; back, `returns` names the VIP that the backend answers for.
+ * ring names the backend; back, the directory names the VIP that the backend answers for.
  *
  * We act as a router: the time to live goes down by one.
  */
@@ -25,7 +25,7 @@ forward_nat(struct packet *pkt, const struct gw_backend *backend)
 		return GW_TTL_EXCEEDED;
 	if (is_equal(&pkt->src.address, &backend->address))
 		return GW_HAIRPIN;
-	if (backend->is_tracked)
+	if (backend->is_tracked && may_be_recorded(pkt))
 		track(pkt, backend);
 
 	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
@@ -62,6 +62,8 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 		return reason;
 	if (!find_speaker(from, &pkt->dst, &pkt->src, &speaker))
 		return GW_REPLY_UNKNOWN;
+	if (ttl_of(pkt) <= 1)
+		return GW_TTL_EXCEEDED;
 	if (pkt->first_fragment)
 		remember_reply(pkt, &speaker.address);
 	translate(pkt, source_of(pkt), &ports->source, &speaker.address, speaker.port);

@@ -234,6 +234,8 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 		return GW_MARTIAN;
 	if (!find_speaker(from, &flow.src, &flow.dst, &speaker))
 		return GW_REPLY_UNKNOWN;
+	if (ttl_of(pkt) <= 1)
+		return GW_TTL_EXCEEDED;
 
 	void *field = pkt->is_ipv6 ? (void *)&((struct ipv6hdr *)quote.ip)->daddr :
 				     (void *)&((struct iphdr *)quote.ip)->daddr;

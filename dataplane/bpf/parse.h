@@ -89,10 +89,20 @@ static __always_inline bool begins_flow(const struct packet *pkt)
 	return pkt->tcp_flags == TCP_FLAG_SYN;
 }
 
-/* Or pretends to. */
-static __always_inline bool ends_flow(const struct packet *pkt)
+/* Whether a time of CLOCK_MONOTONIC is over for longer than so; another CPU's may be ahead. */
+static __always_inline bool is_older_than(u64 seen_ns, u64 now_ns, u64 age_ns)
 {
-	return pkt->tcp_flags & (TCP_FLAG_RST | TCP_FLAG_FIN);
+	return (s64)(now_ns - seen_ns) > (s64)age_ns;
+}
+
+/*
+ * Whether a packet may leave a trace of its flow: a datagram, TCP's beginning, or something
+ * in the middle of a connection; no end of one, and nothing that no client sends.
+ */
+static __always_inline bool may_be_recorded(const struct packet *pkt)
+{
+	return pkt->dst.protocol != IPPROTO_TCP || pkt->tcp_flags == TCP_FLAG_SYN ||
+	       pkt->tcp_flags == TCP_FLAG_ACK;
 }
 
 /* Point *hdr at the next header and step over it; false if it is cut short. */

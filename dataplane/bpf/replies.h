@@ -34,7 +34,7 @@ static __always_inline void track(const struct packet *pkt, const struct gw_back
 	struct gw_speaker *known = replies.lookup(&key);
 	u64 now_ns = bpf_ktime_get_ns();
 
-	if (known && now_ns - known->seen_ns < REPLY_REFRESH_NS &&
+	if (known && !is_older_than(known->seen_ns, now_ns, REPLY_REFRESH_NS) &&
 	    is_equal(&known->vip, &pkt->dst.address) && known->port == pkt->dst.port)
 		return;
 
@@ -61,9 +61,9 @@ find_speaker(const struct gw_return *from, const struct gw_endpoint *client,
 	struct gw_speaker *known = replies.lookup(&key);
 	u64 now_ns = bpf_ktime_get_ns();
 
-	if (!known || now_ns - known->seen_ns > GW_REPLY_SECONDS * 1000000000ULL)
+	if (!known || is_older_than(known->seen_ns, now_ns, GW_REPLY_SECONDS * 1000000000ULL))
 		return now_ns < from->until_ns;
-	if (now_ns - known->seen_ns > REPLY_REFRESH_NS)
+	if (is_older_than(known->seen_ns, now_ns, REPLY_REFRESH_NS))
 		known->seen_ns = now_ns;
 	speaker->address = known->vip;
 	speaker->port = known->port;

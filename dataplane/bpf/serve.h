@@ -21,7 +21,7 @@ static __always_inline bool is_martian(const struct packet *pkt)
 }
 
 static __always_inline enum gw_reason
-serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
+serve(struct packet *pkt, const struct gw_service *service)
 {
 	u32 service_id = service->id, backend_id;
 
@@ -46,19 +46,16 @@ serve(struct xdp_md *ctx, struct packet *pkt, const struct gw_service *service)
 	return reason;
 }
 
-/* The backend that got the first fragment, unless its id is another one's by now. */
+/* The backend that got the first fragment, unless it is down, or its id another one's by now. */
 static __always_inline struct gw_backend *find_backend_again(const struct gw_fragment *first)
 {
-	u32 id = first->backend_id;
-	struct gw_backend *backend = backends.lookup(&id);
+	struct gw_backend *backend = find_keeper(first->backend_id);
 
-	if (!backend || !backend->segment.ifindex || !is_equal(&backend->address, &first->address))
-		return NULL;
-	return backend;
+	return backend && is_equal(&backend->address, &first->address) ? backend : NULL;
 }
 
 static __always_inline enum gw_reason
-serve_request_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fragment *first)
+serve_request_fragment(struct packet *pkt, const struct gw_fragment *first)
 {
 	struct gw_backend *backend = find_backend_again(first);
 
@@ -83,6 +80,8 @@ serve_reply_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fra
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
+	if (ttl_of(pkt) <= 1)
+		return GW_TTL_EXCEEDED;
 	readdress(pkt, source_of(pkt), &first->address);
 	return send_reply(pkt, way, reason);
 }
@@ -102,5 +101,5 @@ serve_fragment(struct xdp_md *ctx, struct packet *pkt, bool to_vip)
 	if (!first)
 		return GW_FRAGMENT;
 	return first->backend_id == GW_NO_BACKEND_ID ? serve_reply_fragment(ctx, pkt, first) :
-						       serve_request_fragment(ctx, pkt, first);
+						       serve_request_fragment(pkt, first);
 }

@@ -61,9 +61,10 @@ transmit(struct xdp_md *ctx, struct packet *pkt, enum gw_reason reason)
 		if (!change_tags(ctx, pkt, out.tags))
 			return GW_NO_HEADROOM;
 	}
-	if (out.ifindex == pkt->in.ifindex)
+	if (out.ifindex == pkt->in.ifindex) {
 		pkt->action = XDP_TX;
-	else /* One that has left the map since: nothing better than to drop it is possible. */
-		pkt->action = transmit_ports.redirect_map(out.ifindex % GW_PORTS, XDP_DROP);
-	return reason;
+		return reason;
+	}
+	pkt->action = transmit_ports.redirect_map(out.ifindex % GW_PORTS, XDP_DROP);
+	return pkt->action == XDP_REDIRECT ? reason : GW_PORT_GONE;
 }

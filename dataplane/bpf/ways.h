@@ -143,5 +143,5 @@ find_way(struct xdp_md *ctx, const struct packet *pkt, const struct gw_way **fou
 		else
 			*found = NULL;
 	}
-	return ttl_of(pkt) <= 1 ? GW_TTL_EXCEEDED : GW_REPLIED_NAT;
+	return GW_REPLIED_NAT;
 }

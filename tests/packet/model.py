@@ -280,9 +280,14 @@ class Model:
             return record.backend_id
         keeps = not begins and before_id != RECORDS_ONLY and self.keeper(before_id)
         chosen = before_id if keeps else now_id
-        if may_record and not flags & (FIN | RST) and chosen in self.backends:
+        if may_record and leaves_trace(flags) and chosen in self.backends:
             self.records[flow] = Record(self.now, chosen)
         return chosen
+
+
+def leaves_trace(flags: int) -> bool:
+    """Tell whether a packet that has these flags may be remembered as one of its flow."""
+    return flags & (SYN | ACK | FIN | RST) in {SYN, ACK}
 
 
 def slot_of(service: Service, flow: Flow, vip: bytes) -> int:
@@ -424,14 +429,17 @@ class Way:
         self.need_our_mac(or_broadcast=True)
         self.need_sane_source(packet)
         flow = Flow(packet.source, service.id, packet.sport, packet.dport)
-        backend_id = self.model.pick(service, flow, packet.dest, packet.flags)
+        flags = (
+            packet.flags if packet.protocol == TCP else ACK
+        )  # UDP is always in the middle
+        backend_id = self.model.pick(service, flow, packet.dest, flags)
         backend = self.model.backends[backend_id]
         address = backend.address.packed
         if service.mode == MODE_NAT:
             self.need_ttl(packet)
             if packet.source == address:
                 raise End("hairpin")
-            if backend.is_tracked:
+            if backend.is_tracked and leaves_trace(flags):
                 ends = packet.source, address, packet.sport, backend.port
                 self.model.replies[ReplyFlow(*ends, packet.protocol)] = Speaker(
                     self.model.now, packet.dest, packet.dport
@@ -454,6 +462,7 @@ class Way:
         self.check_reply(packet)
         ends = packet.dest, packet.source, packet.dport, packet.sport
         vip, vip_port = self.model.speaker(ReplyFlow(*ends, packet.protocol), shown)
+        self.need_ttl(packet)
         if packet.is_first:
             first = First(self.model.now, NO_BACKEND_ID, vip, MODE_NAT)
             self.model.fragments[packet.datagram] = first
@@ -464,7 +473,6 @@ class Way:
         self.need_our_mac(or_broadcast=False)
         if self.model.is_direct(packet.dest):
             raise End("reply_direct")
-        self.need_ttl(packet)
 
     def send_reply(
         self,
@@ -495,10 +503,11 @@ class Way:
             if packet.dest in self.model.vips:
                 self.need_our_mac(or_broadcast=True)
             self.check_reply(packet)
+            self.need_ttl(packet)
             changes = {packet.source_at: first.address}
             return self.send_reply(packet, changes, packet.of_header(), "replied_nat")
         self.need_our_mac(or_broadcast=True)
-        backend = self.model.backends.get(first.backend_id)
+        backend = self.model.keeper(first.backend_id)
         if backend is None or backend.address.packed != first.address:
             raise End("no_backend")
         if first.mode == MODE_NAT:
@@ -567,6 +576,7 @@ class Way:
         self.need_sane_source(packet)
         ends = quote.source, quote.dest, quote.sport, quote.dport
         vip, vip_port = self.model.speaker(ReplyFlow(*ends, quote.protocol), shown)
+        self.need_ttl(packet)
         changes = {quote.dest_at: vip, quote.l4 + 2: port(vip_port)}
         if packet.source == quote.dest:  # a router on the way speaks for itself
             changes[packet.source_at] = vip

@@ -212,7 +212,7 @@ def test_a_flow_that_was_silent_for_too_long_is_forgotten(
     assert backend_of(balancer, tcp(family, "A")) == NEW
 
 
-@pytest.mark.parametrize("flags", ["R", "RA", "F", "FA", "SF", "FPU"])
+@pytest.mark.parametrize("flags", ["R", "RA", "F", "FA", "SF", "FPU", "SA", "", "PU"])
 def test_rst_fin_and_odd_flag_mixes_never_create_state(
     balancer: Balancer, family: Family, serve, records: int, flags: str
 ) -> None:

@@ -190,6 +190,7 @@ def test_a_backend_on_an_interface_that_is_gone_gets_nothing(
     verdict, _ = balancer.send(syn(family))
 
     assert verdict is Verdict.DROP
+    assert set(balancer.reasons()) == {"port_gone"}
 
 
 def fragment_to_other(family: Family) -> Packet:

@@ -166,8 +166,9 @@ def test_fragments_of_another_datagram_are_not_taken_for_it(
     assert verdict is Verdict.DROP
 
 
-def test_a_backend_that_is_gone_gets_no_more_fragments(
-    balancer: Balancer, family: Family
+@pytest.mark.parametrize("change", ["it is another one", "it is down"])
+def test_a_backend_that_is_gone_or_dead_gets_no_more_fragments(
+    balancer: Balancer, family: Family, change: str
 ) -> None:
     balancer.add_service(family, port=53, protocol=17)
     whole = datagram(family, family.client, family.vip, UDP(sport=999, dport=53) / PAYLOAD)
@@ -175,8 +176,9 @@ def test_a_backend_that_is_gone_gets_no_more_fragments(
     balancer.send(first)
     ((index, backend),) = balancer.image.backends.items()
     other = replace(backend, address=type(backend.address)(family.backends[5]))
+    after = {"it is another one": other, "it is down": replace(backend, is_down=True)}
 
-    balancer.become(replace(balancer.image, backends={index: other}))
+    balancer.become(replace(balancer.image, backends={index: after[change]}))
 
     assert balancer.send(later)[0] is Verdict.DROP
     assert balancer.reasons()["no_backend"].packets == 1

@@ -198,3 +198,37 @@ def test_udp_is_tracked_as_well(balancer: Balancer, family: Family) -> None:
     verdict, _ = balancer.send(FROM_BACKEND / answer)
 
     assert verdict is Verdict.REDIRECT
+
+
+@pytest.mark.parametrize("flags", ["R", "RA", "F", "FA", "SF", "FPU", "SA", "", "PU"])
+def test_ends_of_connections_and_odd_flags_are_not_written_down(
+    balancer: Balancer, family: Family, replies: int, flags: str
+) -> None:
+    tracked_service(balancer, family)
+
+    verdict, _ = balancer.send(request(family, family.vip, flags=flags))
+
+    assert verdict is Verdict.TX
+    assert list(libbpf.map_items(replies)) == []
+
+
+def test_a_dying_packet_of_an_unknown_flow_passes_untouched_too(
+    balancer: Balancer, family: Family
+) -> None:
+    tracked_service(balancer, family)
+    dying = reply(family)
+    setattr(dying.payload, {4: "ttl", 6: "hlim"}[family.version], 1)
+
+    assert balancer.send_bytes(bytes(dying)) == (Verdict.PASS, bytes(dying))
+
+
+def test_a_flow_that_another_cpu_has_just_seen_is_not_taken_for_a_silent_one(
+    balancer: Balancer, family: Family, replies: int
+) -> None:
+    tracked_service(balancer, family)
+    balancer.send(request(family, family.vip))
+    age(replies, -1)  # its clock is ahead of ours
+
+    verdict, _ = balancer.send(reply(family))
+
+    assert verdict is Verdict.REDIRECT

@@ -30,7 +30,7 @@ state_directory: /state
 hash_seed: 7
 direct: [10.0.0.0/8]
 api: {socket: /run/lab.sock}
-limits: {services: 10, backends: 20, slots: 9000}
+limits: {services: 10, backends: 20, slots: 9000, records: 2000, replies: 3000}
 services:
   - name: web
     vip: 192.0.2.10
@@ -57,7 +57,7 @@ def test_a_whole_file_is_read() -> None:
         hash_seed=7,
         direct=(IPv4Network("10.0.0.0/8"),),
         socket=Path("/run/lab.sock"),
-        limits=Limits(services=10, backends=20, slots=9000),
+        limits=Limits(services=10, backends=20, slots=9000, records=2000, replies=3000),
     )
     vip = IPv4Address("192.0.2.10")
     a = Backend("a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING)
