@@ -98,11 +98,12 @@ def check_capacity(desired: DesiredState, limits: Limits) -> None:
     """Raise HostError if the maps are too small for ``desired``."""
     backends = sum(len(service.backends) for service in desired)
     sizes = [_ring_size(service) for service in desired]
-    # A changed ring is written beside the old one; a number is not reused in its round.
+    # Changed rings are written beside the old ones, and all may change at once: a host that
+    # serves everybody dies. A number is not reused in its round.
     for name, need, have in (
         ("services", len(sizes) + 1, limits.services),
         ("backends", backends + 2, limits.backends),
-        ("slots", sum(sizes) + 2 * max(sizes, default=0), limits.slots),
+        ("slots", 2 * sum(sizes), limits.slots),
     ):
         if need > have:
             raise HostError(

@@ -284,6 +284,7 @@ def test_a_node_that_is_switched_off_loses_its_addresses_to_the_other(lab_name, 
         lb1.power_off()
         lb2.wait_until_state("active")
         assert lb1.vrrp_state() is None
+        eventually(lambda: str(VIP) in addresses(lb2.host), within=2, what="it has it")
         assert connects(lab.client, lb2.host, VIP)
 
 

@@ -463,7 +463,8 @@ def test_a_reload_leaves_alone_what_has_not_changed(lan: Lan) -> None:
     eventually(
         lambda: lan.one.status("other").get("priority") == 90, within=2, what="changed"
     )
-    assert lan.one.status() == before
+    lateness = {"latest": 0}  # of timers, which run on
+    assert lan.one.status() | lateness == before | lateness
     lan.one.wait_for(VIP, "10.0.0.102/32")
 
 

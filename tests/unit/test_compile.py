@@ -464,3 +464,36 @@ def test_the_tables_remember_who_was_up_and_who_was_down() -> None:
     found = remembered(DesiredState((more, other)), image)
 
     assert found == {("web", "b1"): Health.UP, ("web", "b2"): Health.DOWN}
+
+
+def test_maps_that_are_large_enough_have_room_for_all_rings_to_change_at_once() -> None:
+    services = [
+        web(
+            *(replace(each, port=port) for each in (backend(1), backend(2))),
+            name=f"web{port}",
+            port=port,
+            ring_size=1499,
+        )
+        for port in (80, 81, 82)
+    ]
+    limits = replace(SETTINGS.limits, slots=2 * 3 * 1499)
+    settings = replace(SETTINGS, limits=limits)
+    check_capacity(DesiredState(tuple(services)), limits)
+    before = compiled(*services, settings=settings).image
+    known = facts(*services)
+    dead = {key: Health.DOWN for key in known.health if key[1] == "b2"}
+
+    after = compiled(
+        *services,
+        known=before,
+        facts_=replace(known, health={**known.health, **dead}),
+        settings=settings,
+    ).image
+
+    down = {index.number for index, each in after.backends.items() if each.is_down}
+    assert len(down) == 3
+    assert not any(down & set(ring) for ring in after.rings.values())
+    with pytest.raises(HostError, match=r"limits\.slots"):
+        check_capacity(
+            DesiredState(tuple(services)), replace(limits, slots=2 * 3 * 1499 - 1)
+        )
