@@ -15,8 +15,9 @@ lab: setup-lab  ## bring the lab up and leave it up, MODE=dr or MODE=nat (root)
 lab-down: setup-lab  ## remove the lab (root)
 	@$(PYTHON) -m vagrant.lab down
 
-test: setup-dev  ## all tests, three files at a time; those that need root are skipped without it
-	@$(PYTHON) -m pytest --numprocesses 3 --dist loadfile
+test: setup-dev  ## all tests; those that need root are skipped without it
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/unit tests/packet
+	@$(PYTHON) -m pytest tests/netns
 
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
 	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"
