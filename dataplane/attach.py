@@ -12,14 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from dataplane import libbpf
-from dataplane.errors import AttachError, KernelError, PinError
-from dataplane.pins import make_directory, unpin
+from dataplane.errors import AttachError, KernelError
+from dataplane.pins import make_directory, stranger, unpin
 
 _PREFIX: Final = "ifindex-"
-_NOT_OURS: Final = (
-    "somebody else put it there: remove that pin and start guidewayd again; what is "
-    "attached forwards meanwhile"
-)
 _WHY: Final = {
     errno.EBUSY: "carries another XDP program already: take that one away first "
     "(`bpftool net` shows it), or leave the interface out",
@@ -34,7 +30,7 @@ _WHY: Final = {
 def _index_of(path: Path) -> int:
     index = path.name.removeprefix(_PREFIX)
     if not path.name.startswith(_PREFIX) or not index.isdecimal():
-        raise PinError(str(path), f"is not a pin of guideway's: {_NOT_OURS}")
+        raise stranger(path)
     return int(index)
 
 
@@ -94,7 +90,7 @@ class Links:
             link = libbpf.get(self._path(index))
             try:
                 if libbpf.object_kind(link) != "link":
-                    raise PinError(str(self._path(index)), f"is not a link: {_NOT_OURS}")
+                    raise stranger(self._path(index), "is not a link")
                 if libbpf.link_ifindex(link) == index:
                     found.add(libbpf.link_program(link))
             finally:

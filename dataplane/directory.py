@@ -61,7 +61,7 @@ class Directory:
         for place in self._taken():
             number = self._words[place] & 0xFFFFFFFF
             key = self._key(number) if number < self._entry_count else b""
-            if not any(key) or self._find(key) != place:
+            if not any(key) or self._find(key, hash_of(key)) != place:
                 self._words[place] = _GONE
                 self.strays += 1
                 continue
@@ -83,22 +83,23 @@ class Directory:
 
         Raises FullError, and then nothing has changed.
         """
-        place = self._find(key)
+        tag = hash_of(key)
+        place = self._find(key, tag)
         old = None if place is None else self._words[place]
         if place is None:
-            place = self._find_room(key)
+            place = self._find_room(tag)
         number = self._take()
         start = number * abi.sizeof("gw_entry")
         self._entries[start : start + KEY_BYTES] = key
         start += _VALUE_START
         self._entries[start : start + VALUE_BYTES] = value.ljust(VALUE_BYTES, b"\0")
-        self._words[place] = hash_of(key) << 32 | number
+        self._words[place] = tag << 32 | number
         if old is not None:
             self._left.append(old & 0xFFFFFFFF)
 
     def remove(self, key: bytes) -> None:
         """Let packets find nothing under ``key``; if they do not already, that is fine."""
-        place = self._find(key)
+        place = self._find(key, hash_of(key))
         if place is None:
             return
         self._left.append(self._words[place] & 0xFFFFFFFF)
@@ -124,15 +125,13 @@ class Directory:
     def _next(self, place: int) -> int:
         return (place + 1) % len(self._words)
 
-    def _search(self, key: bytes) -> Iterator[int]:
-        """Yield the places that packets look at for ``key``, if nothing ends it before."""
-        start = hash_of(key)
-        return ((start + step) % len(self._words) for step in range(_REACH))
+    def _search(self, tag: int) -> Iterator[int]:
+        """Yield the places that packets look at for that hash."""
+        return ((tag + step) % len(self._words) for step in range(_REACH))
 
-    def _find(self, key: bytes) -> int | None:
-        """Return where packets find ``key``."""
-        tag = hash_of(key)
-        for place in self._search(key):
+    def _find(self, key: bytes, tag: int) -> int | None:
+        """Return where packets find ``key``, whose hash is ``tag``."""
+        for place in self._search(tag):
             word = self._words[place]
             if word == _NEVER:
                 return None
@@ -145,8 +144,8 @@ class Directory:
                 return place
         return None
 
-    def _find_room(self, key: bytes) -> int:
-        for place in self._search(key):
+    def _find_room(self, tag: int) -> int:
+        for place in self._search(tag):
             if self._words[place] in (_NEVER, _GONE):
                 return place
         raise FullError("directory", "too many endpoints have nearly the same hash")

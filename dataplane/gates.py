@@ -1,7 +1,7 @@
 """The gates: a bit for each address that packets may concern us by.
 
-Most packets of a busy host are not for a VIP. One bit says so, in a tenth of the time that
-a lookup in a hash takes; a bit too many costs such a lookup and nothing else.
+Most packets of a busy host are not for a VIP. One bit says so, before the directory is
+searched for each role that an address may have; a bit too many costs searches only.
 """
 
 from array import array

@@ -15,15 +15,11 @@ from dataplane import libbpf
 from dataplane.abi import MAPS, PROGRAM, VERSION
 from dataplane.errors import PinError
 from dataplane.maps import Maps
-from dataplane.pins import unpin
+from dataplane.pins import stranger, unpin
 
 _NAME: Final = re.compile(r"([0-9]+)-([0-9a-f]{16})(?:-([0-9]+))?")
 _NAME_LENGTH: Final = 15  # characters that the kernel keeps of a map's name
 _LINKS: Final = "links"
-_REMEDY: Final = (
-    "somebody else put it there: remove that pin and start guidewayd again; what is "
-    "attached forwards meanwhile"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +51,7 @@ class Place:
         """
         present = {path.name for path in self.directory.iterdir()}
         for name in sorted(present - {PROGRAM, *MAPS}):
-            raise PinError(
-                str(self.directory / name), f"is not a pin of guideway's: {_REMEDY}"
-            )
+            raise stranger(self.directory / name)
         if present != {PROGRAM, *MAPS}:
             return False
         program = self._info()
@@ -96,7 +90,7 @@ class Place:
                     return info
         finally:
             os.close(program)
-        raise PinError(str(path), f"is not guideway's program: {_REMEDY}")
+        raise stranger(path, "is not guideway's program")
 
     def _check_map(self, name: str, used: frozenset[int]) -> None:
         path = self.directory / name
@@ -110,7 +104,7 @@ class Place:
         finally:
             os.close(fd)
         if not is_ours:
-            raise PinError(str(path), f"is not the map that the program uses: {_REMEDY}")
+            raise stranger(path, "is not the map that the program uses")
 
 
 class Generation:
@@ -148,7 +142,7 @@ def found(root: Path) -> list[Place]:
             continue
         place = Place.of(path) if path.is_dir() else None
         if place is None:
-            raise PinError(str(path), f"is not a pin of guideway's: {_REMEDY}")
+            raise stranger(path)
         places.append(place)
     return sorted(places, key=lambda place: (place.abi, place.digest, place.number))
 

@@ -22,6 +22,7 @@ MAP_HASH: Final = 1  # enum bpf_map_type
 MAP_ARRAY: Final = 2
 MAP_PERCPU_ARRAY: Final = 6
 MAP_LRU_HASH: Final = 9
+_INSTRUCTION_BYTES: Final = 8  # struct bpf_insn
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
@@ -117,6 +118,8 @@ class ProgramInfo:
     name: str  # at most 15 characters
     load_time: float  # seconds, CLOCK_BOOTTIME
     map_ids: frozenset[int]  # of the maps that it uses
+    instructions: int  # after the verifier has replaced what it can
+    machine_code: int  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,8 @@ def program_info(program: int) -> ProgramInfo:
         _text(info.name),
         info.load_time / 1e9,
         frozenset(ids),
+        info.translated_length // _INSTRUCTION_BYTES,
+        info.jited_length,
     )
 
 

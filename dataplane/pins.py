@@ -3,8 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from dataplane.errors import PinError
+
+_REMEDY: Final = (
+    "somebody else put it there: remove that pin and start guidewayd again; what is "
+    "attached forwards meanwhile"
+)
+
+
+def stranger(path: Path, problem: str = "is not a pin of guideway's") -> PinError:
+    """Return the error for what nobody of us can have pinned at ``path``."""
+    return PinError(str(path), f"{problem}: {_REMEDY}")
 
 
 def make_directory(directory: Path) -> None:

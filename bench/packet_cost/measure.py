@@ -16,7 +16,8 @@ from bench.packet_cost.timing import (
     Timer,
     WrongVerdictError,
 )
-from bench.program_info import ProgramSize, size_of
+from dataplane import libbpf
+from dataplane.libbpf import ProgramInfo
 
 LOADS: Final = 3  # of the program: its place in memory matters, too
 
@@ -30,20 +31,20 @@ class Row:
     problem: str = ""
 
 
-def measure(bpffs: Path, cases: Iterable[Case]) -> tuple[list[Row], ProgramSize]:
-    """Return a row for each case, and the size of the program."""
+def measure(bpffs: Path, cases: Iterable[Case]) -> tuple[list[Row], ProgramInfo]:
+    """Return a row for each case, and what the kernel tells of the program."""
     rows = [Row(case) for case in cases]
     sizes = [_measure_all(bpffs, rows) for _ in range(LOADS)]
     return rows, sizes[0]
 
 
-def _measure_all(bpffs: Path, rows: Iterable[Row]) -> ProgramSize:
-    """Load the program and add to all rows; return its size."""
+def _measure_all(bpffs: Path, rows: Iterable[Row]) -> ProgramInfo:
+    """Load the program and add to all rows; return what the kernel tells of it."""
     with loaded(bpffs) as dataplane:
         timer = Timer()
         for row in rows:
             _measure(dataplane, timer, row)
-        return size_of(dataplane.program)
+        return libbpf.program_info(dataplane.program)
 
 
 def _measure(dataplane: DataplaneUnderTest, timer: Timer, row: Row) -> None:

@@ -92,6 +92,13 @@ int hash_20(struct xdp_md *ctx)
 	return hash20.lookup(&key) ? XDP_TX : XDP_ABORTED;
 }
 
+static __always_inline u32 place_among(u32 slots, const struct iphdr *ip)
+{
+	u32 hash = (ip->saddr * 0xff51afd7ed558ccdULL) >> 32;
+
+	return (u64)hash * slots >> 32;
+}
+
 int slot(struct xdp_md *ctx)
 {
 	struct iphdr *ip = ip_of(ctx);
@@ -99,8 +106,7 @@ int slot(struct xdp_md *ctx)
 	if (!ip)
 		return XDP_ABORTED;
 
-	u32 hash = (ip->saddr * 0xff51afd7ed558ccdULL) >> 32;
-	u32 index = (u64)hash * SLOTS >> 32;
+	u32 index = place_among(SLOTS, ip);
 	u64 *found = slots.lookup(&index);
 
 	return found && *found ? XDP_ABORTED : XDP_TX;
@@ -113,8 +119,7 @@ int slot_of_many(struct xdp_md *ctx)
 	if (!ip)
 		return XDP_ABORTED;
 
-	u32 hash = (ip->saddr * 0xff51afd7ed558ccdULL) >> 32;
-	u32 index = (u64)hash * MANY_SLOTS >> 32;
+	u32 index = place_among(MANY_SLOTS, ip);
 	u64 *found = many_slots.lookup(&index);
 
 	return found && *found ? XDP_ABORTED : XDP_TX;

@@ -11,20 +11,20 @@ from bench.packet_cost.marks import KATRAN, marks
 from bench.packet_cost.measure import LOADS, Row
 from bench.packet_cost.prices import FLOWS, RUNS, Price
 from bench.packet_cost.timing import ROUNDS, Cost
-from bench.program_info import ProgramSize
 from bench.report import add_numbers, make_table
+from dataplane.libbpf import ProgramInfo
 
 _THOUSAND: Final = 1000
 
 
-def rows_table(rows: Sequence[Row], size: ProgramSize) -> Table:
+def rows_table(rows: Sequence[Row], program: ProgramInfo) -> Table:
     """Return the rows, each beside what there is to compare it with."""
     table = make_table(
         "The XDP program, net ns per packet",
         f"Best and median of {LOADS * ROUNDS} runs in {LOADS} loads of the program, less "
         "those of a program that does nothing with the same packets. All packets were "
         "counted under the reason that the row names. The program: "
-        f"{size.instructions} BPF instructions, {size.machine_code_bytes} bytes of machine "
+        f"{program.instructions} BPF instructions, {program.machine_code} bytes of machine "
         "code. Flows go to all VIPs in turn; backends are those of each VIP. "
         f"{KATRAN}, beside how many times our median fits into its better figure; targets "
         "are for that Xeon, too.",

@@ -236,8 +236,8 @@ struct gw_fragment {
 
 /*
  * Value of `gates`, the only one: the bit of every VIP and of every NAT backend is set. An
- * address whose bit is not set is neither, and needs no lookup in a hash, which takes ten
- * times as long. Bits too many cost time and nothing else.
+ * address whose bit is not set is neither, and is not looked for in the directory under
+ * each of its roles. Bits too many cost time and nothing else.
  */
 struct gw_gates {
 	__u64 words[1024]; /* GW_GATES bits; see gate_of() in lookup.h */

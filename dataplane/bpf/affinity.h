@@ -6,8 +6,6 @@
  * record that says so, and every other packet belongs to a flow from before.
  */
 
-#define RECORD_REFRESH_NS 1000000000ULL /* so that busy flows seldom write to their record */
-
 static __always_inline struct gw_flow
 flow_of(const struct packet *pkt, const struct gw_service *service)
 {
@@ -37,9 +35,9 @@ follow(struct gw_record *record, const struct gw_service *service, u64 now_ns,
 	struct gw_backend *backend = find_keeper(record->backend_id);
 
 	if (!backend || backend->owner != record->owner ||
-	    is_older_than(record->seen_ns, now_ns, service->idle_seconds * 1000000000ULL))
+	    is_older_than(record->seen_ns, now_ns, service->idle_seconds * SECOND_NS))
 		return NULL;
-	if (may_write && is_older_than(record->seen_ns, now_ns, RECORD_REFRESH_NS))
+	if (may_write && is_older_than(record->seen_ns, now_ns, REFRESH_NS))
 		record->seen_ns = now_ns;
 	return backend;
 }

@@ -27,6 +27,7 @@
 #include "hash.h"
 #include "directory.h"
 #include "lookup.h"
+#include "traces.h"
 #include "affinity.h"
 #include "transmit.h"
 #include "checksum.h"

@@ -42,7 +42,7 @@ static __always_inline struct gw_fragment *recall(const struct packet *pkt)
 
 	if (!first)
 		return NULL;
-	if (is_older_than(first->seen_ns, bpf_ktime_get_ns(), GW_FRAGMENT_SECONDS * 1000000000ULL))
+	if (is_older_than(first->seen_ns, bpf_ktime_get_ns(), GW_FRAGMENT_SECONDS * SECOND_NS))
 		return NULL;
 	return first;
 }

@@ -89,22 +89,6 @@ static __always_inline bool begins_flow(const struct packet *pkt)
 	return pkt->tcp_flags == TCP_FLAG_SYN;
 }
 
-/* Whether a time of CLOCK_MONOTONIC is over for longer than so; another CPU's may be ahead. */
-static __always_inline bool is_older_than(u64 seen_ns, u64 now_ns, u64 age_ns)
-{
-	return (s64)(now_ns - seen_ns) > (s64)age_ns;
-}
-
-/*
- * Whether a packet may leave a trace of its flow: a datagram, TCP's beginning, or something
- * in the middle of a connection; no end of one, and nothing that no client sends.
- */
-static __always_inline bool may_be_recorded(const struct packet *pkt)
-{
-	return pkt->dst.protocol != IPPROTO_TCP || pkt->tcp_flags == TCP_FLAG_SYN ||
-	       pkt->tcp_flags == TCP_FLAG_ACK;
-}
-
 /* Point *hdr at the next header and step over it; false if it is cut short. */
 #define pull(cur, hdr)                                   \
 	({                                               \

@@ -5,8 +5,6 @@
  * flow, then flows are written down on their way there.
  */
 
-#define REPLY_REFRESH_NS 1000000000ULL /* so that busy flows seldom write */
-
 static __always_inline struct gw_reply_flow
 reply_flow(const struct gw_endpoint *client, const struct gw_endpoint *backend)
 {
@@ -34,7 +32,7 @@ static __always_inline void track(const struct packet *pkt, const struct gw_back
 	struct gw_speaker *known = replies.lookup(&key);
 	u64 now_ns = bpf_ktime_get_ns();
 
-	if (known && !is_older_than(known->seen_ns, now_ns, REPLY_REFRESH_NS) &&
+	if (known && !is_older_than(known->seen_ns, now_ns, REFRESH_NS) &&
 	    is_equal(&known->vip, &pkt->dst.address) && known->port == pkt->dst.port)
 		return;
 
@@ -61,9 +59,9 @@ find_speaker(const struct gw_return *from, const struct gw_endpoint *client,
 	struct gw_speaker *known = replies.lookup(&key);
 	u64 now_ns = bpf_ktime_get_ns();
 
-	if (!known || is_older_than(known->seen_ns, now_ns, GW_REPLY_SECONDS * 1000000000ULL))
+	if (!known || is_older_than(known->seen_ns, now_ns, GW_REPLY_SECONDS * SECOND_NS))
 		return now_ns < from->until_ns;
-	if (is_older_than(known->seen_ns, now_ns, REPLY_REFRESH_NS))
+	if (is_older_than(known->seen_ns, now_ns, REFRESH_NS))
 		known->seen_ns = now_ns;
 	speaker->address = known->vip;
 	speaker->port = known->port;

@@ -356,7 +356,7 @@ def refuse_long_socket(node: Node) -> None:
 
 
 def refuse_small_maps(node: Node) -> None:
-    edit(node, lambda file: file["limits"].update(slots=8191))
+    edit(node, lambda file: file["limits"].update(backends=4))
 
 
 REFUSALS = [

@@ -99,12 +99,12 @@ class Place:
             what=f"{service} is {pb.Health.Name(health)}",
             explain=self.node.guidewayd.tail,
         )
-        if health == pb.HEALTH_DOWN:  # the tables follow the verdict
-            eventually(
-                lambda: "health check" in self.status(service).reason,
-                within=5,
-                what=f"the tables know that {service} is down",
-            )
+        is_down = health == pb.HEALTH_DOWN
+        eventually(
+            lambda: ("health check" in self.status(service).reason) is is_down,
+            within=5,
+            what=f"the tables follow the verdict on {service}",
+        )
         return self.status(service).reason
 
 

@@ -45,16 +45,17 @@ def fragments(bpffs: Path, balancer: Balancer) -> Iterator[int]:
 @pytest.fixture
 def records(bpffs: Path, balancer: Balancer) -> Iterator[int]:
     """Return the map of recorded flows, empty."""
-    with opened_map(bpffs, balancer.instance, "records") as fd:
-        for key, _ in list(libbpf.map_items(fd)):
-            libbpf.map_delete(fd, key)
-        yield fd
+    yield from _emptied(bpffs, balancer, "records")
 
 
 @pytest.fixture
 def replies(bpffs: Path, balancer: Balancer) -> Iterator[int]:
     """Return the map of flows that NAT backends answer to, empty."""
-    with opened_map(bpffs, balancer.instance, "replies") as fd:
+    yield from _emptied(bpffs, balancer, "replies")
+
+
+def _emptied(bpffs: Path, balancer: Balancer, name: str) -> Iterator[int]:
+    with opened_map(bpffs, balancer.instance, name) as fd:
         for key, _ in list(libbpf.map_items(fd)):
             libbpf.map_delete(fd, key)
         yield fd

@@ -1,5 +1,6 @@
 """Sync groups: two nodes, each with two instances, on two LANs with a simulated clock."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -48,7 +49,7 @@ class Instance:
         for effect in effects:
             match effect:
                 case Send():
-                    self.node.world.deliver(self, effect)
+                    self.node.world.wire.append((self, effect))
                 case Take():
                     self.holds = True
                 case Release():
@@ -74,6 +75,7 @@ class Node:
     def fail(self, number: int, *, fit: bool = False) -> None:
         self.instances[number].fit = fit
         self.group.fitness_changed()
+        self.world.deliver()
 
 
 @dataclass
@@ -83,6 +85,8 @@ class World:
     now: float = 0.0
     nodes: list[Node] = field(default_factory=list)
     cut: set[str] = field(default_factory=set)
+    # Who hears an advertisement answers after its sender has done all that it was about to.
+    wire: deque[tuple[Instance, Send]] = field(default_factory=deque)
 
     def add(self, priority: int, *lans: str) -> Node:
         node = Node(self, IPv4Address(f"10.0.0.{len(self.nodes) + 1}"))
@@ -94,15 +98,18 @@ class World:
         node.group.join(node.instances)
         for each in node.instances:
             each.start()
+        self.deliver()
         return node
 
-    def deliver(self, source: Instance, sent: Send) -> None:
-        for node in self.nodes:
-            for each in node.instances:
-                if node is not source.node and each.lan == source.lan not in self.cut:
-                    address = source.node.address
-                    effects = each.router.receive(sent.advertisement, address, self.now)
-                    each.carry_out(effects)
+    def deliver(self) -> None:
+        while self.wire:
+            source, sent = self.wire.popleft()
+            for node in self.nodes:
+                for each in node.instances:
+                    if node is not source.node and each.lan == source.lan not in self.cut:
+                        address = source.node.address
+                        effects = each.router.receive(sent.advertisement, address, self.now)
+                        each.carry_out(effects)
 
     def advance(self, seconds: float) -> None:
         end = self.now + seconds
@@ -113,6 +120,7 @@ class World:
                 break
             self.now, first = min(due)
             every[first].carry_out(every[first].router.tick(self.now))
+            self.deliver()
             for node in self.nodes:
                 held = {each.holds for each in node.instances}
                 assert len(held) == 1, "one has the addresses, the other has not"
