@@ -13,9 +13,10 @@ import click
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from vrrp.config import DaemonConfig, load
+from vrrp.config import load
 from vrrp.errors import VrrpError
 from vrrp.host import check_host, own_capabilities
+from vrrp.instance import DaemonConfig
 from vrrp.realtime import be_on_time
 from vrrp.status import StatusFile
 from vrrp.supervisor import Supervisor

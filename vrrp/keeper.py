@@ -20,8 +20,8 @@ from structlog.typing import FilteringBoundLogger
 
 from vrrp.addresses import hold, release
 from vrrp.announce import Claim, announce
-from vrrp.config import Instance, VirtualAddress
 from vrrp.errors import HostError
+from vrrp.instance import Instance, VirtualAddress
 from vrrp.links import Footing, read_footing, read_link
 
 _log: Final[FilteringBoundLogger] = get_logger()

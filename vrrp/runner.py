@@ -13,9 +13,9 @@ from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
 from vrrp.admission import Datagram
-from vrrp.config import Instance
 from vrrp.errors import Fault, MalformedError, Oddity
 from vrrp.group import Group
+from vrrp.instance import Instance
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (

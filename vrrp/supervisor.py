@@ -16,10 +16,11 @@ from structlog.typing import FilteringBoundLogger
 
 from service_manager import ServiceManager
 from vrrp.checks import Check, Checker
-from vrrp.config import DaemonConfig, Instance, load
+from vrrp.config import load
 from vrrp.errors import ConfigError, VrrpError
 from vrrp.group import Group
 from vrrp.host import check_host
+from vrrp.instance import DaemonConfig, Instance
 from vrrp.runner import Runner
 from vrrp.status import Status, StatusFile
 from vrrp.tracking import Finding, standing

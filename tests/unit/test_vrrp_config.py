@@ -18,8 +18,9 @@ from vrrp.checks import (
     ProcessProbe,
     ScriptProbe,
 )
-from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
+from vrrp.config import load, parse
 from vrrp.errors import ConfigError
+from vrrp.instance import DaemonConfig, Instance, VirtualAddress
 from vrrp.packet import Dialect
 from vrrp.tracking import Track
 
