@@ -73,6 +73,10 @@ def parse(text: str, name: str) -> DaemonConfig:
         file = msgspec.convert(plain, FileConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(name, str(error)) from error
+    except UnicodeEncodeError as error:  # "\ud800", which YAML lets be written
+        raise ConfigError(
+            name, "has half a character, a surrogate without its other half"
+        ) from error
     instances = tuple(_instance(entry) for entry in file.instances)
     _refuse_duplicates(instances, name)
     _check_tracks(file, name)

@@ -371,6 +371,11 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: cannot be read: it is not UTF-8"
 
 
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(ConfigError, match="half a character"):
+        parse('"\\ud800": 1', "vrrp.yaml")
+
+
 def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
     path = tmp_path / "vrrp.yaml"
     path.write_text(WHOLE, encoding="utf-8")
