@@ -26,6 +26,7 @@ from vrrp.checks import (
 )
 from vrrp.errors import ConfigError
 from vrrp.instance import DaemonConfig, Instance, VirtualAddress
+from vrrp.notify import Program
 from vrrp.packet import IPV4, Dialect
 from vrrp.schema import (
     AddressConfig,
@@ -36,6 +37,7 @@ from vrrp.schema import (
     GuidewaydCheck,
     InstanceConfig,
     InterfaceCheck,
+    NotifyConfig,
     ProcessCheck,
     ScriptCheck,
     TrackConfig,
@@ -85,6 +87,12 @@ def parse(text: str, name: str) -> DaemonConfig:
         _grouped(instances, file.sync_groups, name),
         tuple(_check(entry) for entry in file.checks),
         file.realtime_priority,
+        Path(file.maintenance_file),
+        {
+            group.name: program
+            for group in file.sync_groups
+            if (program := _program(group.notify))
+        },
     )
 
 
@@ -226,7 +234,12 @@ def _instance(entry: InstanceConfig) -> Instance:
         least_ttl=entry.min_ttl,
         source=ip_address(entry.source) if entry.source else None,
         tracks=tuple(_track(each) for each in entry.track),
+        notify=_program(entry.notify),
     )
+
+
+def _program(entry: NotifyConfig | None) -> Program | None:
+    return Program(entry.command, entry.timeout, entry.user) if entry else None
 
 
 def _virtual(

@@ -1,5 +1,6 @@
 """The instances of a daemon, as everybody but the file's reader knows them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Self
 from vrrp import machine
 from vrrp.admission import Admission
 from vrrp.checks import Check
+from vrrp.notify import Program
 from vrrp.packet import CLASSIC, TTL, Dialect, IpAddress
+from vrrp.requests import SOCKET_NAME
 from vrrp.tracking import Track
 
 IpInterface = IPv4Interface | IPv6Interface
@@ -39,6 +42,7 @@ class Instance:
     source: IpAddress | None = None  # of advertisements; None: the interface's first
     tracks: tuple[Track, ...] = ()  # its own, and those of the others in its group
     group: str = ""  # the sync group it is in
+    notify: Program | None = None  # is told what becomes of it
 
     @property
     def interfaces(self) -> frozenset[str]:
@@ -72,7 +76,7 @@ class Instance:
             priority=router.priority if owner else usual.priority,
             interval=router.interval if router.version == CLASSIC else usual.interval,
         )
-        return replace(self, router=rigid, tracks=())
+        return replace(self, router=rigid, tracks=(), notify=None)
 
     @property
     def admission(self) -> Admission:
@@ -94,3 +98,10 @@ class DaemonConfig:
     instances: tuple[Instance, ...]
     checks: tuple[Check, ...] = ()
     realtime_priority: int = 50  # of SCHED_RR, 1…99; 0: none
+    maintenance_file: Path = Path("/var/lib/guideway/vrrp.maintenance")
+    groups: Mapping[str, Program] = field(default_factory=dict)  # whom to tell of which
+
+    @property
+    def socket(self) -> Path:
+        """Where operators' requests are heard."""
+        return self.status_file.with_name(SOCKET_NAME)

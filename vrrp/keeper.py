@@ -64,6 +64,11 @@ class Keeper:
         self._settled = False  # the last round found no fault
         self._fault = ""
 
+    @property
+    def settled(self) -> bool:
+        """Whether the addresses are where they belong, by the last round."""
+        return self._settled
+
     def take(self) -> None:
         """From now on the addresses belong on this host."""
         self._want(held=True)

@@ -70,10 +70,7 @@ class ScriptCheck(CheckConfig, frozen=True, kw_only=True, tag="script"):
     user: str | None = None
 
     def __post_init__(self) -> None:
-        if not Path(self.command[0]).is_absolute():
-            raise ValueError(f"`command` is {self.command[0]!r}: give its absolute path")
-        if any("\0" in word for word in self.command):
-            raise ValueError("`command` has a NUL character")
+        check_command(self.command)
 
 
 class FileCheck(CheckConfig, frozen=True, kw_only=True, tag="file"):
@@ -105,6 +102,17 @@ class GuidewaydCheck(CheckConfig, frozen=True, kw_only=True, tag="guidewayd"):
 AnyCheck = InterfaceCheck | ScriptCheck | FileCheck | ProcessCheck | GuidewaydCheck
 
 
+class NotifyConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``notify``: a program that is told what became of an instance or a sync group."""
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1)]
+    timeout: Annotated[float, Meta(ge=0.05, le=3600)] = 30.0
+    user: str | None = None
+
+    def __post_init__(self) -> None:
+        check_command(self.command)
+
+
 class TrackConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """An entry of ``track`` that has a weight."""
 
@@ -117,6 +125,7 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     name: InstanceName
     instances: Annotated[tuple[str, ...], Meta(min_length=2)]
+    notify: NotifyConfig | None = None
 
 
 class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +152,7 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     source: str | None = None
     announce: AnnounceConfig = AnnounceConfig()
     track: tuple[str | TrackConfig, ...] = ()
+    notify: NotifyConfig | None = None
 
     def __post_init__(self) -> None:
         for entry in chain(self.addresses, self.unadvertised):
@@ -230,12 +240,22 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     instances: Annotated[tuple[InstanceConfig, ...], Meta(min_length=1)]
     status_file: str = "/run/guideway/vrrp.json"
+    maintenance_file: str = "/var/lib/guideway/vrrp.maintenance"
     checks: tuple[AnyCheck, ...] = ()
     sync_groups: tuple[GroupConfig, ...] = ()
     realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 50
 
     def __post_init__(self) -> None:
         _absolute(self.status_file, "status_file")
+        _absolute(self.maintenance_file, "maintenance_file")
+
+
+def check_command(command: tuple[str, ...]) -> None:
+    """Raise ValueError if ``command`` can be no program with its arguments."""
+    if not Path(command[0]).is_absolute():
+        raise ValueError(f"`command` is {command[0]!r}: give its absolute path")
+    if any("\0" in word for word in command):
+        raise ValueError("`command` has a NUL character")
 
 
 def _absolute(text: str, key: str) -> None:
