@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from vrrp.config import IpInterface, VirtualAddress
+from vrrp.instance import IpInterface, VirtualAddress
 from vrrp.packet import IPV6
 
 MARK: Final = 112  # VRRP's number among the IP protocols; nobody in rt_protos(5) has it

@@ -3,18 +3,14 @@
 import asyncio
 import fcntl
 import os
-import pwd
-import signal
 import struct
-import subprocess
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_INET, SOCK_DGRAM, if_nametoindex, socket
 from threading import Event, Thread
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from pyroute2 import IPRoute
@@ -22,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
+from vrrp import script
 from vrrp.tracking import Finding, Tally
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -30,7 +27,6 @@ _SIOCGIFFLAGS: Final = 0x8913  # linux/sockios.h
 _IFREQ: Final = struct.Struct("@16sh22x")
 _IFF_UP: Final = 0x1  # linux/if.h
 _IFF_RUNNING: Final = 0x40
-_SLICE: Final = 0.1  # seconds after which a waiting thread looks whether it has to stop
 _LONGEST_NUMBER: Final = 32  # bytes of a file that holds a number
 _COMM_BYTES: Final = 15  # what the kernel keeps of a process's name
 
@@ -84,38 +80,7 @@ class ScriptProbe:
 
     def look(self, stopping: Event) -> Finding:
         """Run it."""
-        try:
-            process = subprocess.Popen(  # noqa: S603  (the operator's own command)
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a process group of its own, to be killed whole
-                **self._identity(),
-            )
-        except (OSError, KeyError, subprocess.SubprocessError) as error:
-            return Finding(f"{self.command[0]} does not start: {error}")
-        with process:
-            code = self._wait(process, stopping)
-        if code is None:
-            return Finding(f"{self.command[0]} took longer than {self.timeout:g} s")
-        return Finding() if code == 0 else Finding(f"{self.command[0]} ended with {code}")
-
-    def _wait(self, process: subprocess.Popen[bytes], stopping: Event) -> int | None:
-        """Return the exit code; None, and leave nothing of it, if it takes too long."""
-        end = time.monotonic() + self.timeout
-        while time.monotonic() < end and not stopping.is_set():
-            with suppress(subprocess.TimeoutExpired):
-                return process.wait(min(_SLICE, end - time.monotonic()))
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        return None
-
-    def _identity(self) -> dict[str, Any]:
-        if self.user is None:
-            return {}
-        who = pwd.getpwnam(self.user)
-        return {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+        return Finding(script.run(self.command, self.timeout, self.user, stopping))
 
 
 @dataclass(frozen=True, slots=True)

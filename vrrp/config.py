@@ -1,29 +1,20 @@
-"""The file of ``guideway-vrrpd``: its schema, and what it becomes.
+"""The file of ``guideway-vrrpd``: reading it, and what it becomes.
 
-msgspec checks types, ranges and unknown keys and names the place; what needs two instances
-is checked here. After :func:`load` nobody knows the file's shape any more.
+:mod:`vrrp.schema` is its shape; what needs two instances is checked here. After
+:func:`load` nobody knows the file's shape any more.
 """
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field, replace
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv6Address,
-    IPv6Interface,
-    ip_address,
-    ip_interface,
-)
+from dataclasses import replace
+from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final
 
 import msgspec
 import yaml
-from msgspec import Meta, Struct
 
 from vrrp import machine
-from vrrp.admission import Admission
 from vrrp.checks import (
     Check,
     DataPlaneProbe,
@@ -34,317 +25,29 @@ from vrrp.checks import (
     ScriptProbe,
 )
 from vrrp.errors import ConfigError
-from vrrp.packet import CLASSIC, IPV4, PASSWORD_BYTES, TTL, Dialect, IpAddress
+from vrrp.instance import DaemonConfig, Instance, VirtualAddress
+from vrrp.notify import Program
+from vrrp.packet import IPV4, Dialect
+from vrrp.schema import (
+    AddressConfig,
+    AnyCheck,
+    FileCheck,
+    FileConfig,
+    GroupConfig,
+    GuidewaydCheck,
+    InstanceConfig,
+    InterfaceCheck,
+    NotifyConfig,
+    ProcessCheck,
+    ScriptCheck,
+    TrackConfig,
+    interface_address,
+    text_of,
+)
 from vrrp.tracking import Track
-
-IpInterface = IPv4Interface | IPv6Interface
 
 # What PyYAML leaves to Python: dates that do not exist, bottomless lists, `!!bool maybe`.
 _NOT_ITS_OWN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_FLOAT_NOISE: Final = 1e-6
-_SHORTEST_SUBNET_WITHOUT_BROADCAST: Final = 31
-_LONGEST_INTERVAL: Final = {2: 255.0, 3: 40.95}  # seconds, by version
-
-InstanceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
-InterfaceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[^/\s]+\Z")]
-
-
-class AddressConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``addresses`` that names its own interface."""
-
-    address: str
-    interface: InterfaceName
-
-    def __post_init__(self) -> None:
-        _interface_address(self.address)
-
-
-class AnnounceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``announce``: gratuitous ARP and neighbour advertisements."""
-
-    repeat: Annotated[int, Meta(ge=1, le=100)] = 5
-    delay: Annotated[float, Meta(ge=0, le=3600)] = 5.0
-    refresh: Annotated[float, Meta(ge=0, le=86400)] = 0.0
-    refresh_repeat: Annotated[int, Meta(ge=1, le=100)] = 1
-
-
-class CheckConfig(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
-    """What all entries of ``checks`` have."""
-
-    name: InstanceName
-    interval: Annotated[float, Meta(ge=0.05, le=3600)] = 1.0
-    rise: Annotated[int, Meta(ge=1, le=1000)] = 1
-    fall: Annotated[int, Meta(ge=1, le=1000)] = 1
-
-
-class InterfaceCheck(CheckConfig, frozen=True, kw_only=True, tag="interface"):
-    """An interface has to be up."""
-
-    interface: InterfaceName
-
-
-class ScriptCheck(CheckConfig, frozen=True, kw_only=True, tag="script"):
-    """A command has to end with 0."""
-
-    command: Annotated[tuple[str, ...], Meta(min_length=1)]
-    timeout: Annotated[float, Meta(ge=0.05, le=3600)] | None = None
-    user: str | None = None
-
-    def __post_init__(self) -> None:
-        if not Path(self.command[0]).is_absolute():
-            raise ValueError(f"`command` is {self.command[0]!r}: give its absolute path")
-        if any("\0" in word for word in self.command):
-            raise ValueError("`command` has a NUL character")
-
-
-class FileCheck(CheckConfig, frozen=True, kw_only=True, tag="file"):
-    """A file has to say 0."""
-
-    path: str
-
-    def __post_init__(self) -> None:
-        _absolute(self.path, "path")
-
-
-class ProcessCheck(CheckConfig, frozen=True, kw_only=True, tag="process"):
-    """Processes of a name have to run."""
-
-    process: Annotated[str, Meta(min_length=1)]
-    quorum: Annotated[int, Meta(ge=1, le=100000)] = 1
-
-
-class GuidewaydCheck(CheckConfig, frozen=True, kw_only=True, tag="guidewayd"):
-    """The data plane of guidewayd has to be there and, if so said, somebody to serve."""
-
-    status_file: str = "/run/guideway/guidewayd.json"
-    backends: bool = True
-
-    def __post_init__(self) -> None:
-        _absolute(self.status_file, "status_file")
-
-
-AnyCheck = InterfaceCheck | ScriptCheck | FileCheck | ProcessCheck | GuidewaydCheck
-
-
-class TrackConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``track`` that has a weight."""
-
-    check: str
-    weight: Annotated[int, Meta(ge=-253, le=253)] = 0
-
-
-class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``sync_groups``."""
-
-    name: InstanceName
-    instances: Annotated[tuple[str, ...], Meta(min_length=2)]
-
-
-class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``instances``."""
-
-    name: InstanceName
-    interface: InterfaceName
-    vrid: Annotated[int, Meta(ge=1, le=255)]
-    # An advertisement counts its addresses in one byte.
-    addresses: Annotated[
-        tuple[str | AddressConfig, ...], Meta(min_length=1, max_length=255)
-    ]
-    unadvertised: tuple[str | AddressConfig, ...] = ()
-    priority: Annotated[int, Meta(ge=1, le=255)] = 100
-    interval: Annotated[float, Meta(ge=0.01, le=255)] = 1.0
-    preempt: bool = True
-    preempt_delay: Annotated[float, Meta(ge=0, le=1000)] = 0.0
-    down_adverts: Annotated[int, Meta(ge=1, le=100)] = 3
-    version: Literal[2, 3] = 3
-    password: str | None = None
-    checksum: Literal["pseudo-header", "plain"] = "pseudo-header"
-    peers: tuple[str, ...] = ()
-    min_ttl: Annotated[int, Meta(ge=1, le=255)] = TTL
-    source: str | None = None
-    announce: AnnounceConfig = AnnounceConfig()
-    track: tuple[str | TrackConfig, ...] = ()
-
-    def __post_init__(self) -> None:
-        for entry in chain(self.addresses, self.unadvertised):
-            if isinstance(entry, str):
-                _interface_address(entry)
-        self._check_addresses()
-        self._check_interval()
-        self._check_preemption()
-        self._check_password()
-        self._check_peers()
-
-    def _check_addresses(self) -> None:
-        advertised = [_interface_address(_text(entry)).ip for entry in self.addresses]
-        family = advertised[0].version
-        if any(each.version != family for each in advertised):
-            raise ValueError(
-                "`addresses` are of both families: give each family an instance of its "
-                "own, or move those of the other one to `unadvertised`"
-            )
-        if family != IPV4 and self.version == CLASSIC:
-            raise ValueError("version 2 has no IPv6: use version 3")
-        if family != IPV4 and not advertised[0].is_link_local:
-            raise ValueError(
-                f"the first of `addresses` is {advertised[0]}, but over IPv6 it has to be "
-                f"link-local: put one before it, such as fe80::{self.vrid:x}/64"
-            )
-
-    def _check_interval(self) -> None:
-        longest = _LONGEST_INTERVAL[self.version]
-        if self.interval > longest:
-            raise ValueError(
-                f"`interval` is {self.interval:g}, but at most {longest:g} seconds are "
-                f"possible in version {self.version}"
-            )
-        if self.version == CLASSIC and self.interval != int(self.interval):
-            raise ValueError(
-                f"`interval` is {self.interval:g}, but version 2 counts whole seconds: "
-                "use one, or version 3"
-            )
-        hundredths = self.interval * 100
-        if abs(hundredths - round(hundredths)) > _FLOAT_NOISE:
-            raise ValueError(
-                f"`interval` is {self.interval}, but has to be whole hundredths of a second"
-            )
-
-    def _check_preemption(self) -> None:
-        if self.preempt_delay and not self.preempt:
-            raise ValueError("`preempt_delay` has no meaning with `preempt: false`")
-        if self.preempt_delay and self.priority == machine.OWNER_PRIORITY:
-            raise ValueError(
-                "`preempt_delay` has no meaning with priority 255: the owner takes its "
-                "addresses at once"
-            )
-
-    def _check_password(self) -> None:
-        if self.password is None:
-            return
-        if self.version != CLASSIC:
-            raise ValueError("`password` goes with version 2 only: version 3 has none")
-        if not self.password.isascii() or not 1 <= len(self.password) <= PASSWORD_BYTES:
-            raise ValueError("`password` has to be 1 to 8 ASCII characters")
-
-    def _check_peers(self) -> None:
-        family = _interface_address(_text(self.addresses[0])).version
-        peers = [_peer(text, family, "`peers`") for text in self.peers]
-        if self.source is not None:
-            source = _peer(self.source, family, "`source`")
-            if source in peers:
-                raise ValueError(f"`source` {source} is one of `peers`")
-            if not peers and family != IPV4 and not source.is_link_local:
-                raise ValueError(
-                    f"`source` is {source}, but multicast over IPv6 is sent from a "
-                    "link-local address"
-                )
-        if len({peer.is_link_local for peer in peers if family != IPV4}) > 1:
-            raise ValueError("`peers` have to be all link-local, or none of them")
-        if self.min_ttl != TTL and not peers:
-            raise ValueError(
-                "`min_ttl` goes with `peers` only: multicast does not pass a router"
-            )
-
-
-class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
-
-    instances: Annotated[tuple[InstanceConfig, ...], Meta(min_length=1)]
-    status_file: str = "/run/guideway/vrrp.json"
-    checks: tuple[AnyCheck, ...] = ()
-    sync_groups: tuple[GroupConfig, ...] = ()
-    realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 50
-
-    def __post_init__(self) -> None:
-        _absolute(self.status_file, "status_file")
-
-
-def _absolute(text: str, key: str) -> None:
-    path = Path(text)
-    if not path.is_absolute() or not path.name or "\0" in text:
-        raise ValueError(f"`{key}` is {text!r}, but has to be the absolute path of a file")
-
-
-@dataclass(frozen=True, slots=True)
-class VirtualAddress:
-    """An address that is where the Active router is."""
-
-    address: IpInterface  # with its prefix length
-    interface: str  # not always the one that speaks VRRP
-
-    def __str__(self) -> str:
-        return f"{self.address} on {self.interface}"
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """One virtual router and what moves with it."""
-
-    name: str
-    interface: str  # where advertisements are sent and heard
-    router: machine.Config
-    addresses: tuple[VirtualAddress, ...]  # those that are not advertised too
-    dialect: Dialect = field(default_factory=Dialect)
-    peers: tuple[IpAddress, ...] = ()  # none: multicast
-    least_ttl: int = TTL
-    source: IpAddress | None = None  # of advertisements; None: the interface's first
-    tracks: tuple[Track, ...] = ()  # its own, and those of the others in its group
-    group: str = ""  # the sync group it is in
-
-    @property
-    def interfaces(self) -> frozenset[str]:
-        """Every interface that has to be up for this host to be of use."""
-        return frozenset({self.interface, *(each.interface for each in self.addresses)})
-
-    @property
-    def virtual(self) -> frozenset[IpAddress]:
-        """Every address that moves."""
-        return frozenset(each.address.ip for each in self.addresses)
-
-    @property
-    def link_local(self) -> bool:
-        """Whether advertisements have to be sent from a link-local address, over IPv6."""
-        if self.source:
-            return self.source.is_link_local
-        return all(peer.is_link_local for peer in self.peers)
-
-    @property
-    def core(self) -> Self:
-        """What cannot change while the instance takes part; the rest is set to defaults.
-
-        Peers of version 3 learn another interval, those of version 2 do not.
-        """
-        router, usual = self.router, machine.Config(self.router.vrid, ())
-        owner = router.priority == machine.OWNER_PRIORITY
-        rigid = replace(
-            usual,
-            addresses=router.addresses,
-            version=router.version,
-            priority=router.priority if owner else usual.priority,
-            interval=router.interval if router.version == CLASSIC else usual.interval,
-        )
-        return replace(self, router=rigid, tracks=())
-
-    @property
-    def admission(self) -> Admission:
-        """Whose advertisements count."""
-        return Admission(
-            self.dialect,
-            self.router.vrid,
-            self.router.interval,
-            frozenset(self.peers),
-            self.least_ttl,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonConfig:
-    """All that the file says."""
-
-    status_file: Path
-    instances: tuple[Instance, ...]
-    checks: tuple[Check, ...] = ()
-    realtime_priority: int = 50  # of SCHED_RR, 1…99; 0: none
 
 
 def load(path: Path) -> DaemonConfig:
@@ -372,6 +75,10 @@ def parse(text: str, name: str) -> DaemonConfig:
         file = msgspec.convert(plain, FileConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(name, str(error)) from error
+    except UnicodeEncodeError as error:  # "\ud800", which YAML lets be written
+        raise ConfigError(
+            name, "has half a character, a surrogate without its other half"
+        ) from error
     instances = tuple(_instance(entry) for entry in file.instances)
     _refuse_duplicates(instances, name)
     _check_tracks(file, name)
@@ -380,6 +87,12 @@ def parse(text: str, name: str) -> DaemonConfig:
         _grouped(instances, file.sync_groups, name),
         tuple(_check(entry) for entry in file.checks),
         file.realtime_priority,
+        Path(file.maintenance_file),
+        {
+            group.name: program
+            for group in file.sync_groups
+            if (program := _program(group.notify))
+        },
     )
 
 
@@ -521,7 +234,12 @@ def _instance(entry: InstanceConfig) -> Instance:
         least_ttl=entry.min_ttl,
         source=ip_address(entry.source) if entry.source else None,
         tracks=tuple(_track(each) for each in entry.track),
+        notify=_program(entry.notify),
     )
+
+
+def _program(entry: NotifyConfig | None) -> Program | None:
+    return Program(entry.command, entry.timeout, entry.user) if entry else None
 
 
 def _virtual(
@@ -529,15 +247,11 @@ def _virtual(
 ) -> tuple[VirtualAddress, ...]:
     return tuple(
         VirtualAddress(
-            _interface_address(_text(each)),
+            interface_address(text_of(each)),
             interface if isinstance(each, str) else each.interface,
         )
         for each in entries
     )
-
-
-def _text(entry: str | AddressConfig) -> str:
-    return entry if isinstance(entry, str) else entry.address
 
 
 def _refuse_duplicates(instances: tuple[Instance, ...], file: str) -> None:
@@ -595,47 +309,3 @@ def _places(instance: Instance) -> Iterable[tuple[str, VirtualAddress]]:
             yield f"addresses[{i}]", each
         else:
             yield f"unadvertised[{i - advertised}]", each
-
-
-def _interface_address(text: str) -> IpInterface:
-    """Return a virtual address; a ValueError gets its place in the file from msgspec."""
-    try:
-        address = ip_interface(text)
-    except ValueError as error:
-        raise ValueError(
-            f"{text!r} is not an address with a prefix length, such as 10.0.0.100/32 or "
-            "2001:db8::100/128"
-        ) from error
-    if not _is_of_a_host(address):
-        raise ValueError(f"{text!r} is not the address of a host")
-    return address
-
-
-def _peer(text: str, family: int, key: str) -> IpAddress:
-    try:
-        address = ip_address(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} in {key} is not an address") from error
-    if address.version != family:
-        raise ValueError(f"{text!r} in {key} is not of the family of `addresses`")
-    if address.is_multicast or address.is_unspecified or address.is_loopback:
-        raise ValueError(f"{text!r} in {key} is not the address of a host")
-    return address
-
-
-def _is_of_a_host(address: IpInterface) -> bool:
-    network, ip = address.network, address.ip
-    if isinstance(ip, IPv6Address):
-        zoned = ip.scope_id is not None
-        return not (zoned or ip.is_multicast or ip.is_loopback or ip.is_unspecified)
-    if network.prefixlen < _SHORTEST_SUBNET_WITHOUT_BROADCAST and ip in (
-        network.network_address,
-        network.broadcast_address,
-    ):
-        return False
-    return not (
-        ip.is_multicast
-        or ip.is_loopback
-        or ip.is_unspecified
-        or ip == IPv4Address("255.255.255.255")
-    )

@@ -13,9 +13,11 @@ import click
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from vrrp.config import DaemonConfig, load
+from vrrp.config import load
 from vrrp.errors import VrrpError
 from vrrp.host import check_host, own_capabilities
+from vrrp.instance import DaemonConfig
+from vrrp.maintenance import Maintenance
 from vrrp.realtime import be_on_time
 from vrrp.status import StatusFile
 from vrrp.supervisor import Supervisor
@@ -72,7 +74,8 @@ async def _serve(
     path: Path, config: DaemonConfig, kernel: Executor, status: StatusFile
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        await Supervisor(path, tasks, kernel, status).run(config)
+        maintenance = Maintenance(config.maintenance_file)
+        await Supervisor(path, tasks, kernel, status, maintenance).run(config)
 
 
 def _configure_logging() -> None:

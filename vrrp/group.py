@@ -21,6 +21,10 @@ class Member(Protocol):
     def fit(self) -> bool:
         """Whether nothing of its own keeps it from taking part."""
 
+    @property
+    def known(self) -> bool:
+        """Whether it has been found out if it is fit."""
+
     def lead(self) -> None:
         """Become Active now."""
 
@@ -50,6 +54,11 @@ class Group:
         """Return why ``one`` has to rest for the others' sake; empty: it need not."""
         unfit = [each.name for each in self._members if each is not one and not each.fit]
         return f"sync group {self.name}: {', '.join(unfit)} at rest" if unfit else ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it has been found out of everybody if he is fit."""
+        return all(each.known for each in self._members)
 
     def fitness_changed(self) -> None:
         """Let everybody draw the consequence."""

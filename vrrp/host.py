@@ -9,8 +9,8 @@ from typing import Final
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from vrrp.config import Instance
 from vrrp.errors import HostError
+from vrrp.instance import Instance
 from vrrp.links import read_footing
 
 _CAPABILITIES: Final = (1 << 12) | (1 << 13)  # CAP_NET_ADMIN, CAP_NET_RAW

@@ -20,8 +20,8 @@ from structlog.typing import FilteringBoundLogger
 
 from vrrp.addresses import hold, release
 from vrrp.announce import Claim, announce
-from vrrp.config import Instance, VirtualAddress
 from vrrp.errors import HostError
+from vrrp.instance import Instance, VirtualAddress
 from vrrp.links import Footing, read_footing, read_link
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -63,6 +63,11 @@ class Keeper:
         self._announcing = 0  # frames for each address that are to be sent
         self._settled = False  # the last round found no fault
         self._fault = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the addresses are where they belong, by the last round."""
+        return self._settled
 
     def take(self) -> None:
         """From now on the addresses belong on this host."""

@@ -10,8 +10,8 @@ from typing import Any, Final
 from pyroute2.netlink.exceptions import NetlinkError
 
 from vrrp.addresses import MARK
-from vrrp.config import Instance
 from vrrp.errors import HostError
+from vrrp.instance import Instance
 from vrrp.machine import OWNER_PRIORITY
 from vrrp.packet import IPV4, IpAddress
 

@@ -21,6 +21,8 @@ ANNOUNCE_GAP: Final = 1.0  # seconds
 # Nor must it make us answer more often than it takes to hear us.
 ANSWER_GAP: Final = 0.01  # seconds, or half an interval if that is less
 _SHORTEST_SKEW: Final = 2 / 256  # of priority 254, in intervals
+# A peer that heard us resign speaks after its skew, which is less than one interval.
+_HAND_OVER: Final = 2  # intervals
 _NEVER: Final = float("inf")
 
 
@@ -110,6 +112,8 @@ class VirtualRouter:
         self._announcements: tuple[float, ...] = ()  # when, earliest first
         self._announced = float("-inf")
         self._refresh = _NEVER
+        self._resumes_at: float | None = None  # if nobody takes over from us until then
+        self.stands_back = False  # it has handed over, and leaves an inferior Active alone
         self.fenced = 0  # how often it let go since it had been silent for too long
 
     @property
@@ -120,6 +124,11 @@ class VirtualRouter:
             awaited.append(self._timer)
         first = min(awaited)
         return None if first == _NEVER else first
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether it is still Active, and waits for somebody to take over."""
+        return self._resumes_at is not None
 
     @property
     def skew(self) -> float:
@@ -152,8 +161,8 @@ class VirtualRouter:
         """Go back to INITIALIZE; an Active resigns, so that nobody has to time out."""
         was = self.state
         self.state = State.INITIALIZE
-        self.active = self._timer = None
-        self.wants = False
+        self.active = self._timer = self._resumes_at = None
+        self.wants = self.stands_back = False
         self._hush()
         if was is State.ACTIVE:
             return [self._advertise(RESIGN_PRIORITY), Release()]
@@ -165,8 +174,22 @@ class VirtualRouter:
 
     def follow(self, now: float) -> list[Effect]:
         """Resign as Active, since another of its group had to yield."""
+        self.stands_back = self.hands_over
         self._become_backup(now)
         return [self._advertise(RESIGN_PRIORITY), Release()]
+
+    def hand_over(self, now: float) -> list[Effect]:
+        """Resign, but keep the addresses until somebody else says that he has them.
+
+        So no packet finds nobody, while a peer waits for its skew. An Active only; if
+        nobody has taken over after two intervals, it goes on as if nothing had been. Else
+        it stands back: it leaves that peer alone, whatever their priorities, until that
+        one goes.
+        """
+        self._spoke, self._promised = now, self.config.interval
+        self._resumes_at = self._timer = now + _HAND_OVER * self._promised
+        self._hush()
+        return [self._advertise(RESIGN_PRIORITY)]
 
     def tick(self, now: float) -> list[Effect]:
         """Act on the timers that are due; harmless if none is."""
@@ -178,6 +201,7 @@ class VirtualRouter:
             if self.state is State.BACKUP:
                 return effects + self._become_active(now)
             self._timer = self._next_after(self._timer, now)
+            self._resumes_at = None
             effects.append(self._speak(now))
         return effects + self._announce_what_is_due(now)
 
@@ -216,6 +240,8 @@ class VirtualRouter:
 
     def _preempts(self, now: float) -> bool:
         """Whether an Active of lower priority is to be relieved by us now."""
+        if self.stands_back:
+            return False
         if self.priority == OWNER_PRIORITY:
             return True
         if not self.config.preempt:
@@ -227,12 +253,15 @@ class VirtualRouter:
     def _receive_as_active(
         self, heard: Advertisement, source: IpAddress, now: float
     ) -> list[Effect]:
+        handed_over = self.hands_over
         if heard.priority == RESIGN_PRIORITY:
-            return self._answer(now, self._next_after(now, now))
-        if (heard.priority, source.packed) > (self.priority, self.address.packed):
+            return [] if handed_over else self._answer(now, self._next_after(now, now))
+        superior = (heard.priority, source.packed) > (self.priority, self.address.packed)
+        if superior or handed_over:
             self._active_interval = heard.interval
             self._become_backup(now)
             self.active = source
+            self.stands_back = handed_over
             return [Release()]
         # It loses: tell it so at once, and repair what the switches learned from it. The
         # timer runs on.
@@ -253,7 +282,10 @@ class VirtualRouter:
         """
         config = self.config
         unit = 1.0 if config.version == CLASSIC else self._promised
-        peers_wait = config.down_adverts * self._promised + _SHORTEST_SKEW * unit
+        adverts = config.down_adverts
+        if self.hands_over:  # which it was silent for
+            adverts = max(adverts, _HAND_OVER + 1)
+        peers_wait = adverts * self._promised + _SHORTEST_SKEW * unit
         if self.state is not State.ACTIVE or now - self._spoke < peers_wait:
             return []
         self.fenced += 1
@@ -268,7 +300,7 @@ class VirtualRouter:
 
     def _become_active(self, now: float) -> list[Effect]:
         self.state = State.ACTIVE
-        self.wants = False
+        self.wants = self.stands_back = False
         self.active = self.address
         self._timer = now + self.config.interval
         self._announced = float("-inf")
@@ -279,7 +311,7 @@ class VirtualRouter:
     def _become_backup(self, now: float) -> None:
         self.state = State.BACKUP
         self.wants = False
-        self.active = None
+        self.active = self._resumes_at = None
         self._timer = now + self.down_interval
         self._preempt_at = None
         self._hush()

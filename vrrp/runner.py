@@ -13,9 +13,9 @@ from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
 from vrrp.admission import Datagram
-from vrrp.config import Instance
 from vrrp.errors import Fault, MalformedError, Oddity
 from vrrp.group import Group
+from vrrp.instance import Instance
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (
@@ -28,6 +28,7 @@ from vrrp.machine import (
     Take,
     VirtualRouter,
 )
+from vrrp.notify import Turn, turn_of
 from vrrp.packet import Advertisement, IpAddress
 from vrrp.status import Status
 from vrrp.tracking import Standing
@@ -53,12 +54,21 @@ class Runner:
         kernel: Executor,
         changed: Callable[[], None],
         group: Group | None = None,
+        turned: Callable[["Runner", Turn], None] = lambda *_: None,
     ) -> None:
+        """Call ``changed`` when the status is another, and ``turned`` when the state is.
+
+        The latter with Active only when the addresses are here.
+        """
         self.instance = instance
         self.keeper = Keeper(instance, kernel, self._find)
         self._status = Status(State.INITIALIZE, time.time(), instance.router.priority)
         self._kernel = kernel
         self._changed = changed
+        self._turned = turned
+        self._turn: Turn | None = None  # told last
+        self._retiring = False
+        self._handed_over = asyncio.Event()
         self.router = VirtualRouter(instance.router, together=group is not None)
         self._group = group
         self._standing = Standing(instance.router.priority)
@@ -90,7 +100,13 @@ class Runner:
             problem=self._problem,
             latest=round(self._latest, 3),
             fenced=self.router.fenced,
+            stands_back=self.router.stands_back,
         )
+
+    @property
+    def turn(self) -> Turn | None:
+        """What was told of it last."""
+        return self._turn
 
     @property
     def name(self) -> str:
@@ -101,6 +117,11 @@ class Runner:
     def fit(self) -> bool:
         """Whether nothing of its own keeps it from taking part."""
         return self._ground is not None and not self._standing.problem
+
+    @property
+    def known(self) -> bool:
+        """Whether it has been found out if it is fit: at first nobody has looked yet."""
+        return self._ground is not None or bool(self._ground_problem)
 
     def judge(self, standing: Standing) -> None:
         """Be what the tracked checks allow from now on."""
@@ -131,6 +152,25 @@ class Runner:
         self._carry_out(self.router.follow(asyncio.get_running_loop().time()))
         self._wake.set()
 
+    async def hand_over(self) -> bool:
+        """Have a peer take over, and return whether one has; at once if there is no need.
+
+        Takes two intervals at most.
+        """
+        self._handed_over.clear()
+        if self.router.state is State.ACTIVE:
+            if not self.router.hands_over:
+                now = asyncio.get_running_loop().time()
+                self._carry_out(self.router.hand_over(now))
+                self._wake.set()
+            await self._handed_over.wait()
+        return self.router.state is not State.ACTIVE
+
+    def retire(self) -> None:
+        """Note that it is about to stop, and not since something is wrong."""
+        self._retiring = True
+        self._tell_turn()
+
     def look_around(self) -> None:
         """Rest or take part, as links, checks and the group have it."""
         problem = (
@@ -143,6 +183,7 @@ class Runner:
             if problem:
                 self._log.warning("instance at rest", problem=problem)
             self._problem = problem
+            self._tell_turn()
             self._changed()
         if footing != self._footing:
             self._footing = footing
@@ -245,6 +286,7 @@ class Runner:
         if (footing, problem) != (self._ground, self._ground_problem):
             self._ground, self._ground_problem = footing, problem
             self._fitness_changed()
+        self._tell_turn()  # the addresses may have come
 
     def _hear(self, arrived: Datagram | MalformedError, now: float) -> None:
         if isinstance(arrived, MalformedError):
@@ -329,6 +371,8 @@ class Runner:
         if router.fenced != self._fenced:
             self._fenced = router.fenced
             self._log.warning("addresses given up: we were silent for too long")
+        if not router.hands_over:
+            self._handed_over.set()
         new = old.moved(router.state, router.active, time.time())
         if new == old:
             return
@@ -341,7 +385,25 @@ class Runner:
                 priority=router.priority,
                 active=str(new.active) if new.active else None,
             )
+        self._tell_turn()
         self._changed()
+
+    def _tell_turn(self) -> None:
+        """Tell what it has become, if that is news."""
+        turn = turn_of(self.router.state)
+        if self._turn is None and not (self._group.known if self._group else self.known):
+            return
+        if turn is Turn.BACKUP and self._problem:
+            turn = Turn.FAULT  # in a moment
+        if turn is Turn.FAULT and self._retiring:
+            turn = Turn.STOP
+        elif turn is Turn.FAULT and not self._problem:
+            return  # it is about to start
+        if turn is Turn.ACTIVE and not self.keeper.settled:
+            return
+        if turn is not self._turn:
+            self._turn = turn
+            self._turned(self, turn)
 
 
 def _facts(heard: Advertisement) -> dict[str, object]:

@@ -32,6 +32,7 @@ class Status:
     problem: str = ""  # why it rests
     latest: float = 0.0  # seconds by which a timer was late at most
     fenced: int = 0  # how often it gave the addresses up since it was late itself
+    stands_back: bool = False  # it has handed over, and leaves an inferior Active alone
 
     def moved(self, state: State, active: IpAddress | None, now: float) -> Self:
         """Return the status after the state machine has said where it is."""

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -16,10 +16,16 @@ from structlog.typing import FilteringBoundLogger
 
 from service_manager import ServiceManager
 from vrrp.checks import Check, Checker
-from vrrp.config import DaemonConfig, Instance, load
+from vrrp.config import load
 from vrrp.errors import ConfigError, VrrpError
 from vrrp.group import Group
+from vrrp.handover import Handover
 from vrrp.host import check_host
+from vrrp.instance import DaemonConfig, Instance
+from vrrp.maintenance import Maintenance
+from vrrp.notify import Notifier
+from vrrp.operator import listen
+from vrrp.reporting import Reporter
 from vrrp.runner import Runner
 from vrrp.status import Status, StatusFile
 from vrrp.tracking import Finding, standing
@@ -28,6 +34,7 @@ from vrrp.watch import watch
 _log: Final[FilteringBoundLogger] = get_logger()
 _TELL_EVERY: Final = 1.0  # seconds; counters may move with every packet
 _FIRST_RESULTS: Final = 5.0  # seconds that a reload waits for new checks at most
+_LAST_WORDS: Final = 5.0  # seconds for the operator's programs when we end
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -39,6 +46,7 @@ class _Running:
 
     async def stop(self) -> None:
         """Resign first, then let go of the addresses: so somebody is ready to take them."""
+        self.runner.retire()
         for task in (self.speaking, self.keeping):
             task.cancel()
             await asyncio.wait([task])
@@ -48,7 +56,12 @@ class Supervisor:
     """Owns the instances; every task of theirs belongs to ``tasks``."""
 
     def __init__(
-        self, path: Path, tasks: asyncio.TaskGroup, kernel: Executor, status: StatusFile
+        self,
+        path: Path,
+        tasks: asyncio.TaskGroup,
+        kernel: Executor,
+        status: StatusFile,
+        maintenance: Maintenance,
     ) -> None:
         self._path = path
         self._tasks = tasks
@@ -59,27 +72,40 @@ class Supervisor:
         self._findings: dict[str, Finding] = {}
         self._found = asyncio.Event()  # there is another finding
         self._dirty = asyncio.Event()
+        self._notifier = Notifier()
+        self._reporter = Reporter(self._notifier)
         self._manager = ServiceManager()
+        self._maintenance = maintenance
+        self._handover = Handover(self._runners, maintenance, self._judge_all)
 
     async def run(self, config: DaemonConfig) -> None:
-        """Run ``config``'s instances, and obey signals until one says stop."""
+        """Run ``config``'s instances, obey operators, and signals until one says stop.
+
+        Raises HostError if operators cannot be heard.
+        """
         signals = _hear_signals()
+        async with listen(config.socket, self._handover.handle):
+            await self._run(config, signals)
+
+    async def _run(self, config: DaemonConfig, signals: asyncio.Queue[int]) -> None:
         helpers = [
             self._tasks.create_task(watch(self._look), name="watch"),
             self._tasks.create_task(self._tell(), name="status"),
             self._tasks.create_task(self._manager.beat(), name="watchdog"),
         ]
         self._start_checks(config.checks)
+        self._reporter.programs(config.groups)
         self._start(config.instances)
         self._manager.ready()
         while await signals.get() not in _STOP:
             self._manager.reloading()
-            await self._reload(config.status_file)
+            await self._reload(config)
             self._manager.ready()
         self._manager.stopping()
         _log.info("stopping")
         await self._stop(list(self._running))
         await self._stop_checks(list(self._checkers))
+        await asyncio.to_thread(self._notifier.end, _LAST_WORDS)
         for helper in helpers:
             helper.cancel()
 
@@ -89,7 +115,8 @@ class Supervisor:
         for instance in instances:
             name = instance.group
             group = groups.setdefault(name, Group(name)) if name else None
-            runner = Runner(instance, self._kernel, self._dirty.set, group)
+            turned = self._reporter.turned
+            runner = Runner(instance, self._kernel, self._dirty.set, group, turned)
             members.setdefault(name, []).append(runner)
             task = self._tasks.create_task
             self._running[instance.name] = _Running(
@@ -99,8 +126,8 @@ class Supervisor:
             )
         for name, group in groups.items():
             group.join(members[name])
-        for each in self._running.values():
-            self._judge(each.runner)
+            self._reporter.join(name, members[name])
+        self._judge_all()
         self._dirty.set()
 
     def _start_checks(self, checks: Iterable[Check]) -> None:
@@ -115,29 +142,35 @@ class Supervisor:
     def _find(self, name: str, finding: Finding) -> None:
         self._findings[name] = finding
         self._found.set()
+        self._judge_all()
+
+    def _judge_all(self) -> None:
         for each in self._running.values():
             self._judge(each.runner)
 
     def _judge(self, runner: Runner) -> None:
         instance = runner.instance
         base = instance.router.priority
-        runner.judge(standing(base, instance.tracks, self._findings))
+        found = standing(base, instance.tracks, self._findings)
+        problems = filter(None, (self._maintenance.problem, found.problem))
+        runner.judge(replace(found, problem="; ".join(problems)))
 
     async def _stop(self, names: Iterable[str]) -> None:
         stopping = [self._running.pop(name).stop() for name in names]
         await asyncio.gather(*stopping)
         self._dirty.set()
 
-    async def _reload(self, status_file: Path) -> None:
+    async def _reload(self, running_by: DaemonConfig) -> None:
         """Read the file again; what it does not change runs on as if nothing happened."""
         try:
             config = await asyncio.to_thread(load, self._path)
-            if config.status_file != status_file:
-                raise ConfigError(
-                    str(self._path),
-                    "`status_file` cannot change while guideway-vrrpd runs: restart it "
-                    "- at `$.status_file`",
-                )
+            for key in ("status_file", "maintenance_file"):
+                if getattr(config, key) != getattr(running_by, key):
+                    raise ConfigError(
+                        str(self._path),
+                        f"`{key}` cannot change while guideway-vrrpd runs: restart it "
+                        f"- at `$.{key}`",
+                    )
             running = {name: each.runner.instance for name, each in self._running.items()}
             new = _changed(config.instances, running)
             check = partial(check_host, new)
@@ -148,6 +181,7 @@ class Supervisor:
         kept = {each.name for each in config.instances} - {each.name for each in new}
         old = [name for name in self._running if name not in kept]
         await self._stop(old)
+        self._reporter.programs(config.groups)
         checks = {each.check.name: each.check for each in self._checkers.values()}
         fresh = [each for each in config.checks if checks.get(each.name) != each]
         wanted = {each.name for each in config.checks} - {each.name for each in fresh}
@@ -177,6 +211,9 @@ class Supervisor:
                     self._found.clear()
                     await self._found.wait()
 
+    def _runners(self) -> dict[str, Runner]:
+        return {name: each.runner for name, each in self._running.items()}
+
     def _look(self) -> None:
         for each in self._running.values():
             each.runner.keeper.look()
@@ -192,7 +229,7 @@ class Supervisor:
                 async with asyncio.timeout(_TELL_EVERY):
                     await self._dirty.wait()
             self._dirty.clear()
-            status = {name: each.runner.status for name, each in self._running.items()}
+            status = {name: each.status for name, each in self._runners().items()}
             states = (f"{name} {each.state}" for name, each in status.items())
             self._manager.status(", ".join(states) or "no instances")
             if status == told:

@@ -14,6 +14,7 @@ from control.cli.service import service
 from control.cli.session import Session
 from control.cli.stats import stats
 from control.cli.status import status
+from control.cli.vrrp import vrrp
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -56,7 +57,7 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status, dataplane):
+for _command in (service, backend, stats, status, dataplane, vrrp):
     guideway.add_command(_command)
 
 

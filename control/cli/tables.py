@@ -3,8 +3,8 @@
 What comes from the daemon goes into :class:`Text`, which rich does not look for markup in.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -179,6 +179,30 @@ def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:
         ("memory", f"{total:,} bytes in {len(plane['maps'])} maps"),
     )
     return _paragraphs(facts, where, table)
+
+
+def vrrp_view(plain: Mapping[str, Any], now: float) -> RenderableType:
+    """Return a line per instance of guideway-vrrpd; ``now`` is the Unix time."""
+    left = ("INSTANCE", "STATE", "SINCE", "ACTIVE")
+    table = _table(*left, right=("PRIORITY",), then=("NOTE",))
+    for name, instance in plain["instances"].items():
+        state = instance["state"]
+        notes = [instance["problem"]] if instance["problem"] else []
+        if instance["stands_back"]:
+            notes.append("has handed over and leaves the Active alone")
+        if discarded := sum(instance["discarded"].values()):
+            notes.append(f"{discarded} packets discarded")
+        table.add_row(
+            Text(name),
+            Text(state, {"active": "green", "initialize": "red"}.get(state, "")),
+            Text(f"{age(now - instance['since'])} ago"),
+            Text(instance["active"] or "nobody"),
+            Text(str(instance["priority"])),
+            Text("; ".join(notes)),
+        )
+    if not plain["maintenance"]:
+        return table
+    return _paragraphs(table, Text("maintenance is on", "yellow"))
 
 
 def age(seconds: float) -> str:

@@ -58,7 +58,11 @@ class Node:
 
     def configure(self, *instances: dict[str, Any], **more: object) -> None:
         status_file = str(self.directory / "vrrp.json")
-        content = {"status_file": status_file, "instances": instances, **more}
+        own = {
+            "status_file": status_file,
+            "maintenance_file": str(self.directory / "maintenance"),
+        }
+        content = {**own, "instances": instances, **more}
         (self.directory / "vrrp.yaml").write_text(json.dumps(content))  # which is YAML
 
     def start(self, *instances: dict[str, Any], **more: object) -> None:

@@ -10,8 +10,17 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def run(action: str, directory, **environment: str) -> subprocess.CompletedProcess[str]:
+    # Where memory is spread at random, it sometimes lies where the sanitizer wants its own.
     return subprocess.run(
-        [sys.executable, "-m", "tests.support.sanitized_maglev", action, str(directory)],
+        [
+            "setarch",
+            "--addr-no-randomize",
+            sys.executable,
+            "-m",
+            "tests.support.sanitized_maglev",
+            action,
+            str(directory),
+        ],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

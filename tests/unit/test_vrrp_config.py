@@ -1,6 +1,8 @@
 """The file of guideway-vrrpd, and the sentences an operator gets about it."""
 
 import json
+import re
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -18,8 +20,10 @@ from vrrp.checks import (
     ProcessProbe,
     ScriptProbe,
 )
-from vrrp.config import DaemonConfig, Instance, VirtualAddress, load, parse
+from vrrp.config import load, parse
 from vrrp.errors import ConfigError
+from vrrp.instance import DaemonConfig, Instance, VirtualAddress
+from vrrp.notify import Program
 from vrrp.packet import Dialect
 from vrrp.tracking import Track
 
@@ -370,6 +374,11 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: cannot be read: it is not UTF-8"
 
 
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(ConfigError, match="half a character"):
+        parse('"\\ud800": 1', "vrrp.yaml")
+
+
 def test_a_file_on_disk_is_read(tmp_path: Path) -> None:
     path = tmp_path / "vrrp.yaml"
     path.write_text(WHOLE, encoding="utf-8")
@@ -506,3 +515,41 @@ def test_a_mistake_in_checks_and_groups_is_named_with_its_place(
         parse(text, "vrrp.yaml")
 
     assert str(caught.value) == f"vrrp.yaml: {sentence}"
+
+
+def test_whom_to_tell_is_said_for_instances_and_groups() -> None:
+    to = "{command: [/bin/notify, -v], timeout: 5, user: nobody}"
+    group = GROUP.replace("]}]", f"], notify: {to}}}]")
+    text = CHECKED.replace("track: [xdp]}", f"track: [xdp], notify: {to}}}") + group
+
+    config = parse(text, "vrrp.yaml")
+
+    program = Program(("/bin/notify", "-v"), 5.0, "nobody")
+    assert [each.notify for each in config.instances] == [program, None]
+    assert config.groups == {"g": program}
+    assert config.instances[0].core == replace(config.instances[0], notify=None).core
+
+
+@pytest.mark.parametrize(
+    ("notify", "sentence"),
+    [
+        ("{command: [notify]}", "`command` is 'notify': give its absolute path"),
+        ("{command: []}", "Expected `array` of length >= 1"),
+        ('{command: ["/bin/a", "b\\0"]}', "`command` has a NUL character"),
+        ("{command: [/bin/a], timeout: 0}", "Expected `float` >= 0.05"),
+        ("/bin/notify", "Expected `object | null`, got `str`"),
+    ],
+)
+def test_nobody_who_cannot_be_told_is_to_be_told(notify: str, sentence: str) -> None:
+    text = SHORTEST.rstrip().rstrip("}") + f", notify: {notify}}}"
+
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        parse(text, "vrrp.yaml")
+
+
+def test_where_maintenance_is_remembered_is_an_absolute_path() -> None:
+    assert parse(SHORTEST, "vrrp.yaml").maintenance_file == Path(
+        "/var/lib/guideway/vrrp.maintenance"
+    )
+    with pytest.raises(ConfigError, match="`maintenance_file` is 'here', but has to be"):
+        parse("maintenance_file: here\n" + SHORTEST, "vrrp.yaml")

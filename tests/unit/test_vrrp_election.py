@@ -1,10 +1,11 @@
 """Three routers on a simulated LAN, with a simulated clock.
 
 The LAN loses packets, delays them and falls apart; routers start, stop, die, and stall as a
-process does that gets no processor. Whatever happened: once it is over, there is exactly
-one Active after one down interval and one advertisement, and it alone has the addresses. On
-a LAN that is in order no two are Active for longer than an advertisement takes. And nobody
-speaks as the holder of the addresses who was silent for so long that another may have them.
+process does that gets no processor; an Active hands over. Whatever happened: once it is
+over, there is exactly one Active after one down interval and one advertisement, and it
+alone has the addresses. On a LAN that is in order no two are Active for longer than an
+advertisement takes. And nobody speaks as the holder of the addresses who was silent for so
+long that another may have them.
 """
 
 import heapq
@@ -98,7 +99,8 @@ class Lan:
 
     def _watch(self) -> None:
         """Fail if two are Active for too long where there is no reason for it."""
-        if len(self.active()) < 2 or not self._in_order():
+        wanted = any(router.hands_over for router in self.active())
+        if len(self.active()) < 2 or wanted or not self._in_order():
             self.two_since = None
         elif self.two_since is None:
             self.two_since = self.now
@@ -209,6 +211,12 @@ class Election(RuleBasedStateMachine):
             until = self.lan.now + intervals * router.config.interval
             self.lan.stalled[address] = until
 
+    @rule(address=who)
+    def an_active_hands_over(self, address: IpAddress) -> None:
+        router = self.lan.routers[address]
+        if router.state is State.ACTIVE and address not in self.lan.stalled:
+            self.lan.carry_out(address, router.hand_over(self.lan.now))
+
     def _start(self, address: IpAddress) -> None:
         router = self.lan.routers[address]
         self.lan.carry_out(address, router.start(address, self.lan.now))
@@ -253,7 +261,8 @@ class Election(RuleBasedStateMachine):
         assert len(active) == min(1, len(running))
         assert all(router.active == active[0].active for router in running)
         if running and all(
-            r.config.preempt and not r.config.preempt_delay for r in running
+            r.config.preempt and not r.config.preempt_delay and not r.stands_back
+            for r in running
         ):
             highest = max(router.config.priority for router in running)
             assert active[0].config.priority == highest

@@ -23,6 +23,7 @@ class Instance:
     lan: str
     router: VirtualRouter
     fit: bool = True
+    known: bool = True
     holds: bool = False
 
     @property
@@ -37,6 +38,10 @@ class Instance:
 
     def follow(self) -> None:
         self.carry_out(self.router.follow(self.node.world.now))
+
+    def hand_over(self) -> None:
+        if self.router.state is State.ACTIVE:
+            self.carry_out(self.router.hand_over(self.node.world.now))
 
     def look_around(self) -> None:
         rests = not self.fit or bool(self.node.group.problem_of(self))
@@ -191,6 +196,21 @@ def test_one_healed_lan_is_enough_for_the_inferior_group_to_yield_on_both() -> N
     assert two.state() == {State.BACKUP}
 
 
+def test_a_group_hands_over_as_a_whole_and_stands_back() -> None:
+    world, one, two = pair()
+
+    for each in one.instances:
+        each.hand_over()
+    world.deliver()
+    assert one.state() == {State.ACTIVE}
+    world.advance(1)
+
+    assert one.state() == {State.BACKUP}
+    assert two.state() == {State.ACTIVE}
+    world.advance(30)
+    assert two.state() == {State.ACTIVE}
+
+
 class Together(RuleBasedStateMachine):
     """LANs are cut and members fail, in every order; ``World.advance`` checks the rest."""
 
@@ -208,6 +228,12 @@ class Together(RuleBasedStateMachine):
     def a_member_fails_or_recovers(self, node: int, member: int, fit: bool) -> None:
         self.world.nodes[node].fail(member, fit=fit)
 
+    @rule(node=st.integers(0, 1))
+    def a_node_hands_over(self, node: int) -> None:
+        for each in self.world.nodes[node].instances:
+            each.hand_over()
+        self.world.deliver()
+
     @rule(seconds=st.floats(0.01, 15.0))
     def time_passes(self, seconds: float) -> None:
         self.world.advance(seconds)
@@ -223,6 +249,8 @@ class Together(RuleBasedStateMachine):
 
         states = [node.state() for node in self.world.nodes]
         best = max(range(2), key=lambda i: self.world.nodes[i].instances[0].router.priority)
+        if any(each.router.stands_back for each in self.world.nodes[best].instances):
+            best = 1 - best
         assert states[best] == {State.ACTIVE}
         assert states[1 - best] == {State.BACKUP}
 

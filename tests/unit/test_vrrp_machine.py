@@ -423,3 +423,77 @@ def test_another_virtual_router_is_none_of_our_business() -> None:
 
     assert router.receive(replace(said(255), vrid=8), GREATER, now=0.5) == []
     assert router.state is State.ACTIVE
+
+
+# Handing over
+
+
+def test_an_active_that_hands_over_resigns_and_keeps_the_addresses() -> None:
+    router = active()
+
+    assert router.hand_over(now=0.5) == [Send(RESIGNATION)]
+
+    assert (router.state, router.hands_over) == (State.ACTIVE, True)
+    assert router.tick(now=2.4) == []
+
+
+@pytest.mark.parametrize("priority", [1, 100, 254])
+def test_it_lets_go_when_a_peer_speaks_and_leaves_that_one_alone(priority: int) -> None:
+    router = active()
+    router.hand_over(now=0.5)
+
+    assert router.receive(said(priority), LOWER, now=0.9) == [Release()]
+
+    assert (router.state, router.active) == (State.BACKUP, LOWER)
+    for second in range(1, 20):
+        assert router.receive(said(priority), LOWER, now=second + 0.9) == []
+        assert router.tick(now=second + 0.95) == []
+    assert router.stands_back
+
+
+def test_it_takes_over_again_when_that_peer_goes() -> None:
+    router = active()
+    router.hand_over(now=0.0)
+    router.receive(said(1), LOWER, now=0.9)
+
+    router.receive(said(0), LOWER, now=2.0)
+
+    assert router.tick(now=2.61)[0] == Send(MINE)
+    assert not router.stands_back
+
+
+def test_without_a_peer_it_goes_on_after_two_intervals() -> None:
+    router = active()
+    router.hand_over(now=0.5)
+
+    assert router.tick(now=2.5) == [Send(MINE)]
+
+    assert (router.state, router.hands_over) == (State.ACTIVE, False)
+    assert router.receive(said(99), LOWER, now=2.6) == [Send(MINE), Announce(5)]
+
+
+def test_it_does_not_answer_a_peer_that_resigns_while_it_hands_over() -> None:
+    router = active()
+    router.hand_over(now=0.5)
+
+    assert router.receive(said(0), LOWER, now=0.6) == []
+    assert router.hands_over
+
+
+def test_one_that_is_late_with_a_hand_over_lets_go() -> None:
+    router = active()
+    router.hand_over(now=0.5)
+
+    assert router.tick(now=4.0) == [Release()]
+    assert (router.state, router.hands_over) == (State.BACKUP, False)
+
+
+def test_even_an_owner_stands_back_when_it_has_handed_over() -> None:
+    router = VirtualRouter(replace(CONFIG, priority=255))
+    router.start(ME, now=0.0)
+    router.hand_over(now=0.5)
+    router.receive(said(100), LOWER, now=0.6)
+
+    router.receive(said(100), LOWER, now=1.6)
+
+    assert router.tick(now=4.0) == []

@@ -50,6 +50,7 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "problem": "",
             "latest": 0.0,
             "fenced": 0,
+            "stands_back": False,
         }
     }
     assert path.stat().st_mode & 0o777 == 0o644

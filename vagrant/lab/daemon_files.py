@@ -83,6 +83,7 @@ def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dic
     """Return the file of guideway-vrrpd on a node with that priority."""
     return {
         "status_file": str(paths.vrrp_status),
+        "maintenance_file": str(paths.directory / "vrrp.maintenance"),
         "checks": [
             _data_plane("data-plane", paths, backends=False),
             _data_plane("backends", paths, backends=True),
