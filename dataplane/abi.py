@@ -1,4 +1,7 @@
-"""``abi.h`` and ``decision.h`` as Python sees them. Nothing here repeats a size, an offset or a number."""
+"""``abi.h`` and ``decision.h`` as Python sees them.
+
+Nothing here repeats a size, an offset or a number.
+"""
 
 import re
 from dataclasses import dataclass

@@ -21,8 +21,8 @@ from dataplane.loader import compiled, loaded
 from dataplane.records import Index
 from dataplane.source import Limits, source
 
-# Not the counters: no dry run can count where it has none. Not what the kernel said of ways,
-# which the program writes down for the next packet: this one asks anew.
+# Not the counters: no dry run can count where it has none. Not what the kernel said of
+# ways, which the program writes down for the next packet: this one asks anew.
 SHARED_MAPS: Final = tuple(
     name for name in MAPS if name != "ways" and not name.endswith("_counters")
 )
@@ -58,8 +58,8 @@ def explain(
 ) -> tuple[Outcome, ...]:
     """Return what the program over these maps would do with each of ``probes``.
 
-    ``maps`` are descriptors of SHARED_MAPS by name; the program is that of ``limits``. Takes
-    half a second; the process dies with us. Raises LoadError.
+    ``maps`` are descriptors of SHARED_MAPS by name; the program is that of ``limits``.
+    Takes half a second; the process dies with us. Raises LoadError.
     """
     question = _Question(limits, dict(maps), list(probes))
     said = child.run(

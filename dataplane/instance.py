@@ -108,8 +108,9 @@ class Instance:
         It is asked by a dry run, which changes nothing. Raises DetachedError, or LoadError.
         """
         with self._reading:
-            waiting = self._before if not self._in_use else None  # `_open` waits for its turn
-            serving = waiting or self._generation
+            # What is being loaded anew gets no packets yet.
+            serving = self._before if not self._in_use else None
+            serving = serving or self._generation
             if serving.place.digest != digest(source(limits)):
                 raise LoadError(
                     "the program on disk is not the one that runs: restart guidewayd, or "
