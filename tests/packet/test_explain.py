@@ -1,4 +1,4 @@
-"""A dry run answers as the program that serves, and leaves no trace of having been asked."""
+"""A dry run answers as the program that serves, and leaves no trace of that."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -245,9 +245,8 @@ def test_a_program_that_is_not_the_one_on_disk_is_not_asked(balancer: Balancer) 
         balancer.instance.explain(others, [])
 
 
-def test_while_the_program_is_loaded_anew_the_one_that_serves_is_asked(
-    bpffs: Path, balancer: Balancer
-) -> None:
+@pytest.mark.usefixtures("balancer")
+def test_while_the_program_is_loaded_anew_the_one_that_serves_is_asked(bpffs: Path) -> None:
     root = bpffs / "guideway" / "explained"
     with closing(open_instance(root, LIMITS)) as instance:
         serving = Balancer(instance)
