@@ -96,8 +96,9 @@ def _summary(
 
 def _why(rule: Rule, slot: SlotOwners, question: Question) -> str:
     """Say how the backend was chosen."""
-    before = f" now, and was {slot.before or 'nobody'}'s" if slot.in_transition else ""
-    history = f"slot {slot.number} of {slot.ring_size} is {slot.now or 'nobody'}'s{before}"
+    history = f"slot {slot.number} of {slot.ring_size} is {slot.now or 'nobody'}'s"
+    if slot.in_transition:
+        history += f" now, and was {slot.before or 'another one'}'s"
     match rule:
         case Rule.NONE | Rule.SLOT:
             return history

@@ -11,8 +11,8 @@ from typing import Final
 
 from dataplane.abi import REASONS, Reason
 
-_NOTHING: Final = "nothing: so it should be"
-_REMEDIES: Final = {
+_NOTHING: Final = "nothing: all is well"
+REMEDIES: Final = {
     "not_ours": "nothing; if it should be balanced, compare address, protocol and port "
     "with `guideway service list`",
     "forwarded_dr": _NOTHING,
@@ -25,18 +25,18 @@ _REMEDIES: Final = {
     "reply_unknown": "nothing: the backend speaks for itself; after a failover, clients "
     "have to connect anew",
     "icmp_answered": _NOTHING,
-    "icmp_forwarded": "nothing: path MTU discovery depends on it",
-    "icmp_replied": "nothing: path MTU discovery depends on it",
+    "icmp_forwarded": "nothing: it says unreachable, time exceeded or packet too big",
+    "icmp_replied": "nothing: it says unreachable, time exceeded or packet too big",
     "icmp_passed": "nothing: the host may answer it",
     "other_station": "see why frames for others come here: a flooding switch, or a "
     "neighbour with an old MAC for the VIP",
     "no_backend": "see `guideway backend list`: it says why each backend gets nothing",
     "malformed": "nothing, unless it is a client of yours: then see what cuts its packets",
-    "martian": "filter such addresses at the border; if it is the VIP itself, look for a "
-    "host that has it on an interface besides loopback",
+    "martian": "filter what cannot be a source (0.0.0.0/8, loopback, multicast) at the "
+    "border; if it is a VIP, look for a host that speaks as one",
     "hairpin": "let backends reach each other by their own addresses, not by the VIP",
-    "fragment": "see that fragments of a datagram take one way and keep their order, or "
-    "lower the sender's MTU",
+    "fragment": "see that fragments take one way and come in order, within 30 s, or lower "
+    "the sender's MTU",
     "ttl_exceeded": "look for a routing loop, or for somebody's traceroute",
     "foreign_vlan": "give the host an interface in the VLAN that clients are in",
     "no_headroom": "use another driver or `xdp_mode: generic`, or let backends be in the "
@@ -57,7 +57,7 @@ class Described:
 
 def described(reason: Reason) -> Described:
     """Return all there is to say of a reason."""
-    remedy = _REMEDIES[reason.name]
+    remedy = REMEDIES[reason.name]
     return Described(reason.name, reason.verdict.value, reason.meaning, remedy)
 
 

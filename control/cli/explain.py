@@ -99,7 +99,7 @@ def explain(  # noqa: PLR0913
 ) -> None:
     """Show which backend a packet of this flow would get now, and why.
 
-    The program itself answers, by a dry run that changes nothing; that takes half a second.
+    The program itself answers, by a dry run that changes nothing; it takes two seconds.
     """
     request = pb.ExplainRequest(
         protocol=pb.Protocol.Value(f"PROTOCOL_{protocol.upper()}"),

@@ -206,8 +206,8 @@ class LoadBalancerServicer:
 
     def Explain(self, request, context):
         """What this node would do with a packet now, and why: the program's own answer, by a dry
-        run over its maps, which changes none of them. Takes half a second of one CPU, and more
-        on a busy host; one is answered at a time, and FAILED_PRECONDITION if many are asked.
+        run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+        answered at a time, and FAILED_PRECONDITION if many are asked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -80,8 +80,8 @@ class LoadBalancerStub:
     """
     Explain: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.ExplainRequest, _guideway_pb2.ExplainResponse]
     """What this node would do with a packet now, and why: the program's own answer, by a dry
-    run over its maps, which changes none of them. Takes half a second of one CPU, and more
-    on a busy host; one is answered at a time, and FAILED_PRECONDITION if many are asked.
+    run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+    answered at a time, and FAILED_PRECONDITION if many are asked.
     """
 
 @_typing.type_check_only
@@ -122,8 +122,8 @@ class LoadBalancerAsyncStub(LoadBalancerStub):
     """
     Explain: _aio.UnaryUnaryMultiCallable[_guideway_pb2.ExplainRequest, _guideway_pb2.ExplainResponse]  # type: ignore[assignment]
     """What this node would do with a packet now, and why: the program's own answer, by a dry
-    run over its maps, which changes none of them. Takes half a second of one CPU, and more
-    on a busy host; one is answered at a time, and FAILED_PRECONDITION if many are asked.
+    run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+    answered at a time, and FAILED_PRECONDITION if many are asked.
     """
 
 class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
@@ -245,8 +245,8 @@ class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_guideway_pb2.ExplainResponse, _abc.Awaitable[_guideway_pb2.ExplainResponse]]:
         """What this node would do with a packet now, and why: the program's own answer, by a dry
-        run over its maps, which changes none of them. Takes half a second of one CPU, and more
-        on a busy host; one is answered at a time, and FAILED_PRECONDITION if many are asked.
+        run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+        answered at a time, and FAILED_PRECONDITION if many are asked.
         """
 
 def add_LoadBalancerServicer_to_server(servicer: LoadBalancerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
