@@ -17,7 +17,7 @@ from dataplane.frames import ACK, SYN, Headers
 from dataplane.instance import Instance
 from dataplane.records import Segment
 
-_AT_MOST: Final = 4  # questions under way; each takes 2 s of a CPU, and 150 MB
+_AT_MOST: Final = 4  # questions under way; each takes 2 s of a CPU, and 170 MB
 _SOURCE_MAC: Final = bytes.fromhex("020000000000")  # of the router; nobody looks at it
 _TTL: Final = 64  # RFC 1700's default
 
