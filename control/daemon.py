@@ -27,6 +27,7 @@ from control.compile import Settings, check_capacity, remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
+from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.health.monitor import Monitor
 from control.model import DesiredState
@@ -170,6 +171,7 @@ class Daemon:
             lambda: self._plane.problem,
             self._monitor,
             self._reconciler,
+            Explainer(config, instance, lambda: self._network, self._reconciler),
         )
 
     async def run(self, signals: asyncio.Queue[int]) -> None:

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from control.compile import UNHEALTHY, UNPROBED, Served
 from control.config import NodeConfig
 from control.errors import HostError
+from control.explainer import Explainer
+from control.explanation import Explanation, Question
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
@@ -49,6 +51,7 @@ class NodeObserver:
     unattached: Callable[[], str]  # why, if packets of an interface do not come through us
     monitor: Monitor
     reconciler: Reconciler
+    explainer: Explainer
     started: float = field(default_factory=time.time)
 
     def node(self) -> NodeStatus:
@@ -132,6 +135,10 @@ class NodeObserver:
                 MapStatus(one.name, one.used, one.limit, one.memory) for one in maps
             ),
         )
+
+    async def explain(self, question: Question) -> Explanation:
+        """Return what would become of a packet. Raises ConfigError or HostError."""
+        return await self.explainer.explain(question)
 
     def _warnings(self, desired: DesiredState) -> tuple[str, ...]:
         network = self.network()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from control.explanation import Explanation, Question
 from control.model import Backend, Service
 
 
@@ -151,6 +152,9 @@ class Observer(Protocol):
 
     async def data_plane(self) -> DataPlaneStatus:
         """Return program, links and maps, the maps' entries counted."""
+
+    async def explain(self, question: Question) -> Explanation:
+        """Return what would become of a packet. Raises ConfigError or HostError."""
 
 
 class Operations(Protocol):

@@ -1,4 +1,7 @@
-"""``abi.h`` as Python sees it. Nothing here repeats a size, an offset or a number."""
+"""``abi.h`` and ``decision.h`` as Python sees them.
+
+Nothing here repeats a size, an offset or a number.
+"""
 
 import re
 from dataclasses import dataclass
@@ -48,7 +51,8 @@ typedef uint16_t __be16; typedef uint32_t __be32;
 """
 
 ffi: Final = FFI()
-ffi.cdef(_KERNEL_TYPES + _TEXT)
+_DECISION: Final = (BPF_DIRECTORY / "decision.h").read_text(encoding="utf-8")
+ffi.cdef(_KERNEL_TYPES + _TEXT + _DECISION)
 constants: Final[Any] = ffi.dlopen(None)
 
 VERSION: Final[int] = constants.GW_ABI_VERSION

@@ -8,7 +8,7 @@ we are gone; :func:`open_instance` adopts what it finds.
 import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -17,7 +17,9 @@ from dataplane import counters, generation, usage
 from dataplane.abi import VERSION
 from dataplane.attach import Links, ifindex
 from dataplane.counters import Counters
+from dataplane.decision import Outcome
 from dataplane.errors import AttachError, DetachedError, LoadError, PinError
+from dataplane.explainer import SHARED_MAPS, Probe, explain
 from dataplane.generation import Generation
 from dataplane.image import Image
 from dataplane.loader import load
@@ -99,6 +101,28 @@ class Instance:
         """Count what is in the maps; from any thread. Raises DetachedError."""
         with self._reading:
             return usage.read_usage(self.maps)
+
+    def explain(self, limits: Limits, probes: Sequence[Probe]) -> tuple[Outcome, ...]:
+        """Return what the program that serves would do with ``probes``; from any thread.
+
+        It is asked by a dry run, which changes nothing. Raises DetachedError, or LoadError.
+        """
+        with self._reading:
+            # What is being loaded anew gets no packets yet.
+            serving = self._before if not self._in_use else None
+            serving = serving or self._generation
+            if serving.place.digest != digest(source(limits)):
+                raise LoadError(
+                    "the program on disk is not the one that runs: restart guidewayd, or "
+                    "have it load the new one by `guideway dataplane reload`"
+                )
+            # Of our own, so that a reload need not wait for the answer.
+            maps = {name: os.dup(serving.maps.fd(name)) for name in SHARED_MAPS}
+        try:
+            return explain(limits, maps, probes)
+        finally:
+            for fd in maps.values():
+                os.close(fd)
 
     def seed(self) -> Image | None:
         """Return what the maps hold that are about to be replaced."""

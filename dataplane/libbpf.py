@@ -326,8 +326,9 @@ def prog_run(
     repeat: int = 1,
     room: int = 4096,
     metadata: bytes = b"",
+    ifindex: int = _LOOPBACK,
 ) -> ProgRun:
-    """Run an XDP program on a packet (BPF_PROG_TEST_RUN); the interface is loopback's.
+    """Run an XDP program on a packet (BPF_PROG_TEST_RUN) that came in by ``ifindex``.
 
     ``metadata`` stands before the packet and takes of the 256 bytes that are free there.
     """
@@ -335,13 +336,13 @@ def prog_run(
     data = _ffi.from_buffer(metadata + packet)
     context: Any = _ffi.new("struct xdp_md *")
     context.data, context.data_end = len(metadata), len(metadata) + len(packet)
-    context.ingress_ifindex = _LOOPBACK
+    context.ingress_ifindex = ifindex
     opts = _sized(
         "struct test_run_opts",
         data_in=data,
         data_size_in=len(metadata) + len(packet),
-        ctx_in=context if metadata else _ffi.NULL,
-        ctx_size_in=_ffi.sizeof("struct xdp_md") if metadata else 0,
+        ctx_in=context,
+        ctx_size_in=_ffi.sizeof("struct xdp_md"),
         data_out=out,
         data_size_out=len(packet) + room,
         repeat=repeat,

@@ -44,14 +44,20 @@ class Limits:
         return 1 << (_SPARSITY * self.endpoints - 1).bit_length()
 
 
-def source(limits: Limits) -> str:
-    """Return the whole program for maps of these sizes."""
-    derived = {"endpoints": limits.endpoints, "directory": limits.directory}
-    sizes = asdict(limits) | derived
+def source(limits: Limits, *, dry_run: bool = False) -> str:
+    """Return the whole program for maps of these sizes.
+
+    A ``dry_run`` of it decides likewise, but leaves no trace in the maps, and notes what it
+    decided in one that the other does not have (``bpf/dry_run.h``). It is for the maps of
+    the other: those that it declares itself are as small as can be.
+    """
+    sizes = dict.fromkeys(asdict(limits), 1) if dry_run else asdict(limits)
+    sizes |= {"endpoints": 1 if dry_run else limits.endpoints}
+    sizes |= {"directory": limits.directory}  # it goes by that
     defines = "".join(
         f"#define LIMIT_{name.upper()} {value}\n" for name, value in sizes.items()
     )
-    return defines + _paste(_MAIN)
+    return f"{defines}#define DRY_RUN {dry_run:d}\n{_paste(_MAIN)}"
 
 
 def digest(text: str) -> str:

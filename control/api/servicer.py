@@ -12,6 +12,7 @@ from control.api.convert import (
     changed_service,
     new_service,
 )
+from control.api.convert_explain import explanation_to_pb, question_from_pb
 from control.api.convert_status import (
     data_plane_to_pb,
     node_to_pb,
@@ -158,6 +159,14 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         """See guideway.proto."""
         await self._plane.detach()
         return pb.DetachDataPlaneResponse()
+
+    @reports_errors
+    async def Explain(  # noqa: N802
+        self, request: pb.ExplainRequest, context: Context
+    ) -> pb.ExplainResponse:
+        """See guideway.proto."""
+        explanation = await self._observer.explain(question_from_pb(request))
+        return pb.ExplainResponse(explanation=explanation_to_pb(explanation))
 
     def _update(self, change: Change, comment: str) -> int:
         return self._store.update(change, source="api", author=_AUTHOR, comment=comment)

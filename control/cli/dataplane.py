@@ -2,11 +2,9 @@
 
 import sys
 import time
-from dataclasses import replace
 from typing import Final
 
 import click
-from click.core import ParameterSource
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.client import Failure
@@ -41,16 +39,13 @@ def status(session: Session) -> None:
 @dataplane.command(epilog="Example: guideway dataplane reload")
 @output_option
 @pass_session
-@click.pass_context
-def reload(context: click.Context, session: Session) -> None:
+def reload(session: Session) -> None:
     """Load the program anew and swap it in; no packet is lost, no counter starts anew.
 
     After `detach` it is attached again. Waits for 90 seconds, unless --timeout says
     something else: compiling takes its time where the machine is busy.
     """
-    client = session.client
-    if context.find_root().get_parameter_source("timeout") is ParameterSource.DEFAULT:
-        client = replace(client, timeout=_RELOAD_TIMEOUT)
+    client = session.patient(_RELOAD_TIMEOUT)
     answer = client.call(lambda stub: stub.ReloadDataPlane, pb.ReloadDataPlaneRequest())
     session.said(f"program {answer.digest} is loaded anew", digest=answer.digest)
 

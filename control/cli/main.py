@@ -9,6 +9,7 @@ from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.dataplane import dataplane
+from control.cli.explain import explain
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -22,6 +23,7 @@ Examples:
   guideway service list
   guideway backend drain web 10.0.0.3
   guideway -o json stats
+  guideway explain tcp 198.51.100.7:40000 192.0.2.10:80
 """
 
 
@@ -57,7 +59,7 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status, dataplane, vrrp):
+for _command in (service, backend, explain, stats, status, dataplane, vrrp):
     guideway.add_command(_command)
 
 

@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import click
+from click.core import ParameterSource
 from rich.console import Console, RenderableType
 
 from control.cli.client import Client
@@ -20,6 +21,13 @@ class Session:
 
     client: Client
     output: str  # "table" or "json"; a command's own -o comes after the root's
+
+    def patient(self, timeout: float) -> Client:
+        """Return the client with another ``timeout``, unless --timeout says something."""
+        root = click.get_current_context().find_root()
+        if root.get_parameter_source("timeout") is not ParameterSource.DEFAULT:
+            return self.client
+        return replace(self.client, timeout=timeout)
 
     def show(self, plain: object, table: Callable[[], RenderableType]) -> None:
         """Print ``plain`` as JSON, or ``table()`` for people."""

@@ -37,7 +37,7 @@ follow(struct gw_record *record, const struct gw_service *service, u64 now_ns,
 	if (!backend || backend->owner != record->owner ||
 	    is_older_than(record->seen_ns, now_ns, service->idle_seconds * SECOND_NS))
 		return NULL;
-	if (may_write && is_older_than(record->seen_ns, now_ns, REFRESH_NS))
+	if (may_write && is_to_be_refreshed(record->seen_ns, now_ns))
 		record->seen_ns = now_ns;
 	return backend;
 }
@@ -58,13 +58,16 @@ pick_by_record(const struct packet *pkt, const struct gw_service *service,
 		backend = follow(record, service, now_ns, may_write);
 	if (backend) {
 		*id = record->backend_id;
+		note_choice(GW_RULE_RECORD, *id);
 		return backend;
 	}
 	*id = slot->before_id;
 	if (*id != GW_NO_BACKEND_ID && *id != GW_RECORDS_ONLY && !begins)
 		backend = find_keeper(*id);
+	note_choice(GW_RULE_BEFORE, *id);
 	if (!backend) {
 		*id = slot->backend_id;
+		note_choice(GW_RULE_NOW, *id);
 		backend = find_backend(*id);
 	}
 	if (backend && may_write && may_be_recorded(pkt)) {
@@ -90,5 +93,6 @@ pick_backend(const struct packet *pkt, const struct gw_service *service, const b
 	if (slot->before_id || service->affinity == GW_AFFINITY_ALWAYS)
 		return pick_by_record(pkt, service, slot, may_write, id);
 	*id = slot->backend_id;
+	note_choice(GW_RULE_SLOT, *id);
 	return find_backend(*id);
 }

@@ -22,7 +22,9 @@
 #define FLOWINFO_MASK 0x0fffffff /* traffic class and flow label, RFC 8200, 3 */
 
 #include "abi.h"
+#include "decision.h"
 #include "maps.h"
+#include "dry_run.h"
 #include "parse.h"
 #include "hash.h"
 #include "directory.h"
@@ -104,6 +106,7 @@ int balancer(struct xdp_md *ctx)
 
 	if (counter)
 		count(counter, &pkt);
+	note_end(reason, pkt.out);
 
 	switch (reason) {
 	case GW_FORWARDED_DR:

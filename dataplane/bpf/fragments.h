@@ -26,7 +26,8 @@ remember(const struct packet *pkt, u32 backend_id, const struct gw_address *addr
 		.mode = mode,
 	};
 
-	fragments.update(&key, &value);
+	if (!DRY_RUN)
+		fragments.update(&key, &value);
 }
 
 static __always_inline void remember_reply(const struct packet *pkt, const struct gw_address *vip)

@@ -34,6 +34,7 @@ static __always_inline struct gw_service *find_service(const struct packet *pkt)
 		key.port = 0; /* every port */
 		entry = find_entry(&key);
 	}
+	note_service(entry);
 	return entry ? &entry->service : NULL;
 }
 
@@ -67,7 +68,10 @@ find_slot(const struct packet *pkt, const struct gw_service *service)
 	u64 place = (u64)hash_flow(pkt, service) * service->ring_size >> 32;
 	u32 index = service->ring_offset + place;
 
-	return service->ring_size ? slots.lookup(&index) : NULL;
+	struct gw_slot *slot = service->ring_size ? slots.lookup(&index) : NULL;
+
+	note_slot(place, slot);
+	return slot;
 }
 
 static __always_inline bool is_vip(const struct gw_address *address)

@@ -42,3 +42,6 @@ BPF_DEVMAP(transmit_ports, GW_PORTS);
 BPF_TABLE("percpu_array", u32, struct gw_counter, reason_counters, GW_REASON_COUNT);
 BPF_TABLE("percpu_array", u32, struct gw_counter, service_counters, LIMIT_SERVICES);
 BPF_TABLE("percpu_array", u32, struct gw_counter, backend_counters, LIMIT_BACKENDS);
+
+/* Of a dry run, dry_run.h. The program that serves does not name it, so it is not kept. */
+BPF_TABLE("array", u32, struct gw_decision, decisions, 1);

@@ -61,7 +61,7 @@ find_speaker(const struct gw_return *from, const struct gw_endpoint *client,
 
 	if (!known || is_older_than(known->seen_ns, now_ns, GW_REPLY_SECONDS * SECOND_NS))
 		return now_ns < from->until_ns;
-	if (is_older_than(known->seen_ns, now_ns, REFRESH_NS))
+	if (is_to_be_refreshed(known->seen_ns, now_ns))
 		known->seen_ns = now_ns;
 	speaker->address = known->vip;
 	speaker->port = known->port;

@@ -1,10 +1,13 @@
 """Real TCP and UDP through the balancer, in both modes."""
 
 import hashlib
+import json
 import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -12,8 +15,10 @@ import pytest
 
 from control.model import Protocol
 from tests.support.counted import counted
+from tests.support.daemon import guideway
 from vagrant.lab.lab import Lab
-from vagrant.lab.topology import VIP, DrTopology, NatTopology
+from vagrant.lab.node import Node
+from vagrant.lab.topology import CLIENT, VIP, DrTopology, NatTopology
 
 
 @pytest.fixture(scope="module", params=[DrTopology, NatTopology], ids=["dr", "nat"])
@@ -106,3 +111,34 @@ def test_what_was_forwarded_is_counted_by_reason_service_and_backend(lab: Lab) -
 
     assert gained[0] >= 5
     assert gained[0] == gained[1] == gained[2]
+
+
+def test_a_connection_goes_to_the_backend_that_explain_has_named(lab: Lab) -> None:
+    node, ports, named = lab.nodes["lb1"], range(40001, 40004), {}
+    before = flows(node)
+    for port in ports:
+        words = ("-o", "json", "explain", "tcp", f"{CLIENT}:{port}", f"{VIP}:80")
+        named[port] = json.loads(guideway(node, *words))["backend"]["name"]
+    assert flows(node) == before
+
+    assert {port: who_answers_from(lab, port) for port in ports} == named
+
+
+def test_explain_says_what_becomes_of_a_packet_to_no_service(lab: Lab) -> None:
+    node, flow = lab.nodes["lb1"], (f"{CLIENT}:40001", f"{VIP}:81")
+
+    said = guideway(node, "explain", "tcp", *flow)
+
+    assert said.startswith(f"passed to the host: no service has {VIP}:81/tcp\n")
+
+
+def flows(node: Node) -> int:
+    """Return how many SYNs were counted, for whatever reason."""
+    return sum(each.traffic.flows for each in node.api.statistics().reasons)
+
+
+def who_answers_from(lab: Lab, port: int) -> str | None:
+    connection = HTTPConnection(str(VIP), timeout=5, source_address=(str(CLIENT), port))
+    with lab.client.inside(), closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().getheader("X-Backend")

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from control.api.server import serving
 from control.errors import ConflictError, HostError
+from control.explanation import Explanation, Question
 from control.model import Backend, Service
 from control.status import (
     Attachment,
@@ -25,6 +26,7 @@ from control.status import (
     VlanStatus,
 )
 from control.store import Store
+from tests.support.explained import forwarded
 
 STARTED = 1_700_000_000.0
 LOADED = STARTED - 3600
@@ -44,6 +46,8 @@ class Node:
     detached: bool = False
     repaired: float | None = None
     refusal: str = ""  # why the data plane cannot be loaded
+    asked: list[Question] = field(default_factory=list)
+    answer: Callable[[Question], Explanation] = forwarded
 
     def node(self) -> NodeStatus:
         """Return a node that is up to date."""
@@ -90,6 +94,11 @@ class Node:
         if self.detached:
             raise ConflictError("the data plane is detached already")
         self.detached = True
+
+    async def explain(self, question: Question) -> Explanation:
+        """Return the ``answer``, whatever is asked."""
+        self.asked.append(question)
+        return self.answer(question)
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the stored services, slots shared by weight."""

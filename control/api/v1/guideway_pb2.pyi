@@ -262,6 +262,57 @@ INITIAL_BEFORE: Initial.ValueType  # 4
 """What the kernel's tables took it for when guidewayd started."""
 Global___Initial: _TypeAlias = Initial  # noqa: Y015
 
+class _VlanProtocol:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VlanProtocolEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VlanProtocol.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VLAN_PROTOCOL_UNSPECIFIED: _VlanProtocol.ValueType  # 0
+    """802.1Q."""
+    VLAN_PROTOCOL_8021Q: _VlanProtocol.ValueType  # 1
+    VLAN_PROTOCOL_8021AD: _VlanProtocol.ValueType  # 2
+
+class VlanProtocol(_VlanProtocol, metaclass=_VlanProtocolEnumTypeWrapper): ...
+
+VLAN_PROTOCOL_UNSPECIFIED: VlanProtocol.ValueType  # 0
+"""802.1Q."""
+VLAN_PROTOCOL_8021Q: VlanProtocol.ValueType  # 1
+VLAN_PROTOCOL_8021AD: VlanProtocol.ValueType  # 2
+Global___VlanProtocol: _TypeAlias = VlanProtocol  # noqa: Y015
+
+class _Rule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RULE_UNSPECIFIED: _Rule.ValueType  # 0
+    """None: it did not come to that."""
+    RULE_SLOT: _Rule.ValueType  # 1
+    """The slot, which does not ask for records."""
+    RULE_RECORD: _Rule.ValueType  # 2
+    """The flow's record."""
+    RULE_BEFORE: _Rule.ValueType  # 3
+    """The slot, by who had it before: the flow has no record, so it is an old one."""
+    RULE_NOW: _Rule.ValueType  # 4
+    """The slot, by who has it now: the flow is a new one."""
+
+class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
+    """Which rule named the backend."""
+
+RULE_UNSPECIFIED: Rule.ValueType  # 0
+"""None: it did not come to that."""
+RULE_SLOT: Rule.ValueType  # 1
+"""The slot, which does not ask for records."""
+RULE_RECORD: Rule.ValueType  # 2
+"""The flow's record."""
+RULE_BEFORE: Rule.ValueType  # 3
+"""The slot, by who had it before: the flow has no record, so it is an old one."""
+RULE_NOW: Rule.ValueType  # 4
+"""The slot, by who has it now: the flow is a new one."""
+Global___Rule: _TypeAlias = Rule  # noqa: Y015
+
 @_typing.final
 class Service(_message.Message):
     """Settings of a virtual service."""
@@ -2660,3 +2711,263 @@ class DetachDataPlaneResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DetachDataPlaneResponse: _TypeAlias = DetachDataPlaneResponse  # noqa: Y015
+
+@_typing.final
+class VlanTag(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """1 to 4094."""
+    protocol: Global___VlanProtocol.ValueType
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        protocol: Global___VlanProtocol.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VlanTag: _TypeAlias = VlanTag  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    """A packet without data, as it might come from a client."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_PORT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    DESTINATION_PORT_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
+    ESTABLISHED_FIELD_NUMBER: _builtins.int
+    VLANS_FIELD_NUMBER: _builtins.int
+    protocol: Global___Protocol.ValueType
+    """Required."""
+    source: _builtins.str
+    """IP address that it comes from, as 198.51.100.7 or 2001:db8::7. Required."""
+    source_port: _builtins.int
+    """1 to 65535. Required."""
+    destination: _builtins.str
+    """IP address that it is for, of the same family: a VIP, or any other. Required."""
+    destination_port: _builtins.int
+    """1 to 65535. Required."""
+    interface: _builtins.str
+    """Of those that packets are balanced on; empty: the first one."""
+    established: _builtins.bool
+    """Of TCP only: it belongs to a connection (ACK); else it begins one (SYN)."""
+    @_builtins.property
+    def vlans(self) -> _containers.RepeatedCompositeFieldContainer[Global___VlanTag]:
+        """VLAN tags that it has, the outer one first; two at most."""
+
+    def __init__(
+        self,
+        *,
+        protocol: Global___Protocol.ValueType = ...,
+        source: _builtins.str = ...,
+        source_port: _builtins.int = ...,
+        destination: _builtins.str = ...,
+        destination_port: _builtins.int = ...,
+        interface: _builtins.str = ...,
+        established: _builtins.bool = ...,
+        vlans: _abc.Iterable[Global___VlanTag] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "destination_port", b"destination_port", "established", b"established", "interface", b"interface", "protocol", b"protocol", "source", b"source", "source_port", b"source_port", "vlans", b"vlans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class ExplainedSlot(_message.Message):
+    """The slot that the flow's hash falls into, by the program."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    RING_SIZE_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    IN_TRANSITION_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """From 0."""
+    ring_size: _builtins.int
+    now: _builtins.str
+    """Backend by name that gets flows that begin; empty: nobody."""
+    before: _builtins.str
+    """Backend by name that keeps the flows that it has; empty: nobody."""
+    in_transition: _builtins.bool
+    """Whether it asks for records, since it is changing hands."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        ring_size: _builtins.int = ...,
+        now: _builtins.str = ...,
+        before: _builtins.str = ...,
+        in_transition: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "in_transition", b"in_transition", "now", b"now", "number", b"number", "ring_size", b"ring_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedSlot: _TypeAlias = ExplainedSlot  # noqa: Y015
+
+@_typing.final
+class PacketHeaders(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_MAC_FIELD_NUMBER: _builtins.int
+    DESTINATION_MAC_FIELD_NUMBER: _builtins.int
+    VLANS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SOURCE_PORT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    DESTINATION_PORT_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    source_mac: _builtins.str
+    """As 02:00:00:00:00:01."""
+    destination_mac: _builtins.str
+    source: _builtins.str
+    """IP address."""
+    source_port: _builtins.int
+    destination: _builtins.str
+    """IP address."""
+    destination_port: _builtins.int
+    ttl: _builtins.int
+    """Time to live, or hop limit."""
+    @_builtins.property
+    def vlans(self) -> _containers.RepeatedCompositeFieldContainer[Global___VlanTag]: ...
+    def __init__(
+        self,
+        *,
+        source_mac: _builtins.str = ...,
+        destination_mac: _builtins.str = ...,
+        vlans: _abc.Iterable[Global___VlanTag] | None = ...,
+        source: _builtins.str = ...,
+        source_port: _builtins.int = ...,
+        destination: _builtins.str = ...,
+        destination_port: _builtins.int = ...,
+        ttl: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "destination_mac", b"destination_mac", "destination_port", b"destination_port", "source", b"source", "source_mac", b"source_mac", "source_port", b"source_port", "ttl", b"ttl", "vlans", b"vlans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PacketHeaders: _TypeAlias = PacketHeaders  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MEANING_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
+    OUT_INTERFACE_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    RING_IN_TRANSITION_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """What becomes of the packet, for an operator."""
+    verdict: Global___Verdict.ValueType
+    reason: _builtins.str
+    """See ReasonTraffic."""
+    meaning: _builtins.str
+    remedy: _builtins.str
+    """What to do about it, for an operator."""
+    interface: _builtins.str
+    """By which it comes in."""
+    out_interface: _builtins.str
+    """By which it is sent; empty: it is not."""
+    service: _builtins.str
+    """Name of the service that it belongs to; empty: to none."""
+    mode: Global___Mode.ValueType
+    """Of the service."""
+    rule: Global___Rule.ValueType
+    why: _builtins.str
+    """How the backend was chosen, for an operator; empty: none was."""
+    ring_in_transition: _builtins.bool
+    """Whether any slot of the service asks for records."""
+    @_builtins.property
+    def backend(self) -> Global___Backend:
+        """That it goes to; absent: to none. `weight` and `state` are as configured."""
+
+    @_builtins.property
+    def slot(self) -> Global___ExplainedSlot:
+        """Absent: it was not looked for."""
+
+    @_builtins.property
+    def received(self) -> Global___PacketHeaders: ...
+    @_builtins.property
+    def left(self) -> Global___PacketHeaders:
+        """As it leaves the program, to a backend or to the host; absent: dropped."""
+
+    def __init__(
+        self,
+        *,
+        summary: _builtins.str = ...,
+        verdict: Global___Verdict.ValueType = ...,
+        reason: _builtins.str = ...,
+        meaning: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+        interface: _builtins.str = ...,
+        out_interface: _builtins.str = ...,
+        service: _builtins.str = ...,
+        mode: Global___Mode.ValueType = ...,
+        backend: Global___Backend | None = ...,
+        rule: Global___Rule.ValueType = ...,
+        why: _builtins.str = ...,
+        slot: Global___ExplainedSlot | None = ...,
+        ring_in_transition: _builtins.bool = ...,
+        received: Global___PacketHeaders | None = ...,
+        left: Global___PacketHeaders | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "left", b"left", "received", b"received", "slot", b"slot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "interface", b"interface", "left", b"left", "meaning", b"meaning", "mode", b"mode", "out_interface", b"out_interface", "reason", b"reason", "received", b"received", "remedy", b"remedy", "ring_in_transition", b"ring_in_transition", "rule", b"rule", "service", b"service", "slot", b"slot", "summary", b"summary", "verdict", b"verdict", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanation(self) -> Global___Explanation: ...
+    def __init__(
+        self,
+        *,
+        explanation: Global___Explanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015

@@ -99,6 +99,11 @@ class LoadBalancerStub:
                 request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneRequest.SerializeToString,
                 response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/guideway.v1.LoadBalancer/Explain',
+                request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class LoadBalancerServicer:
@@ -199,6 +204,15 @@ class LoadBalancerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """What this node would do with a packet now, and why: the program's own answer, by a dry
+        run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+        answered at a time, and FAILED_PRECONDITION if many are asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LoadBalancerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -266,6 +280,11 @@ def add_LoadBalancerServicer_to_server(servicer, server):
                     servicer.DetachDataPlane,
                     request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneRequest.FromString,
                     response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.ExplainRequest.FromString,
+                    response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -619,6 +638,33 @@ class LoadBalancer:
             '/guideway.v1.LoadBalancer/DetachDataPlane',
             control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneRequest.SerializeToString,
             control_dot_api_dot_v1_dot_guideway__pb2.DetachDataPlaneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/guideway.v1.LoadBalancer/Explain',
+            control_dot_api_dot_v1_dot_guideway__pb2.ExplainRequest.SerializeToString,
+            control_dot_api_dot_v1_dot_guideway__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

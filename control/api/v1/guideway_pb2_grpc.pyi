@@ -78,6 +78,11 @@ class LoadBalancerStub:
     """Takes program, links and maps out of the kernel: nothing is balanced any more until
     ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
     """
+    Explain: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.ExplainRequest, _guideway_pb2.ExplainResponse]
+    """What this node would do with a packet now, and why: the program's own answer, by a dry
+    run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+    answered at a time, and FAILED_PRECONDITION if many are asked.
+    """
 
 @_typing.type_check_only
 class LoadBalancerAsyncStub(LoadBalancerStub):
@@ -114,6 +119,11 @@ class LoadBalancerAsyncStub(LoadBalancerStub):
     DetachDataPlane: _aio.UnaryUnaryMultiCallable[_guideway_pb2.DetachDataPlaneRequest, _guideway_pb2.DetachDataPlaneResponse]  # type: ignore[assignment]
     """Takes program, links and maps out of the kernel: nothing is balanced any more until
     ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_guideway_pb2.ExplainRequest, _guideway_pb2.ExplainResponse]  # type: ignore[assignment]
+    """What this node would do with a packet now, and why: the program's own answer, by a dry
+    run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+    answered at a time, and FAILED_PRECONDITION if many are asked.
     """
 
 class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
@@ -226,6 +236,17 @@ class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_guideway_pb2.DetachDataPlaneResponse, _abc.Awaitable[_guideway_pb2.DetachDataPlaneResponse]]:
         """Takes program, links and maps out of the kernel: nothing is balanced any more until
         ReloadDataPlane is called or the daemon is restarted. ALREADY_EXISTS if that was done.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _guideway_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guideway_pb2.ExplainResponse, _abc.Awaitable[_guideway_pb2.ExplainResponse]]:
+        """What this node would do with a packet now, and why: the program's own answer, by a dry
+        run over its maps, which changes none of them. Takes some two seconds of one CPU; one is
+        answered at a time, and FAILED_PRECONDITION if many are asked.
         """
 
 def add_LoadBalancerServicer_to_server(servicer: LoadBalancerServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
