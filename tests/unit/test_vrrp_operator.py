@@ -158,7 +158,8 @@ def test_whoever_answers_something_else_is_not_guideway_vrrpd(tmp_path: Path) ->
     path = tmp_path / "vrrpd.sock"
 
     async def work() -> None:
-        async def other(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
             writer.write(b"220 smtp ready\r\n")
             writer.close()
 
