@@ -30,6 +30,9 @@ bench: setup-dev  ## measure table, program and forwarding, with baselines (root
 chaos: setup-dev  ## kill, reload and upgrade guidewayd under load, SECONDS=120 SEED=… (root)
 	@$(PYTHON) -m bench.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
+failover: setup-dev  ## measure failover of a VIP, with keepalived beside it (root; 10 minutes)
+	@$(PYTHON) -m bench.failover
+
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures
 
@@ -62,4 +65,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz bench chaos figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz bench chaos failover figures check lint types contracts proto generated format setup-lab setup-dev
