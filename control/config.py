@@ -113,6 +113,7 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     xdp_mode: Literal["native", "generic"] = "native"
     bpffs: AbsolutePath = "/sys/fs/bpf"
     state_directory: AbsolutePath = "/var/lib/guideway"
+    cache_directory: AbsolutePath | None = "/var/cache/guideway"
     hash_seed: Annotated[int, Meta(ge=0, le=0xFFFF_FFFF)] = 0
     direct: tuple[str, ...] = ()
     api: ApiConfig = ApiConfig()
@@ -134,6 +135,7 @@ class NodeConfig:
     native: bool  # XDP in the driver; False: generic mode
     bpffs: Path
     state_directory: Path
+    cache: Path | None  # a directory with programs that were compiled before
     hash_seed: int  # 0…2³²-1, equal on all nodes of a cluster
     direct: tuple[IpNetwork, ...]  # replies to these are not translated
     socket: Path
@@ -206,6 +208,7 @@ def _node(file: FileConfig) -> NodeConfig:
         native=file.xdp_mode == "native",
         bpffs=Path(file.bpffs),
         state_directory=Path(file.state_directory),
+        cache=Path(file.cache_directory) if file.cache_directory else None,
         hash_seed=file.hash_seed,
         direct=tuple(_network(prefix) for prefix in file.direct),
         socket=Path(file.api.socket),

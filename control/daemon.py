@@ -113,7 +113,9 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     if config.native:
         await asyncio.to_thread(refuse_vlans, config.interfaces)
     check_socket(config.socket)
-    opened = await asyncio.to_thread(open_instance, _root(config), config.limits)
+    opened = await asyncio.to_thread(
+        open_instance, _root(config), config.limits, config.cache
+    )
     with closing(opened) as instance:
         if instance.replaces:
             _log.info("another program will be replaced", of=instance.replaces)

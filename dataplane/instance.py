@@ -44,8 +44,12 @@ class Instance:
     fill its maps first. Until then the one before it serves, if there is one.
     """
 
-    def __init__(self, root: Path, lock: int) -> None:
-        """Open what is pinned below ``root``, of which ``lock`` keeps others away."""
+    def __init__(self, root: Path, lock: int, cache: Path | None = None) -> None:
+        """Open what is pinned below ``root``, of which ``lock`` keeps others away.
+
+        ``cache`` is a directory with what was compiled before.
+        """
+        self._cache = cache
         self._root = root
         self._lock = lock
         self._links = Links(root / "links")
@@ -119,7 +123,7 @@ class Instance:
             # Of our own, so that a reload need not wait for the answer.
             maps = {name: os.dup(serving.maps.fd(name)) for name in SHARED_MAPS}
         try:
-            return explain(limits, maps, probes)
+            return explain(limits, maps, probes, self._cache)
         finally:
             for fd in maps.values():
                 os.close(fd)
@@ -254,7 +258,7 @@ class Instance:
         try:
             make_directory(place.directory)
             old = before.place.directory if before else None
-            load(place.directory, limits, self._lock, old)
+            load(place.directory, limits, self._lock, old, self._cache)
             return Generation(place)
         except BaseException:
             place.remove()
@@ -278,14 +282,16 @@ class Instance:
         self._open = self._before = None
 
 
-def open_instance(root: Path, limits: Limits) -> Instance:
+def open_instance(root: Path, limits: Limits, cache: Path | None = None) -> Instance:
     """Open the data plane pinned below ``root``, loading the program if it is not there.
+
+    What was compiled before is looked for, and kept, in the directory ``cache``.
 
     Raises PinError (somebody else has it open, for one, or something below ``root`` is not
     guideway's), LoadError or KernelError; what it made itself is gone then.
     """
     check_bpffs(root)
-    instance = Instance(root, _lock(root))
+    instance = Instance(root, _lock(root), cache)
     try:
         instance.open(limits)
     except BaseException:

@@ -22,10 +22,16 @@ MAP_HASH: Final = 1  # enum bpf_map_type
 MAP_ARRAY: Final = 2
 MAP_PERCPU_ARRAY: Final = 6
 MAP_LRU_HASH: Final = 9
+MAP_DEVMAP: Final = 14
+_RDONLY_PROG: Final = 1 << 7  # BPF_F_RDONLY_PROG
 _INSTRUCTION_BYTES: Final = 8  # struct bpf_insn
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
+_NAME: Final = 15  # bytes of a name, BPF_OBJ_NAME_LEN less its end
+_LICENSE: Final = b"GPL"  # some helpers are for such programs only
+_ATTEMPTS: Final = 5  # while the kernel is asked to try again by EAGAIN
+_LOG: Final = (1 << 24) - 1  # bytes, the most that every kernel takes
 _LOOPBACK: Final = 1  # its index, in every namespace
 
 _ffi: Final = FFI()
@@ -61,6 +67,30 @@ struct test_run_opts {
     int repeat;
     uint32_t duration;
 };
+
+struct map_create_opts {
+    size_t size;
+    uint32_t btf, btf_key_type, btf_value_type, btf_vmlinux_value_type, inner_map;
+    uint32_t flags;
+};
+int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size,
+                   uint32_t max_entries, const struct map_create_opts *opts);
+
+struct prog_load_opts {
+    size_t size;
+    int attempts;
+    int expected_attach_type;
+    uint32_t btf, flags, ifindex, kernel_version, attach_btf, attach_program, attach_object;
+    const int *fds;
+    const void *functions;
+    uint32_t function_count, function_size;
+    const void *lines;
+    uint32_t line_count, line_size;
+    uint32_t log_level, log_size;
+    char *log;
+};
+int bpf_prog_load(int type, const char *name, const char *license, const void *instructions,
+                  size_t count, const struct prog_load_opts *opts);
 int bpf_prog_test_run_opts(int program, struct test_run_opts *opts);
 
 struct xdp_md {
@@ -219,6 +249,44 @@ def program_exists(number: int) -> bool:
     return True
 
 
+def program_load(name: str, instructions: bytes) -> int:
+    """Load an XDP program that a link can attach; ``name``: at most 15 characters count.
+
+    Raises LoadError, with the last of what the verifier said.
+    """
+    call = (
+        PROGRAM_XDP,
+        name.encode()[:_NAME],
+        _LICENSE,
+        instructions,
+        len(instructions) // _INSTRUCTION_BYTES,
+    )
+    # Links can swap programs of one attach type only.
+    fields: dict[str, Any] = {"attempts": _ATTEMPTS, "expected_attach_type": BPF_XDP}
+    code = _lib.bpf_prog_load(*call, _sized("struct prog_load_opts", **fields))
+    if code >= 0:
+        return int(code)
+    # It takes its time to write down what it finds: only when there is something to say.
+    log = _ffi.new("char[]", _LOG)
+    fields |= {"log_level": 1, "log_size": _LOG, "log": log}
+    again = _lib.bpf_prog_load(*call, _sized("struct prog_load_opts", **fields))
+    if again >= 0:
+        return int(again)
+    said = _text(log).strip().splitlines()
+    problem = f"{os.strerror(-code)}: {said[-1]}" if said else os.strerror(-code)
+    raise LoadError(f"the kernel refuses the program: {problem}")
+
+
+def map_create(name: str, shape: MapShape) -> int:
+    """Make a map; ``name``: at most 15 characters count."""
+    # The kernel gives it to a devmap by itself, and refuses it from others.
+    given = _RDONLY_PROG if shape.kind == MAP_DEVMAP else 0
+    opts = _sized("struct map_create_opts", flags=shape.flags & ~given)
+    sizes = (shape.key_size, shape.value_size, shape.max_entries)
+    code = _lib.bpf_map_create(shape.kind, name.encode()[:_NAME], *sizes, opts)
+    return _checked("bpf_map_create", code)
+
+
 def map_shape(fd: int) -> MapShape:
     """Return the sizes of a map."""
     info = _info(fd, "struct map_info")
@@ -361,7 +429,7 @@ def _keys(fd: int, key_size: int) -> Iterator[bytes]:
 
 
 def _text(name: Any) -> str:
-    return bytes(_ffi.buffer(name)).rstrip(b"\0").decode()
+    return bytes(_ffi.buffer(name)).partition(b"\0")[0].decode(errors="replace")
 
 
 def _info(fd: int, struct: str) -> Any:

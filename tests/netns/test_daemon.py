@@ -396,6 +396,7 @@ def test_only_root_may_start_it(node: Node) -> None:
 
 def test_without_bcc_it_says_which_package_is_missing(node: Node, tmp_path: Path) -> None:
     (tmp_path / "bcc.py").write_text("raise ImportError")
+    edit(node, lambda file: file.update(cache_directory=None))
 
     said = refusal(node, before=("env", f"PYTHONPATH={tmp_path}"))
 
@@ -403,6 +404,7 @@ def test_without_bcc_it_says_which_package_is_missing(node: Node, tmp_path: Path
 
 
 def test_without_the_headers_it_says_which_package_is_missing(node: Node) -> None:
+    edit(node, lambda file: file.update(cache_directory=None))
     hide = 'mount -t tmpfs none /usr/include && exec "$@"'
 
     said = refusal(node, before=("unshare", "--mount", "sh", "-c", hide, "sh"))

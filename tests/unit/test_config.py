@@ -27,6 +27,7 @@ instance: lab
 xdp_mode: generic
 bpffs: /bpf
 state_directory: /state
+cache_directory: /cache
 hash_seed: 7
 direct: [10.0.0.0/8]
 api: {socket: /run/lab.sock}
@@ -54,6 +55,7 @@ def test_a_whole_file_is_read() -> None:
         native=False,
         bpffs=Path("/bpf"),
         state_directory=Path("/state"),
+        cache=Path("/cache"),
         hash_seed=7,
         direct=(IPv4Network("10.0.0.0/8"),),
         socket=Path("/run/lab.sock"),

@@ -15,7 +15,7 @@ NOBODY = "1"  # whose child we are not
 
 @pytest.mark.parametrize(
     "arguments",
-    [("dataplane.loader", "nowhere", NOBODY), ("dataplane.explainer", NOBODY)],
+    [("dataplane.loader", NOBODY), ("dataplane.explainer", NOBODY)],
     ids=["loader", "explainer"],
 )
 def test_one_whose_guidewayd_has_died_while_it_was_starting_does_nothing(

@@ -18,6 +18,7 @@ CONFIG = NodeConfig(
     native=True,
     bpffs=Path("/sys/fs/bpf"),
     state_directory=Path("/var/lib/guideway"),
+    cache=None,
     hash_seed=0,
     direct=(),
     socket=Path("/run/guideway/guidewayd.sock"),

@@ -10,6 +10,7 @@ import yaml
 
 from control.check_schema import from_check
 from control.model import Backend, Service
+from vagrant.lab.hosts import PROJECT
 from vagrant.lab.topology import Topology
 
 INSTANCE: Final = "lab"  # of VRRP
@@ -72,6 +73,7 @@ def guidewayd_file(
         "instance": node,
         "bpffs": str(paths.bpffs),
         "state_directory": str(paths.state_directory),
+        "cache_directory": str(PROJECT / ".cache"),  # of all labs
         "hash_seed": _HASH_SEED,
         "api": {"socket": str(paths.socket)},
         "limits": _LIMITS,
