@@ -80,7 +80,8 @@ struct prog_load_opts {
     size_t size;
     int attempts;
     int expected_attach_type;
-    uint32_t btf, flags, ifindex, kernel_version, attach_btf, attach_program, attach_object;
+    uint32_t btf, flags, ifindex, kernel_version, attach_btf, attach_program,
+             attach_object;
     const int *fds;
     const void *functions;
     uint32_t function_count, function_size;
@@ -272,7 +273,8 @@ def program_load(name: str, instructions: bytes) -> int:
     again = _lib.bpf_prog_load(*call, _sized("struct prog_load_opts", **fields))
     if again >= 0:
         return int(again)
-    said = _text(log).strip().splitlines()
+    lines = _text(log).strip().splitlines()
+    said = [line for line in lines if not line.startswith("processed ")]  # statistics
     problem = f"{os.strerror(-code)}: {said[-1]}" if said else os.strerror(-code)
     raise LoadError(f"the kernel refuses the program: {problem}")
 
