@@ -125,6 +125,8 @@ class _Extent:
             case yaml.CollectionEndEvent():
                 anchor, before = self._open.pop()
                 self._sizes[anchor] = self._nodes - before
+            case _:
+                pass
         if len(self._open) > MAX_DEPTH:
             return f"is nested more than {MAX_DEPTH} levels deep"
         if self._nodes > MAX_NODES:
