@@ -24,6 +24,7 @@ from control.status import (
     NodeStatus,
     ReasonTraffic,
     ServiceStatus,
+    Standing,
     Statistics,
     Traffic,
     VlanStatus,
@@ -82,6 +83,21 @@ class NodeObserver:
         return tuple(
             self._service(service, served.get(service.name), health, weights)
             for service in desired
+        )
+
+    def standing(self) -> Standing:
+        """Return who cannot serve, and who weighs something else than configured."""
+        compiled = self.reconciler.compiled
+        served = compiled.services if compiled else ()
+        return Standing(
+            unable=frozenset(
+                (one.service.name, backend.identity)
+                for one in served
+                for backend in one.service.backends
+                for number in [one.backend_ids.get(backend.name)]
+                if number is None or number in one.down  # None: it was never reached
+            ),
+            weights=self.monitor.weights(),
         )
 
     async def statistics(self) -> Statistics:

@@ -4,7 +4,7 @@ Plain values; :class:`Observer` is how the API asks for them without knowing the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -137,6 +137,16 @@ class Statistics:
     backends: Mapping[tuple[str, str], Traffic]  # by service and backend name
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What this node has found out about backends, as far as rings depend on it."""
+
+    # Services by name with the identities of those of their backends that cannot serve now.
+    unable: frozenset[tuple[str, str]] = frozenset()
+    # Weights that checks give, by service and backend name.
+    weights: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
 class Observer(Protocol):
     """Whoever can answer; called from the event loop, returns within a few ms."""
 
@@ -145,6 +155,9 @@ class Observer(Protocol):
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the status of all services."""
+
+    def standing(self) -> Standing:
+        """Return who cannot serve, and who weighs something else than configured."""
 
     async def statistics(self) -> Statistics:
         """Read the counters from the kernel. Raises HostError if there are none."""
