@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from control.compile import UNHEALTHY, UNPROBED, Served
 from control.config import NodeConfig
+from control.confirmation import Pending
 from control.errors import HostError
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
@@ -51,6 +52,7 @@ class NodeObserver:
     monitor: Monitor
     reconciler: Reconciler
     started: float = field(default_factory=time.time)
+    pending: Callable[[], tuple[Pending, float] | None] = lambda: None
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
@@ -72,6 +74,7 @@ class NodeObserver:
             repairs=self.reconciler.repairs.count,
             repaired=self.reconciler.repairs.last,
             detached=self.instance.detached,
+            pending=self.pending(),
         )
 
     def services(self) -> tuple[ServiceStatus, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from control.confirmation import Pending
 from control.model import Backend, Service
 
 
@@ -76,6 +77,8 @@ class NodeStatus:
     repairs: int = 0  # how often foreign writes to the maps were found and mended
     repaired: float | None = None  # Unix time of the last one
     detached: bool = False  # program and maps were taken away
+    # The version that waits to be confirmed, and for how many seconds more.
+    pending: tuple[Pending, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

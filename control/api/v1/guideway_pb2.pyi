@@ -2364,6 +2364,7 @@ class NodeStatus(_message.Message):
     REPAIRS_FIELD_NUMBER: _builtins.int
     REPAIRED_FIELD_NUMBER: _builtins.int
     DETACHED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
     release: _builtins.str
     """Of guideway, as 0.1.0."""
     instance: _builtins.str
@@ -2394,6 +2395,10 @@ class NodeStatus(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the operator should mend, a sentence each."""
 
+    @_builtins.property
+    def pending(self) -> Global___PendingVersion:
+        """The version that waits to be confirmed; absent: none does."""
+
     def __init__(
         self,
         *,
@@ -2410,16 +2415,51 @@ class NodeStatus(_message.Message):
         repairs: _builtins.int = ...,
         repaired: _builtins.float | None = ...,
         detached: _builtins.bool = ...,
+        pending: Global___PendingVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_repaired", b"_repaired", "repaired", b"repaired"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "pending", b"pending", "repaired", b"repaired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "pending", b"pending", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pending: _TypeAlias = _typing.Literal["pending"]  # noqa: Y015
+    _WhichOneofArgType__pending: _TypeAlias = _typing.Literal["_pending", b"_pending"]  # noqa: Y015
     _WhichOneofReturnType__repaired: _TypeAlias = _typing.Literal["repaired"]  # noqa: Y015
     _WhichOneofArgType__repaired: _TypeAlias = _typing.Literal["_repaired", b"_repaired"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pending) -> _WhichOneofReturnType__pending | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__repaired) -> _WhichOneofReturnType__repaired | None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class PendingVersion(_message.Message):
+    """A version that is undone unless Configuration.Confirm is called in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    base: _builtins.int
+    """The version whose state comes back otherwise; 0: nothing is wanted then."""
+    remaining: _builtins.float
+    """Seconds that are left."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        base: _builtins.int = ...,
+        remaining: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "remaining", b"remaining", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingVersion: _TypeAlias = PendingVersion  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
