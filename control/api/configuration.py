@@ -10,12 +10,12 @@ from typing import Final
 
 from control.api.claims import source_of
 from control.api.convert_configuration import (
-    difference_to_pb,
     pending_to_pb,
     state_from_pb,
     state_to_pb,
     version_to_pb,
 )
+from control.api.convert_difference import difference_to_pb
 from control.api.identity import author_of
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import configuration_pb2 as pb

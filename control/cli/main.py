@@ -6,9 +6,11 @@ from typing import Final
 import click
 
 from control.api.address import DEFAULT_SOCKET
+from control.cli.apply import apply, export, validate
 from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.dataplane import dataplane
+from control.cli.history import confirm, diff, history, rollback, show
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -20,6 +22,8 @@ Examples:
   guideway status
   guideway service list
   guideway backend drain web 10.0.0.3
+  guideway apply -f guideway.yaml --dry-run
+  guideway rollback 7
   guideway -o json stats
 """
 
@@ -56,7 +60,21 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status, dataplane):
+for _command in (
+    service,
+    backend,
+    stats,
+    status,
+    dataplane,
+    apply,
+    export,
+    validate,
+    history,
+    show,
+    diff,
+    rollback,
+    confirm,
+):
     guideway.add_command(_command)
 
 

@@ -63,16 +63,16 @@ def _call(
             raise CallError(_sentence(error, timeout)) from error
 
 
-def _claims() -> list[tuple[str, str]]:
+def _claims() -> tuple[tuple[str, str], ...]:
     """Return what is to be said of who calls: sudo's user, or else the process's."""
     user = os.environ.get("SUDO_USER")
     if user is None:
         with suppress(KeyError):  # a uid without a name
             user = getpwuid(os.getuid()).pw_name
-    claims = [(CLIENT_KEY, COMMAND_LINE)]
+    client = CLIENT_KEY, COMMAND_LINE
     if user and user.isascii() and user.isprintable():
-        claims.append((USER_KEY, user))
-    return claims
+        return client, (USER_KEY, user)
+    return (client,)
 
 
 def _sentence(error: grpc.RpcError, timeout: float) -> str:
