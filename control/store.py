@@ -206,13 +206,15 @@ class Store:
     def versions(self, limit: int, before: int | None = None) -> list[Version]:
         """Return up to ``limit`` versions, older than ``before`` if given, newest first."""
         with self._using("cannot be read"):
-            latest = self._version + 1 if before is None else before
-            return list(self._database.versions(latest, limit))
+            end = self._version + 1  # SQLite knows no number of more than 63 bits
+            end = end if before is None else min(before, end)
+            return list(self._database.versions(end, limit))
 
     def find(self, number: int) -> Stored:
         """Return a version and its state, encoded; raise NotFoundError."""
         with self._using("cannot be read"):
-            found = self._database.version(number)
+            is_possible = 0 < number <= self._version
+            found = self._database.version(number) if is_possible else None
         if found is None:
             raise NotFoundError("version", str(number))
         return found

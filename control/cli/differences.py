@@ -85,10 +85,9 @@ def _summary(fields: Iterable[FieldPlain]) -> str:
     values = {one["field"]: one["after"] or one["before"] for one in fields}
     place = with_port(values.pop("vip", "?"), values.pop("port", "?"))
     head = f"{place}/{values.pop('protocol', '?')}, {values.pop('mode', '?')}"
-    unusual = (
-        f"{key} {value}" for key, value in values.items() if _USUAL.get(key) != value
-    )
-    return ", ".join((head, *unusual))
+    unusual = values.items() - _USUAL.items()
+    rest = (f"{key} {value}" for key, value in values.items() if (key, value) in unusual)
+    return ", ".join((head, *rest))
 
 
 def _backend(backend: BackendDifferencePlain) -> Text:
