@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from signal import SIGHUP
@@ -113,6 +114,18 @@ def test_a_killed_daemon_remembers_what_waits_and_undoes_it_when_it_is_due(
     eventually(lambda: weight_in_force(node) == 5, within=10, what="7 is undone")
     assert newest(node)["comment"].startswith(f"version {version + 1} was not confirmed")
     assert not node.api.status().HasField("pending")
+
+
+def test_a_start_that_undoes_the_only_service_is_no_mistake(node: Node) -> None:
+    guideway(node, "rollback", "0", "--wait")
+    guideway(node, "rollback", "1", "--confirm", "1s", "--wait")
+    node.guidewayd.kill()
+    due = time.monotonic() + 1
+    eventually(lambda: time.monotonic() > due, within=5, what="it is due")
+
+    restart(node)
+
+    assert list(node.api.services()) == []
 
 
 def test_an_edited_file_is_a_version_and_wins_over_what_waits(node: Node) -> None:
