@@ -9,6 +9,7 @@ import asyncio
 from typing import Final
 
 from control.api.claims import source_of
+from control.api.comments import comment_or
 from control.api.convert_configuration import (
     pending_to_pb,
     state_from_pb,
@@ -21,7 +22,7 @@ from control.api.status_codes import Context, reports_errors
 from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import configuration_pb2_grpc as pb_grpc
 from control.confirmation import check_timeout
-from control.difference import Difference, foresee
+from control.difference import foresee
 from control.encoding import decode
 from control.errors import ConfigError
 from control.model import DesiredState
@@ -29,7 +30,6 @@ from control.status import Observer
 from control.store import Store
 
 _LISTED: Final = 100  # versions, if the client does not say how many
-_MAX_COMMENT: Final = 500  # characters
 
 
 class Configuration(pb_grpc.ConfigurationServicer):
@@ -48,7 +48,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
             problem = "is required; one without services takes all of them away"
             raise ConfigError("state", problem)
         wanted = await asyncio.to_thread(state_from_pb, request.state)
-        return await self._make(wanted, request, request.comment, context)
+        return await self._make(wanted, request, "", context)
 
     @reports_errors
     async def Export(  # noqa: N802
@@ -93,7 +93,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
         else:
             asked = request.HasField("to_version")
             after = await self._state(request.to_version if asked else now)
-        found = difference_to_pb(await self._foresee(before, after))
+        found = await self._foresee(before, after)
         return pb.DiffResponse(**{"from": number}, difference=found)
 
     @reports_errors
@@ -102,8 +102,8 @@ class Configuration(pb_grpc.ConfigurationServicer):
     ) -> pb.ApplyResponse:
         """See configuration.proto."""
         wanted = await self._state(request.version)
-        comment = request.comment or f"rollback to version {request.version}"
-        return await self._make(wanted, request, comment, context)
+        ours = f"rollback to version {request.version}"
+        return await self._make(wanted, request, ours, context)
 
     @reports_errors
     async def Confirm(  # noqa: N802
@@ -117,7 +117,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
         self,
         wanted: DesiredState,
         request: pb.ApplyRequest | pb.RollbackRequest,
-        comment: str,
+        ours: str,  # what the history says without a comment
         context: Context,
     ) -> pb.ApplyResponse:
         """Make ``wanted`` the desired state, or say what that would do."""
@@ -127,7 +127,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
         if request.HasField("confirm_timeout"):
             confirm = request.confirm_timeout
             check_timeout(confirm)
-        _check_comment(comment)
+        comment = comment_or(request.comment, ours)
         before = self._store.state
         if request.dry_run:
             self._store.preview(lambda _: wanted, expected=expected)
@@ -143,7 +143,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
         version, pending = self._store.version, self._store.pending
         return pb.ApplyResponse(
             version=version,
-            difference=difference_to_pb(await self._foresee(before, wanted)),
+            difference=await self._foresee(before, wanted),
             pending=pending_to_pb(pending),
         )
 
@@ -156,16 +156,8 @@ class Configuration(pb_grpc.ConfigurationServicer):
         _, encoded = self._store.find(number)
         return await asyncio.to_thread(decode, encoded)
 
-    async def _foresee(self, before: DesiredState, after: DesiredState) -> Difference:
+    async def _foresee(self, before: DesiredState, after: DesiredState) -> pb.Difference:
         standing = self._observer.standing()
-        return await asyncio.to_thread(foresee, before, after, standing)
-
-
-def _check_comment(comment: str) -> None:
-    """Raise ConfigError if a comment could not be shown on one line."""
-    if len(comment) > _MAX_COMMENT:
-        problem = f"has {len(comment)} characters; {_MAX_COMMENT} are allowed"
-        raise ConfigError("comment", problem)
-    if not comment.isprintable():
-        problem = "has a line break or another character that cannot be printed"
-        raise ConfigError("comment", problem)
+        return await asyncio.to_thread(
+            lambda: difference_to_pb(foresee(before, after, standing))
+        )

@@ -5,6 +5,7 @@ time up to their first ``await``, and a change has none: changes do not interlea
 """
 
 from control.api.claims import source_of
+from control.api.comments import comment_or
 from control.api.convert import (
     added_backend,
     changed_backend,
@@ -61,6 +62,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         version = self._update(
             context,
             lambda state: state.with_new_service(service),
+            request.comment,
             f"add service {service.name}",
         )
         return pb.AddServiceResponse(version=version)
@@ -73,6 +75,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         version = self._update(
             context,
             lambda state: changed_service(state, request),
+            request.comment,
             f"change service {request.name}",
         )
         return pb.ChangeServiceResponse(version=version)
@@ -85,6 +88,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         version = self._update(
             context,
             lambda state: state.without_service(request.name),
+            request.comment,
             f"remove service {request.name}",
         )
         return pb.RemoveServiceResponse(version=version)
@@ -98,6 +102,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         version = self._update(
             context,
             lambda state: added_backend(state, request),
+            request.comment,
             f"add backend {name} to {request.service}",
         )
         return pb.AddBackendResponse(version=version)
@@ -110,6 +115,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         version = self._update(
             context,
             lambda state: changed_backend(state, request),
+            request.comment,
             f"set backend {request.backend} of {request.service}",
         )
         return pb.SetBackendResponse(version=version)
@@ -122,6 +128,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         version = self._update(
             context,
             lambda state: state.without_backend(request.service, request.backend),
+            request.comment,
             f"remove backend {request.backend} from {request.service}",
         )
         return pb.RemoveBackendResponse(version=version)
@@ -163,6 +170,10 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         await self._plane.detach()
         return pb.DetachDataPlaneResponse()
 
-    def _update(self, context: Context, change: Change, comment: str) -> int:
-        source, author = source_of(context), author_of(context)
-        return self._store.update(change, source=source, author=author, comment=comment)
+    def _update(self, context: Context, change: Change, comment: str, ours: str) -> int:
+        return self._store.update(
+            change,
+            source=source_of(context),
+            author=author_of(context),
+            comment=comment_or(comment, ours),
+        )

@@ -52,7 +52,7 @@ def apply(session: Session, file: Path, **options: Unpack[ChangeOptions]) -> Non
         state=state_to_pb(state),
         expected_version=options["expected_version"],
         dry_run=options["dry_run"],
-        comment=options["comment"],
+        comment=session.comment,
         confirm_timeout=options["confirm"],
     )
     answer = session.client.configure(lambda stub: stub.Apply, request)

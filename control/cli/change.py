@@ -12,6 +12,7 @@ from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import guideway_pb2
 from control.cli.client import Client, Failure
 from control.cli.differences import difference_view
+from control.cli.options import comment_option
 from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain
 from control.cli.session import Session
@@ -49,7 +50,6 @@ class ChangeOptions(TypedDict):
     """What :func:`change_options` passes to a command."""
 
     dry_run: bool
-    comment: str
     confirm: float | None  # seconds
     expected_version: int | None
     wait: bool
@@ -59,7 +59,7 @@ def change_options(command: Command) -> Command:
     """Give a command the options of how the desired state is changed."""
     options = (
         click.option("--dry-run", is_flag=True, help="Only say what would change."),
-        click.option("--comment", default="", help="For the history: why."),
+        comment_option,
         click.option(
             "--confirm",
             type=DurationParameter(),

@@ -117,7 +117,7 @@ def rollback(session: Session, version: int, **options: Unpack[ChangeOptions]) -
         version=version,
         expected_version=options["expected_version"],
         dry_run=options["dry_run"],
-        comment=options["comment"],
+        comment=session.comment,
         confirm_timeout=options["confirm"],
     )
     answer = session.client.configure(lambda stub: stub.Rollback, request)

@@ -20,6 +20,7 @@ class Session:
 
     client: Client
     output: str  # "table" or "json"; a command's own -o comes after the root's
+    comment: str = ""  # for the history: why something is changed
 
     def show(self, plain: object, table: Callable[[], RenderableType]) -> None:
         """Print ``plain`` as JSON, or ``table()`` for people."""

@@ -147,6 +147,39 @@ def test_the_history_tells_who_did_what(
     assert [row.split()[0] for row in cli.rows("history --before 2")] == ["VERSION", "1"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "service add dns --vip 192.0.2.9 --port 53 --mode dr",
+        "service change web --hash source",
+        "service remove web",
+        "backend add web 10.0.0.9",
+        "backend set web a --weight 9",
+        "backend drain web a",
+        "backend remove web a",
+        "rollback 0",
+    ],
+)
+def test_every_change_may_have_a_comment(cli, first: str, line: str) -> None:
+    cli.said(f"apply -f {first}")
+
+    cli.said([*line.split(), "--comment", "ticket 42"])
+
+    newest = json.loads(cli.said("history -o json"))["versions"][0]
+    assert (newest["version"], newest["comment"]) == (2, "ticket 42")
+
+
+def test_a_comment_alone_is_no_change(cli, first: str) -> None:
+    cli.said(f"apply -f {first}")
+
+    assert cli.run("service change web --comment why").exit_code == 2
+    refused = cli.run(["backend", "drain", "web", "a", "--comment", "two\nlines"])
+
+    assert refused.exit_code == 1
+    assert "comment: has a line break or another character" in refused.stderr
+    assert cli.node.store.version == 1
+
+
 def test_a_version_is_shown_as_the_file_that_it_is(cli, first: str) -> None:
     cli.said(["apply", "-f", first, "--comment", "ticket 42"])
 

@@ -1829,6 +1829,9 @@ class AddServiceRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    comment: _builtins.str
+    """For the history: up to 500 printable characters. Empty: guidewayd says what was done."""
     @_builtins.property
     def service(self) -> Global___Service: ...
     @_builtins.property
@@ -1838,10 +1841,11 @@ class AddServiceRequest(_message.Message):
         *,
         service: Global___Service | None = ...,
         backends: _abc.Iterable[Global___Backend] | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "comment", b"comment", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1879,6 +1883,7 @@ class ChangeServiceRequest(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
     """Absent or unspecified: as it is."""
@@ -1890,6 +1895,8 @@ class ChangeServiceRequest(_message.Message):
     """Unspecified: as it is."""
     returns: Global___Returns.ValueType
     """Unspecified: as it is."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
         """Absent, and `checks` empty: as they are. Else this check and all `checks` are the checks."""
@@ -1909,10 +1916,11 @@ class ChangeServiceRequest(_message.Message):
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -1950,15 +1958,19 @@ class RemoveServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    comment: _builtins.str
+    """See AddServiceRequest."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1990,8 +2002,11 @@ class AddBackendRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -1999,10 +2014,11 @@ class AddBackendRequest(_message.Message):
         *,
         service: _builtins.str = ...,
         backend: Global___Backend | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "comment", b"comment", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2036,6 +2052,7 @@ class SetBackendRequest(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
     backend: _builtins.str
@@ -2044,6 +2061,8 @@ class SetBackendRequest(_message.Message):
     """Absent: as it is. 0 to 65535."""
     state: Global___BackendState.ValueType
     """Absent or unspecified: as it is."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     def __init__(
         self,
         *,
@@ -2051,10 +2070,11 @@ class SetBackendRequest(_message.Message):
         backend: _builtins.str = ...,
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "state", b"state", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "backend", b"backend", "service", b"service", "state", b"state", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "backend", b"backend", "comment", b"comment", "service", b"service", "state", b"state", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
     _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
@@ -2093,19 +2113,23 @@ class RemoveBackendRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
     backend: _builtins.str
     """Name of the backend."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
         backend: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "comment", b"comment", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
