@@ -48,12 +48,12 @@ class Store:
         self._clock = clock
         newest = database.newest()
         self._version = newest[0].number if newest else 0
-        self._state = self._decode(newest)
+        self._state = self.decode(newest)
         self._digest = database.digest()
         self._pending = database.pending()
         self._base = self._state  # what comes back if `_pending` is not confirmed
         if self._pending is not None:
-            self._base = self._decode(database.version(self._pending.base))
+            self._base = self.decode(database.version(self._pending.base))
         self._changed = asyncio.Event()
 
     @classmethod
@@ -219,6 +219,20 @@ class Store:
             raise NotFoundError("version", str(number))
         return found
 
+    def decode(self, stored: Stored | None) -> DesiredState:
+        """Return the state of what :meth:`find` returned; None: nothing is wanted.
+
+        Takes its time, and may be called from any thread. Raise HostError if it is damaged.
+        """
+        if stored is None:
+            return _EMPTY
+        version, state = stored
+        try:
+            return decode(state)
+        except ConfigError as error:
+            problem = f"{self._path}: version {version.number} cannot be read: {error}"
+            raise HostError(problem) from error
+
     async def wait_for_change(self, since: int) -> int:
         """Wait until there is a version later than ``since``; return the version then."""
         while self._version <= since:
@@ -268,16 +282,6 @@ class Store:
             self._changed = asyncio.Event()
             facts = {"source": source, "author": author, "comment": comment}
             _log.info("desired state changed", version=self._version, **facts)
-
-    def _decode(self, stored: Stored | None) -> DesiredState:
-        if stored is None:
-            return _EMPTY
-        version, state = stored
-        try:
-            return decode(state)
-        except ConfigError as error:
-            problem = f"{self._path}: version {version.number} cannot be read: {error}"
-            raise HostError(problem) from error
 
     @contextmanager
     def _using(self, failure: str) -> Iterator[None]:

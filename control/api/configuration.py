@@ -23,7 +23,6 @@ from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import configuration_pb2_grpc as pb_grpc
 from control.confirmation import check_timeout
 from control.difference import foresee
-from control.encoding import decode
 from control.errors import ConfigError
 from control.model import DesiredState
 from control.status import Observer
@@ -76,9 +75,9 @@ class Configuration(pb_grpc.ConfigurationServicer):
         self, request: pb.GetVersionRequest, context: Context
     ) -> pb.GetVersionResponse:
         """See configuration.proto."""
-        version, encoded = self._store.find(request.version)
-        state = await asyncio.to_thread(lambda: state_to_pb(decode(encoded)))
-        return pb.GetVersionResponse(version=version_to_pb(version), state=state)
+        found = self._store.find(request.version)
+        state = await asyncio.to_thread(lambda: state_to_pb(self._store.decode(found)))
+        return pb.GetVersionResponse(version=version_to_pb(found[0]), state=state)
 
     @reports_errors
     async def Diff(  # noqa: N802
@@ -153,8 +152,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
             return DesiredState()
         if number == self._store.version:
             return self._store.state
-        _, encoded = self._store.find(number)
-        return await asyncio.to_thread(decode, encoded)
+        return await asyncio.to_thread(self._store.decode, self._store.find(number))
 
     async def _foresee(self, before: DesiredState, after: DesiredState) -> pb.Difference:
         standing = self._observer.standing()

@@ -286,6 +286,22 @@ def test_a_version_that_cannot_be_read_is_refused(store: Store, path: Path) -> N
         Store.open(path)
 
 
+def test_an_old_version_that_cannot_be_read_is_refused_alone(
+    store: Store, path: Path
+) -> None:
+    add_web(store)
+    weigh(store, 2)
+    store.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE version SET state = x'7b' WHERE version = 1")
+
+    with closing(Store.open(path)) as reopened:
+        assert [version.number for version in reopened.versions(9)] == [2, 1]
+        with pytest.raises(HostError, match=r"desired.db: version 1 cannot be read: stor"):
+            reopened.decode(reopened.find(1))
+        assert weigh(reopened, 3) == 3
+
+
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
