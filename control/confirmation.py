@@ -8,6 +8,7 @@ there is only the time of day left, and no wait is longer than it was at first.
 import math
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -50,8 +51,13 @@ def instant() -> Instant:
     return Instant(
         wall=time.time(),
         boottime=time.clock_gettime(time.CLOCK_BOOTTIME),
-        boot=_BOOT_ID.read_text(encoding="ascii").strip(),
+        boot=_boot(),
     )
+
+
+@cache
+def _boot() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def check_timeout(timeout: float) -> None:
