@@ -65,7 +65,7 @@ class Difference:
 
 
 _Named = TypeVar("_Named", Service, Backend)
-_SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
+SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
     "vip": lambda service: str(service.vip),
     "protocol": lambda service: service.protocol.value,
     "port": lambda service: str(service.port),
@@ -76,7 +76,7 @@ _SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
     "hash": lambda service: service.hash.value,
     "returns": lambda service: service.returns.value,
 }
-_BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
+BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "address": lambda backend: str(backend.address),
     "port": lambda backend: str(backend.port),
     "weight": lambda backend: str(backend.weight),
@@ -140,13 +140,13 @@ def _service(before: Service | None, after: Service | None) -> ServiceDifference
     return ServiceDifference(
         name,
         change,
-        tuple(_fields(before, after, _SERVICE_FIELDS)),
+        tuple(_fields(before, after, SERVICE_FIELDS)),
         tuple(_backend(*pair) for pair in pairs if pair[0] != pair[1]),
     )
 
 
 def _backend(before: Backend | None, after: Backend | None) -> BackendDifference:
-    fields = tuple(_fields(before, after, _BACKEND_FIELDS))
+    fields = tuple(_fields(before, after, BACKEND_FIELDS))
     return BackendDifference(*_what(before, after), fields)
 
 

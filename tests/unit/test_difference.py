@@ -1,12 +1,14 @@
 """Differences are told by service and backend, and nothing else."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from ipaddress import IPv4Address
 
 from hypothesis import given
 
 from control.checks import HttpCheck, IcmpCheck
 from control.difference import (
+    BACKEND_FIELDS,
+    SERVICE_FIELDS,
     BackendDifference,
     Change,
     Difference,
@@ -106,3 +108,10 @@ def test_the_way_back_is_the_same_the_other_way_round(before, after) -> None:
         assert {each.name for each in one.backends} == backends.keys()
         for each in one.backends:
             assert backends[each.name].fields == tuple(map(turned, each.fields))
+
+
+def test_every_setting_is_compared() -> None:
+    settings = {field.name for field in fields(Service)} - {"name", "backends"}
+
+    assert settings == SERVICE_FIELDS.keys()
+    assert {field.name for field in fields(Backend)} - {"name"} == BACKEND_FIELDS.keys()

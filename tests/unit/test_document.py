@@ -1,12 +1,26 @@
 """What is exported means the same when it is applied."""
 
+from dataclasses import fields
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given
 
+from control.checks import IcmpCheck, TcpCheck
 from control.config import parse_services
-from control.document import dump
+from control.document import backend_document, dump, service_document
 from control.errors import ConfigError
-from control.model import DesiredState
+from control.model import (
+    Affinity,
+    Backend,
+    BackendState,
+    DesiredState,
+    Hash,
+    Mode,
+    Protocol,
+    Returns,
+    Service,
+)
 from tests.support.desired_states import desired_states
 
 
@@ -72,3 +86,27 @@ def test_a_wrong_text_is_refused_in_a_sentence(text: str, sentence: str) -> None
         parse_services(text, "c.yaml")
 
     assert str(refused.value).startswith(sentence)
+
+
+def test_every_setting_that_is_not_the_default_is_written() -> None:
+    backend = Backend("b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING)
+    service = Service(
+        name="dns",
+        vip=IPv4Address("192.0.2.1"),
+        protocol=Protocol.UDP,
+        port=53,
+        mode=Mode.NAT,
+        backends=(backend,),
+        checks=(IcmpCheck(), TcpCheck()),
+        ring_size=4093,
+        affinity=Affinity.ALWAYS,
+        hash=Hash.SOURCE,
+        returns=Returns.TRACKED,
+    )
+
+    for one, written in (
+        (service, service_document(service)),
+        (backend, backend_document(backend, service)),
+    ):
+        assert all(getattr(one, field.name) != field.default for field in fields(one))
+        assert written.keys() == {field.name for field in fields(one)}
