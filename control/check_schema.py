@@ -141,7 +141,7 @@ def to_check(written: CheckSchema) -> AnyCheck:
         if (value := getattr(written, name)) is not UNSET
     }
     if "headers" in given:
-        given["headers"] = tuple(given["headers"].items())
+        given["headers"] = tuple(sorted(given["headers"].items()))
     if "status" in given:
         given["status"] = str(given["status"])
     return CHECKS[str(written.__struct_config__.tag)](**given)

@@ -4,14 +4,12 @@ msgspec checks types, ranges and unknown keys and names the place; what needs tw
 the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.addresses import IpAddress, IpNetwork, parse_address
@@ -30,6 +28,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -50,6 +49,7 @@ AbsolutePath = Annotated[
     str, Meta(pattern=r"^/[^\0]*\Z", description="an absolute path, from / on")
 ]
 _LIMITS: Final = Limits()
+_MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
 
@@ -126,6 +126,15 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
             _network(prefix)
 
 
+class ServicesConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file with nothing but ``services``, as ``guideway apply`` takes and exports it."""
+
+    services: tuple[ServiceConfig, ...]
+
+
+_File = TypeVar("_File", FileConfig, ServicesConfig)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """What is fixed while the daemon runs."""
@@ -142,61 +151,49 @@ class NodeConfig:
     limits: Limits
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which PyYAML would silently drop the first."""
-
-    def construct_mapping(
-        self,
-        node: yaml.MappingNode,
-        deep: bool = False,  # noqa: FBT002
-    ) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 def load(path: Path) -> tuple[NodeConfig, DesiredState]:
     """Read and check ``path``; raise ConfigError naming file, place and problem."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read: {_reason(error)}") from error
-    return parse(text, str(path))
+    return parse(read_text(path), str(path))
 
 
 def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
     """Check the text of a configuration file called ``name``; raise ConfigError."""
-    try:
-        plain = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        remedy = "; indent by spaces" if "'\\t'" in str(error.problem) else ""
-        raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}{remedy}") from error
-    except yaml.YAMLError as error:
-        sentence = " ".join(str(error).split())  # PyYAML writes two lines
-        raise ConfigError(name, f"not YAML: {sentence}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # PyYAML's way of saying that a value is not of the kind that it looks like.
-        sentence = " ".join(str(error).split())
-        raise ConfigError(name, f"not YAML that can be read: {sentence}") from error
+    plain = parse_yaml(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `interfaces` and `services` are required")
+    file = _convert(plain, FileConfig, name)
+    return _node(file), _named_state(file, name)
+
+
+def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
+    """Return the services of a text called ``name``, and whether it has more than them.
+
+    It is a whole configuration file, all of which is checked, or has `services` alone.
+    Raises ConfigError.
+    """
+    plain = parse_yaml(text, name)
+    if plain is None:
+        raise ConfigError(name, "is empty; `services` is required, `services: []` for none")
+    if isinstance(plain, dict) and not plain.keys() <= {"services"}:
+        return _named_state(_convert(plain, FileConfig, name), name), True
+    return _named_state(_convert(plain, ServicesConfig, name), name), False
+
+
+def _convert(plain: Any, schema: type[_File], name: str) -> _File:
     if isinstance(plain, dict):
         name_types(plain.get("services"))
     try:
-        file = msgspec.convert(plain, FileConfig)
+        return msgspec.convert(plain, schema)
     except msgspec.ValidationError as error:
-        raise ConfigError(name, explain(error, FileConfig)) from error
+        raise ConfigError(name, explain(error, schema)[:_MAX_SENTENCE]) from error
     except UnicodeEncodeError as error:
         problem = f"{error.object!a} has half a character in it; write the whole one"
         raise ConfigError(name, problem) from error
+
+
+def _named_state(file: FileConfig | ServicesConfig, name: str) -> DesiredState:
     try:
-        return _node(file), _state(file)
+        return DesiredState(tuple(_service(service) for service in file.services))
     except ConfigError as error:
         raise ConfigError(f"{name}: {error.where}", error.problem) from error
 
@@ -214,10 +211,6 @@ def _node(file: FileConfig) -> NodeConfig:
         socket=Path(file.api.socket),
         limits=Limits(**msgspec.structs.asdict(file.limits)),
     )
-
-
-def _state(file: FileConfig) -> DesiredState:
-    return DesiredState(tuple(_service(service) for service in file.services))
 
 
 def _service(service: ServiceConfig) -> Service:
@@ -285,7 +278,3 @@ def _prefix_problem(text: str) -> str:
             "prefix, or for all of IPv6 both 2000::/3 and fc00::/7"
         )
     return f"{text!r} has host bits set; did you mean {meant}?"
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"

@@ -38,6 +38,7 @@ from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.status import Health
 from control.store import Store
+from control.undoing import undo_overdue, undo_unconfirmed
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
 from dataplane.instance import (
@@ -123,7 +124,8 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
             instance.claim(config.interfaces, native=config.native)
             with closing(_open_store(config)) as store:
                 seed = instance.seed()
-                _refuse_emptiness(store, desired, instance, seed)
+                if not undo_overdue(store) or not store.has_applied(_digest(desired)):
+                    _refuse_emptiness(store, desired, instance, seed)
                 _apply_file(store, desired)
                 await Daemon(path, config, store, instance, seed).run(signals)
         finally:
@@ -174,12 +176,14 @@ class Daemon:
             self._monitor,
             self._reconciler,
             Explainer(config, instance, lambda: self._network, self._reconciler),
+            pending=lambda: self._store.pending,
         )
 
     async def run(self, signals: asyncio.Queue[int]) -> None:
         """Serve until a signal says stop. Raises GuidewayError or DataplaneError."""
         try:
             async with self._tasks:
+                self._tasks.create_task(undo_unconfirmed(self._store))
                 self._tasks.create_task(self._start_and_serve())
                 while await signals.get() == signal.SIGHUP:
                     if self._serving:

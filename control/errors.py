@@ -4,6 +4,8 @@ GuidewayError
 ├── ConfigError        the operator's file or request is wrong
 ├── NotFoundError      the named thing is not in the desired state
 ├── ConflictError      the request contradicts the desired state
+├── StaleError         the request was made for another version of it
+├── ConfirmationError  a version waits to be confirmed, or none does
 └── HostError          this host lacks something, or the kernel refused
 
 Facts are fields, and ``str(error)`` is one sentence for an operator. The two edges (API
@@ -32,7 +34,7 @@ class ConfigError(GuidewayError):
 class NotFoundError(GuidewayError):
     """The named thing does not exist."""
 
-    kind: str  # "service" or "backend"
+    kind: str  # "service", "backend" or "version"
     name: str
     within: str = ""  # the service, for a backend
 
@@ -44,6 +46,30 @@ class NotFoundError(GuidewayError):
 @dataclass(eq=False)
 class ConflictError(GuidewayError):
     """The request contradicts what is there."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class StaleError(GuidewayError):
+    """The request says which version it was made for, and that is not the one now."""
+
+    expected: int
+    current: int
+
+    def __str__(self) -> str:
+        return (
+            f"the desired state is version {self.current}, and the change was made for "
+            f"version {self.expected}: see by `guideway diff {self.expected}` what is new"
+        )
+
+
+@dataclass(eq=False)
+class ConfirmationError(GuidewayError):
+    """A version waits to be confirmed and this is not its confirmation, or none waits."""
 
     problem: str
 

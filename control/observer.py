@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from control.compile import UNHEALTHY, UNPROBED, Served
 from control.config import NodeConfig
+from control.confirmation import Pending
 from control.errors import HostError
 from control.explainer import Explainer
 from control.explanation import Explanation, Question
@@ -26,6 +27,7 @@ from control.status import (
     NodeStatus,
     ReasonTraffic,
     ServiceStatus,
+    Standing,
     Statistics,
     Traffic,
     VlanStatus,
@@ -53,6 +55,7 @@ class NodeObserver:
     reconciler: Reconciler
     explainer: Explainer
     started: float = field(default_factory=time.time)
+    pending: Callable[[], tuple[Pending, float] | None] = lambda: None
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
@@ -74,6 +77,7 @@ class NodeObserver:
             repairs=self.reconciler.repairs.count,
             repaired=self.reconciler.repairs.last,
             detached=self.instance.detached,
+            pending=self.pending(),
         )
 
     def services(self) -> tuple[ServiceStatus, ...]:
@@ -85,6 +89,21 @@ class NodeObserver:
         return tuple(
             self._service(service, served.get(service.name), health, weights)
             for service in desired
+        )
+
+    def standing(self) -> Standing:
+        """Return who cannot serve, and who weighs something else than configured."""
+        compiled = self.reconciler.compiled
+        served = compiled.services if compiled else ()
+        return Standing(
+            unable=frozenset(
+                (one.service.name, backend.identity)
+                for one in served
+                for backend in one.service.backends
+                for number in [one.backend_ids.get(backend.name)]
+                if number is None or number in one.down  # None: it was never reached
+            ),
+            weights=self.monitor.weights(),
         )
 
     async def statistics(self) -> Statistics:

@@ -4,10 +4,11 @@ Plain values; :class:`Observer` is how the API asks for them without knowing the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from control.confirmation import Pending
 from control.explanation import Explanation, Question
 from control.model import Backend, Service
 
@@ -77,6 +78,8 @@ class NodeStatus:
     repairs: int = 0  # how often foreign writes to the maps were found and mended
     repaired: float | None = None  # Unix time of the last one
     detached: bool = False  # program and maps were taken away
+    # The version that waits to be confirmed, and for how many seconds more.
+    pending: tuple[Pending, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,16 @@ class Statistics:
     backends: Mapping[tuple[str, str], Traffic]  # by service and backend name
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What this node has found out about backends, as far as rings depend on it."""
+
+    # Services by name with the identities of those of their backends that cannot serve now.
+    unable: frozenset[tuple[str, str]] = frozenset()
+    # Weights that checks give, by service and backend name.
+    weights: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
 class Observer(Protocol):
     """Whoever can answer; called from the event loop, returns within a few ms."""
 
@@ -146,6 +159,9 @@ class Observer(Protocol):
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the status of all services."""
+
+    def standing(self) -> Standing:
+        """Return who cannot serve, and who weighs something else than configured."""
 
     async def statistics(self) -> Statistics:
         """Read the counters from the kernel. Raises HostError if there are none."""

@@ -1,68 +1,35 @@
-"""The desired state, kept in SQLite: a change is a version with author, time and reason.
+"""The desired state, kept: a change is a version with author, time and reason.
 
-One row per version, the whole state in each: a version can be read without its history.
-The daemon is the only one at the file; a lock of SQLite's, held until :meth:`Store.close`,
-sees to that and goes with the process, however it ends.
-
-A store belongs to one event loop: :meth:`Store.update` wakes those who wait, and must be
-called from the loop's thread. It waits for the disk (one fsync, some milliseconds).
+A store belongs to one event loop: what changes it wakes those who wait, and must be called
+from the loop's thread. It waits for the disk (one fsync, some milliseconds).
 """
 
 import asyncio
 import sqlite3
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import structlog
 
+from control.confirmation import Instant, Pending, check_timeout, instant
+from control.database import Database, Source, Stored, Version
 from control.encoding import decode, encode
-from control.errors import ConfigError, HostError
+from control.errors import (
+    ConfigError,
+    ConfirmationError,
+    HostError,
+    NotFoundError,
+    StaleError,
+)
 from control.model import DesiredState
 
 Change = Callable[[DesiredState], DesiredState]
-Source = Literal["file", "api"]
-
-MAX_VERSIONS: Final = 1000
-MAX_HISTORY_BYTES: Final = 1 << 28  # a full node's state has megabytes
 
 _log: Final = structlog.get_logger()
-_LAYOUT: Final = 1  # of the tables; kept in SQLite's user_version
-_CREATE: Final = f"""
-BEGIN;
-CREATE TABLE version (
-    version INTEGER PRIMARY KEY,
-    time    REAL NOT NULL,  -- Unix time
-    source  TEXT NOT NULL,  -- file or api
-    author  TEXT NOT NULL,
-    comment TEXT NOT NULL,
-    state   BLOB NOT NULL   -- JSON: control/encoding.py
-) STRICT;
-CREATE TABLE file (         -- one row: the configuration file that was applied last
-    only    INTEGER PRIMARY KEY CHECK (only = 1),
-    digest  TEXT NOT NULL
-) STRICT;
-PRAGMA user_version = {_LAYOUT};
-COMMIT;
-"""
-_SELECT_NEWEST: Final = "SELECT version, state FROM version ORDER BY version DESC LIMIT 1"
-_INSERT_DIGEST: Final = "INSERT OR REPLACE INTO file (only, digest) VALUES (1, ?)"
-_INSERT: Final = """
-INSERT INTO version (version, time, source, author, comment, state)
-VALUES (?, ?, ?, ?, ?, ?)
-"""
-# The newest is never old: the total before it is nothing.
-_DELETE_OLD: Final = """
-DELETE FROM version WHERE version <= (
-    SELECT max(version) FROM (
-        SELECT version,
-            row_number() OVER newest_first AS row,
-            sum(length(state)) OVER newest_first - length(state) AS bytes_before
-        FROM version WINDOW newest_first AS (ORDER BY version DESC)
-    ) WHERE row > ? OR bytes_before > ?
-)
-"""
+_EMPTY: Final = DesiredState()
+_NOT_STORED: Final = "the change was not stored"
 
 
 class Store:
@@ -71,16 +38,22 @@ class Store:
     def __init__(
         self,
         path: Path,
-        database: sqlite3.Connection,
+        database: Database,
         accept: Callable[[DesiredState], None],
-        clock: Callable[[], float],
+        clock: Callable[[], Instant],
     ) -> None:
         self._path = path
         self._database = database
         self._accept = accept
         self._clock = clock
-        self._version, self._state = _newest(path, database)
-        self._digest = _digest(database)
+        newest = database.newest()
+        self._version = newest[0].number if newest else 0
+        self._state = self.decode(newest)
+        self._digest = database.digest()
+        self._pending = database.pending()
+        self._base = self._state  # what comes back if `_pending` is not confirmed
+        if self._pending is not None:
+            self._base = self.decode(database.version(self._pending.base))
         self._changed = asyncio.Event()
 
     @classmethod
@@ -89,7 +62,7 @@ class Store:
         path: Path,
         accept: Callable[[DesiredState], None] = lambda _: None,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], Instant] = instant,
     ) -> Self:
         """Open the store at ``path``, creating file (mode 0600) and directory if need be.
 
@@ -103,16 +76,12 @@ class Store:
             path.chmod(0o600)
         except OSError as error:
             raise HostError(f"{path}: cannot be created: {error.strerror}") from error
+        database = Database(path)
         try:
-            database = sqlite3.connect(path, timeout=0, isolation_level="IMMEDIATE")
-        except sqlite3.Error as error:
-            raise HostError(f"{path}: cannot be opened: {error}") from error
-        try:
-            _prepare(path, database)
             return cls(path, database, accept, clock)
         except sqlite3.Error as error:
             database.close()
-            raise HostError(_refusal(path, error)) from error
+            raise HostError(f"{path} cannot be used as the store: {error}") from error
         except HostError:
             database.close()
             raise
@@ -127,28 +96,67 @@ class Store:
         """The version of :attr:`state`, 1 or more; 0: nothing was ever wanted."""
         return self._version
 
+    @property
+    def pending(self) -> tuple[Pending, float] | None:
+        """The version that waits for its confirmation, and for how many seconds more."""
+        if self._pending is None:
+            return None
+        return self._pending, self._pending.left(self._clock())
+
+    def preview(self, change: Change, *, expected: int | None = None) -> DesiredState:
+        """Return what :meth:`update` would make the state; raise what it would raise."""
+        if expected is not None and expected != self._version:
+            raise StaleError(expected, self._version)
+        wanted = change(self._state)
+        if wanted != self._state:
+            self._refuse_while_pending(wanted)
+            self._accept(wanted)
+        return wanted
+
     def update(
-        self, change: Change, *, source: Source, author: str, comment: str = ""
+        self,
+        change: Change,
+        *,
+        source: Source,
+        author: str,
+        comment: str = "",
+        expected: int | None = None,
+        confirm: float | None = None,
     ) -> int:
         """Make ``change(state)`` the state and return its version.
 
-        A change that changes nothing makes no version. What ``change`` and ``accept`` raise
-        goes to the caller; HostError says that the new state could not be stored. Either
-        way nothing has changed then.
+        A change that changes nothing makes no version. With ``confirm``, the version before
+        comes back after so many seconds unless :meth:`confirm` is called. If ``expected``
+        is not the version now, StaleError says so. While a version waits for its
+        confirmation, ConfirmationError meets any change but the one that undoes it.
+        What ``change`` and ``accept`` raise goes to the caller; HostError says that the new
+        state could not be stored. Whatever is raised, nothing has changed then.
         """
-        wanted = change(self._state)
+        if confirm is not None:
+            check_timeout(confirm)
+        wanted = self.preview(change, expected=expected)
+        if self._pending is not None and confirm is not None and wanted != self._state:
+            raise ConfirmationError(
+                f"version {self._pending.version} waits to be confirmed: what undoes it "
+                "cannot wait itself"
+            )
         if wanted != self._state:
-            self._put(wanted, source=source, author=author, comment=comment)
+            self._put(
+                wanted, source=source, author=author, comment=comment, confirm=confirm
+            )
         return self._version
 
     def apply_file(self, state: DesiredState, digest: str) -> int:
         """Make ``state`` the state if the file it comes from is not the one applied last.
 
         ``digest`` stands for the file's contents. So an edited file wins when it is loaded,
-        and what the API has changed since outlives a restart with the same file. Return the
-        version that counts now; raise HostError as :meth:`update` does.
+        over a version that waits for its confirmation too, and what the API has changed
+        since outlives a restart with the same file. Return the version that counts now;
+        raise HostError as :meth:`update` does.
         """
         if not self.has_applied(digest):
+            if state != self._state:
+                self._accept(state)
             comment = f"file {digest[:12]}"
             self._put(
                 state, source="file", author="guidewayd", comment=comment, digest=digest
@@ -158,6 +166,72 @@ class Store:
     def has_applied(self, digest: str) -> bool:
         """Tell whether :meth:`apply_file` would change nothing."""
         return digest == self._digest
+
+    def confirm(self, version: int | None = None) -> int:
+        """Keep the version that waits for it, ``version`` if that is given; return it.
+
+        Raise ConfirmationError if no version waits, or another one; HostError if that
+        could not be stored.
+        """
+        if self._pending is None:
+            raise ConfirmationError(
+                f"no version waits to be confirmed; the desired state is version "
+                f"{self._version}, and `guideway history` says how it came about"
+            )
+        if version not in (None, self._pending.version):
+            raise ConfirmationError(
+                f"version {self._pending.version} waits to be confirmed, not {version}"
+            )
+        with self._using(_NOT_STORED):
+            self._database.put(None, None, None)
+        _log.info("change confirmed", version=self._pending.version)
+        self._pending = None
+        return self._version
+
+    def expire(self) -> bool:
+        """Bring the version before back if the time to confirm is over; tell whether so.
+
+        Raise HostError if that could not be stored.
+        """
+        pending = self._pending
+        if pending is None or pending.left(self._clock()) > 0:
+            return False
+        comment = (
+            f"version {pending.version} was not confirmed within {pending.timeout:g} s: "
+            f"back to version {pending.base}"
+        )
+        self._put(self._base, source="daemon", author="guidewayd", comment=comment)
+        return True
+
+    def versions(self, limit: int, before: int | None = None) -> list[Version]:
+        """Return up to ``limit`` versions, older than ``before`` if given, newest first."""
+        with self._using("cannot be read"):
+            end = self._version + 1  # SQLite knows no number of more than 63 bits
+            end = end if before is None else min(before, end)
+            return list(self._database.versions(end, limit))
+
+    def find(self, number: int) -> Stored:
+        """Return a version and its state, encoded; raise NotFoundError."""
+        with self._using("cannot be read"):
+            is_possible = 0 < number <= self._version
+            found = self._database.version(number) if is_possible else None
+        if found is None:
+            raise NotFoundError("version", str(number))
+        return found
+
+    def decode(self, stored: Stored | None) -> DesiredState:
+        """Return the state of what :meth:`find` returned; None: nothing is wanted.
+
+        Takes its time, and may be called from any thread. Raise HostError if it is damaged.
+        """
+        if stored is None:
+            return _EMPTY
+        version, state = stored
+        try:
+            return decode(state)
+        except ConfigError as error:
+            problem = f"{self._path}: version {version.number} cannot be read: {error}"
+            raise HostError(problem) from error
 
     async def wait_for_change(self, since: int) -> int:
         """Wait until there is a version later than ``since``; return the version then."""
@@ -169,6 +243,16 @@ class Store:
         """Let go of the file; the store is of no use afterwards."""
         self._database.close()
 
+    def _refuse_while_pending(self, wanted: DesiredState) -> None:
+        if self.pending is None or wanted == self._base:
+            return
+        pending, left = self.pending
+        raise ConfirmationError(
+            f"version {pending.version} waits to be confirmed, for {left:.0f} s more: keep "
+            f"it by `guideway confirm`, or undo it by `guideway rollback {pending.base}`, "
+            "and then make this change"
+        )
+
     def _put(
         self,
         wanted: DesiredState,
@@ -177,65 +261,31 @@ class Store:
         author: str,
         comment: str,
         digest: str | None = None,  # of the file that it comes from
+        confirm: float | None = None,  # seconds
     ) -> None:
         """Store ``wanted`` as a version if it is one, and ``digest``; then swap states."""
-        new = wanted != self._state
-        if new:
-            self._accept(wanted)
-        version = self._version + 1
-        try:
-            with self._database:
-                if digest is not None:
-                    self._database.execute(_INSERT_DIGEST, (digest,))
-                if new:
-                    row = (version, self._clock(), source, author, comment, encode(wanted))
-                    self._database.execute(_INSERT, row)
-                    self._database.execute(_DELETE_OLD, (MAX_VERSIONS, MAX_HISTORY_BYTES))
-        except sqlite3.Error as error:
-            raise HostError(f"{self._path}: the change was not stored: {error}") from error
+        is_new = wanted != self._state
+        now = self._clock()
+        version = Version(self._version + 1, now.wall, source, author, comment)
+        pending = None
+        if confirm is not None:
+            pending = Pending(version.number, self._version, confirm, now)
+        with self._using(_NOT_STORED):
+            new = (version, encode(wanted)) if is_new else None
+            self._database.put(new, digest, pending)
         self._digest = self._digest if digest is None else digest
-        if new:
-            self._state, self._version = wanted, version
+        self._pending, self._base = pending, self._state
+        if is_new:
+            self._state, self._version = wanted, version.number
             # An event for each version: who waits from now on waits for the next one.
             self._changed.set()
             self._changed = asyncio.Event()
             facts = {"source": source, "author": author, "comment": comment}
-            _log.info("desired state changed", version=version, **facts)
+            _log.info("desired state changed", version=self._version, **facts)
 
-
-def _prepare(path: Path, database: sqlite3.Connection) -> None:
-    """Take the lock, set how durable a commit is (wholly), and see to the tables."""
-    database.execute("PRAGMA locking_mode = EXCLUSIVE")
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    layout = database.execute("PRAGMA user_version").fetchone()[0]
-    if layout == 0:
-        database.executescript(_CREATE)
-    elif layout != _LAYOUT:
-        raise HostError(
-            f"{path} has layout {layout}, and this release knows layout {_LAYOUT} only: "
-            "run the release that wrote it, or move the file away to start from the "
-            "configuration file"
-        )
-
-
-def _newest(path: Path, database: sqlite3.Connection) -> tuple[int, DesiredState]:
-    row = database.execute(_SELECT_NEWEST).fetchone()
-    if row is None:
-        return 0, DesiredState()
-    version, stored = row
-    try:
-        return version, decode(stored)
-    except ConfigError as error:
-        raise HostError(f"{path}: version {version} cannot be read: {error}") from error
-
-
-def _digest(database: sqlite3.Connection) -> str | None:
-    row = database.execute("SELECT digest FROM file").fetchone()
-    return None if row is None else row[0]
-
-
-def _refusal(path: Path, error: sqlite3.Error) -> str:
-    if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-        return f"{path} is in use by another guidewayd"
-    return f"{path} cannot be used as the store: {error}"
+    @contextmanager
+    def _using(self, failure: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise HostError(f"{self._path}: {failure}: {error}") from error

@@ -3,6 +3,7 @@
 from typing import Final
 
 from control.api.convert import backend_to_pb, service_to_pb
+from control.api.convert_configuration import pending_to_pb
 from control.api.v1 import guideway_pb2 as pb
 from control.status import (
     BackendStatus,
@@ -67,6 +68,7 @@ def node_to_pb(node: NodeStatus) -> pb.NodeStatus:
         repairs=node.repairs,
         repaired=node.repaired,
         detached=node.detached,
+        pending=pending_to_pb(node.pending),
     )
 
 

@@ -11,7 +11,9 @@ from typing import Final
 import grpc
 
 from control.api.address import target
+from control.api.configuration import Configuration
 from control.api.servicer import LoadBalancer
+from control.api.v1.configuration_pb2_grpc import add_ConfigurationServicer_to_server
 from control.api.v1.guideway_pb2_grpc import add_LoadBalancerServicer_to_server
 from control.errors import HostError
 from control.status import Observer, Operations
@@ -37,6 +39,7 @@ async def serving(
         options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES)]
     )
     add_LoadBalancerServicer_to_server(LoadBalancer(store, observer, plane), server)
+    add_ConfigurationServicer_to_server(Configuration(store, observer), server)
     with _root_only():
         try:
             server.add_insecure_port(target(path))  # replaces a dead daemon's socket

@@ -4,8 +4,8 @@ Each method converts, calls and converts back. The methods run on the event loop
 time up to their first ``await``, and a change has none: changes do not interleave.
 """
 
-from typing import Final
-
+from control.api.claims import source_of
+from control.api.comments import comment_or
 from control.api.convert import (
     added_backend,
     changed_backend,
@@ -19,16 +19,13 @@ from control.api.convert_status import (
     service_status_to_pb,
     statistics_to_pb,
 )
+from control.api.identity import author_of
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1 import guideway_pb2_grpc as pb_grpc
 from control.errors import NotFoundError
 from control.status import Observer, Operations
 from control.store import Change, Store
-
-# Who made a change. grpc.aio does not tell the peer's uid on a unix socket, but the socket
-# has mode 0600 and belongs to root: nobody else can have asked.
-_AUTHOR: Final = "root"
 
 
 class LoadBalancer(pb_grpc.LoadBalancerServicer):
@@ -64,7 +61,10 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         """See guideway.proto."""
         service = new_service(request)
         version = self._update(
-            lambda state: state.with_new_service(service), f"add service {service.name}"
+            context,
+            lambda state: state.with_new_service(service),
+            request.comment,
+            f"add service {service.name}",
         )
         return pb.AddServiceResponse(version=version)
 
@@ -74,7 +74,10 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.ChangeServiceResponse:
         """See guideway.proto."""
         version = self._update(
-            lambda state: changed_service(state, request), f"change service {request.name}"
+            context,
+            lambda state: changed_service(state, request),
+            request.comment,
+            f"change service {request.name}",
         )
         return pb.ChangeServiceResponse(version=version)
 
@@ -84,7 +87,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.RemoveServiceResponse:
         """See guideway.proto."""
         version = self._update(
+            context,
             lambda state: state.without_service(request.name),
+            request.comment,
             f"remove service {request.name}",
         )
         return pb.RemoveServiceResponse(version=version)
@@ -96,7 +101,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         """See guideway.proto."""
         name = request.backend.name or request.backend.address
         version = self._update(
+            context,
             lambda state: added_backend(state, request),
+            request.comment,
             f"add backend {name} to {request.service}",
         )
         return pb.AddBackendResponse(version=version)
@@ -107,7 +114,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.SetBackendResponse:
         """See guideway.proto."""
         version = self._update(
+            context,
             lambda state: changed_backend(state, request),
+            request.comment,
             f"set backend {request.backend} of {request.service}",
         )
         return pb.SetBackendResponse(version=version)
@@ -118,7 +127,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.RemoveBackendResponse:
         """See guideway.proto."""
         version = self._update(
+            context,
             lambda state: state.without_backend(request.service, request.backend),
+            request.comment,
             f"remove backend {request.backend} from {request.service}",
         )
         return pb.RemoveBackendResponse(version=version)
@@ -168,5 +179,10 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         explanation = await self._observer.explain(question_from_pb(request))
         return pb.ExplainResponse(explanation=explanation_to_pb(explanation))
 
-    def _update(self, change: Change, comment: str) -> int:
-        return self._store.update(change, source="api", author=_AUTHOR, comment=comment)
+    def _update(self, context: Context, change: Change, comment: str, ours: str) -> int:
+        return self._store.update(
+            change,
+            source=source_of(context),
+            author=author_of(context),
+            comment=comment_or(comment, ours),
+        )

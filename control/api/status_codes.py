@@ -9,10 +9,12 @@ import structlog
 
 from control.errors import (
     ConfigError,
+    ConfirmationError,
     ConflictError,
     GuidewayError,
     HostError,
     NotFoundError,
+    StaleError,
 )
 
 _log: Final = structlog.get_logger()
@@ -20,6 +22,8 @@ _CODES: Final = {
     ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     ConflictError: grpc.StatusCode.ALREADY_EXISTS,
+    StaleError: grpc.StatusCode.ABORTED,
+    ConfirmationError: grpc.StatusCode.FAILED_PRECONDITION,
     # Not UNAVAILABLE, which tells a client to try the same again.
     HostError: grpc.StatusCode.FAILED_PRECONDITION,
 }

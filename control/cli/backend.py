@@ -5,7 +5,7 @@ import time
 import click
 
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.options import PORT, WEIGHT, output_option
+from control.cli.options import PORT, WEIGHT, comment_option, output_option
 from control.cli.plain import backend_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import backends_table
@@ -47,6 +47,7 @@ def list_backends(session: Session, service: str | None) -> None:
 @click.option("--port", type=PORT, help="Defaults to the service's, as it must be in DR.")
 @click.option("--name", help="Defaults to ADDRESS.")
 @click.option("--weight", type=WEIGHT, default=1, show_default=True)
+@comment_option
 @output_option
 @pass_session
 def add(
@@ -60,6 +61,7 @@ def add(
     """Let the server at ADDRESS serve SERVICE."""
     new = pb.Backend(name=name or "", address=address, port=port, weight=weight)
     request = pb.AddBackendRequest(service=service, backend=new)
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddBackend, request)
     session.done(f"{name or address} is added to {service}", answer.version)
 
@@ -69,6 +71,7 @@ def add(
 @click.argument("name", metavar="BACKEND")
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
 @click.option("--state", type=click.Choice(["active", "draining"]))
+@comment_option
 @output_option
 @pass_session
 def set_backend(
@@ -85,6 +88,7 @@ def set_backend(
         facts.append(f"state {state}")
     if not facts:
         raise click.UsageError("say what to change: --weight or --state")
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     session.done(f"{name} has {' and '.join(facts)} in {service} now", answer.version)
 
@@ -95,6 +99,7 @@ def set_backend(
 )
 @click.argument("service")
 @click.argument("name", metavar="BACKEND")
+@comment_option
 @output_option
 @pass_session
 def drain(session: Session, service: str, name: str) -> None:
@@ -102,6 +107,7 @@ def drain(session: Session, service: str, name: str) -> None:
     request = pb.SetBackendRequest(
         service=service, backend=name, state=pb.BACKEND_STATE_DRAINING
     )
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     session.done(
         f"{name} gets no new flows of {service} any more; those that it has stay",
@@ -112,10 +118,12 @@ def drain(session: Session, service: str, name: str) -> None:
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")
 @click.argument("service")
 @click.argument("name", metavar="BACKEND")
+@comment_option
 @output_option
 @pass_session
 def remove(session: Session, service: str, name: str) -> None:
     """Remove BACKEND from SERVICE."""
     request = pb.RemoveBackendRequest(service=service, backend=name)
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.RemoveBackend, request)
     session.done(f"{name} serves {service} no more", answer.version)

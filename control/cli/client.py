@@ -11,7 +11,7 @@ from control.api.address import target
 from control.errors import ConfigError
 
 if TYPE_CHECKING:
-    from control.cli.rpc import Method
+    from control.cli.rpc import ConfigurationMethod, Method
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -37,11 +37,7 @@ class Client:
 
         Example: ``client.call(lambda stub: stub.GetStatus, pb.GetStatusRequest())``.
         """
-        try:
-            address = target(self.socket)
-        except ConfigError as error:
-            raise Failure(str(error)) from error
-        self.reach()
+        address = self._address()
         # Importing gRPC takes longer than most commands: not for --help, nor for nobody.
         from control.cli.rpc import CallError, call  # noqa: PLC0415
 
@@ -49,6 +45,27 @@ class Client:
             return call(address, method, request, self.timeout)
         except CallError as error:
             raise Failure(str(error)) from error
+
+    def configure(
+        self, method: "ConfigurationMethod[Request, Answer]", request: Request
+    ) -> Answer:
+        """Do as :meth:`call` with a method of the service Configuration."""
+        address = self._address()
+        from control.cli.rpc import CallError, configure  # noqa: PLC0415 - as above
+
+        try:
+            return configure(address, method, request, self.timeout)
+        except CallError as error:
+            raise Failure(str(error)) from error
+
+    def _address(self) -> str:
+        """Return where gRPC finds the daemon; raise Failure if nobody is there."""
+        try:
+            address = target(self.socket)
+        except ConfigError as error:
+            raise Failure(str(error)) from error
+        self.reach()
+        return address
 
     def reach(self) -> None:
         """Raise Failure if nobody listens: sooner than gRPC would, and in clearer words."""

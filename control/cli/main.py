@@ -6,10 +6,12 @@ from typing import Final
 import click
 
 from control.api.address import DEFAULT_SOCKET
+from control.cli.apply import apply, export, validate
 from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.dataplane import dataplane
 from control.cli.explain import explain
+from control.cli.history import confirm, diff, history, rollback, show
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -22,6 +24,8 @@ Examples:
   guideway status
   guideway service list
   guideway backend drain web 10.0.0.3
+  guideway apply -f guideway.yaml --dry-run
+  guideway rollback 7
   guideway -o json stats
   guideway explain tcp 198.51.100.7:40000 192.0.2.10:80
 """
@@ -59,7 +63,23 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, explain, stats, status, dataplane, vrrp):
+for _command in (
+    service,
+    backend,
+    explain,
+    stats,
+    status,
+    dataplane,
+    vrrp,
+    apply,
+    export,
+    validate,
+    history,
+    show,
+    diff,
+    rollback,
+    confirm,
+):
     guideway.add_command(_command)
 
 

@@ -41,6 +41,21 @@ output_option: Final = click.option(
 )
 
 
+def _set_comment(context: click.Context, _: click.Parameter, value: str) -> None:
+    session = context.find_object(Session)
+    if session is not None:
+        session.comment = value
+
+
+comment_option: Final = click.option(
+    "--comment",
+    default="",
+    callback=_set_comment,
+    expose_value=False,
+    help="For the history: why.",
+)
+
+
 class FlowOptions(TypedDict):
     """What :func:`flow_options` passes to a command."""
 

@@ -125,6 +125,14 @@ class InterfacePlain(TypedDict):
     vlans: list[VlanPlain]
 
 
+class PendingPlain(TypedDict):
+    """A version that is undone unless it is confirmed."""
+
+    version: int
+    base: int  # the version that comes back; 0: nothing is wanted then
+    remaining: float  # seconds
+
+
 class NodePlain(TypedDict):
     """The answer of ``status``."""
 
@@ -141,6 +149,7 @@ class NodePlain(TypedDict):
     repairs: int  # foreign writes to the maps that were found and mended
     repaired: float | None  # Unix time of the last one; null: never
     detached: bool
+    pending: PendingPlain | None  # null: no version waits to be confirmed
 
 
 class AttachmentPlain(TypedDict):
@@ -282,6 +291,16 @@ def node_plain(node: pb.NodeStatus) -> NodePlain:
         "repairs": node.repairs,
         "repaired": node.repaired if node.HasField("repaired") else None,
         "detached": node.detached,
+        "pending": pending_plain(node.pending) if node.HasField("pending") else None,
+    }
+
+
+def pending_plain(pending: pb.PendingVersion) -> PendingPlain:
+    """Return the version that waits to be confirmed."""
+    return {
+        "version": pending.version,
+        "base": pending.base,
+        "remaining": pending.remaining,
     }
 
 

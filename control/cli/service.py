@@ -16,6 +16,7 @@ from control.cli.options import (
     FlowOptions,
     affinity_value,
     check_options,
+    comment_option,
     flow_options,
     hash_value,
     health_checks,
@@ -80,6 +81,7 @@ def show(session: Session, name: str) -> None:
 )
 @flow_options
 @check_options
+@comment_option
 @output_option
 @pass_session
 def add(  # noqa: PLR0913 (one parameter per option)
@@ -107,6 +109,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
         returns=returns_value(settings["returns"]),
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddService, request)
     place = f"{with_port(vip, port)}/{protocol}"
     session.done(f"service {name} is added at {place}", answer.version)
@@ -119,6 +122,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
 @flow_options
 @check_options
+@comment_option
 @output_option
 @pass_session
 def change(
@@ -142,16 +146,19 @@ def change(
             "say what to change: --mode, --ring-size, --affinity, --hash, --returns or the "
             "check"
         )
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.ChangeService, request)
     session.done(f"service {name} is changed", answer.version)
 
 
 @service.command(epilog="Example: guideway service remove web")
 @click.argument("name")
+@comment_option
 @output_option
 @pass_session
 def remove(session: Session, name: str) -> None:
     """Remove the service NAME and its backends."""
     request = pb.RemoveServiceRequest(name=name)
+    request.comment = session.comment
     answer = session.client.call(lambda stub: stub.RemoveService, request)
     session.done(f"service {name} is gone", answer.version)

@@ -21,6 +21,7 @@ class Session:
 
     client: Client
     output: str  # "table" or "json"; a command's own -o comes after the root's
+    comment: str = ""  # for the history: why something is changed
 
     def patient(self, timeout: float) -> Client:
         """Return the client with another ``timeout``, unless --timeout says something."""

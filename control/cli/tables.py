@@ -17,6 +17,7 @@ from control.cli.plain import (
     CheckPlain,
     DataPlanePlain,
     NodePlain,
+    PendingPlain,
     ReasonPlain,
     ServicePlain,
     ServiceTrafficPlain,
@@ -151,8 +152,19 @@ def node_view(node: NodePlain, now: float) -> RenderableType:
         ("desired state", f"version {desired}; the kernel {kernel}"),
         ("mended", _repairs(node, now)),
     )
+    pending = node["pending"]
+    waits = [Text(pending_sentence(pending), "yellow")] if pending else []
     warnings = (Text(f"warning: {text}", "yellow") for text in node["warnings"])
-    return Group(facts, *warnings)
+    return Group(facts, *waits, *warnings)
+
+
+def pending_sentence(pending: PendingPlain) -> str:
+    """Say which version waits to be confirmed, and what happens if it is not."""
+    base = f"version {pending['base']}" if pending["base"] else "what was before, nothing,"
+    return (
+        f"version {pending['version']} waits to be confirmed by `guideway confirm`; "
+        f"without, {base} comes back in {pending['remaining']:.0f} s"
+    )
 
 
 def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:

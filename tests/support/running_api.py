@@ -21,6 +21,7 @@ from control.status import (
     NodeStatus,
     ReasonTraffic,
     ServiceStatus,
+    Standing,
     Statistics,
     Traffic,
     VlanStatus,
@@ -65,6 +66,18 @@ class Node:
             repairs=0 if self.repaired is None else 2,
             repaired=self.repaired,
             detached=self.detached,
+            pending=self.store.pending,
+        )
+
+    def standing(self) -> Standing:
+        """Return that those in ``down`` cannot serve."""
+        return Standing(
+            frozenset(
+                (service.name, backend.identity)
+                for service in self.store.state
+                for backend in service.backends
+                if backend.name in self.down
+            )
         )
 
     async def data_plane(self) -> DataPlaneStatus:

@@ -147,4 +147,5 @@ def test_the_status_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "repairs": 0,
         "repaired": None,
         "detached": False,
+        "pending": None,
     }

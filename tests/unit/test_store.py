@@ -16,10 +16,12 @@ from typing import NoReturn
 
 import pytest
 
+from control.confirmation import Instant
+from control.database import MAX_VERSIONS
 from control.encoding import encode
 from control.errors import ConflictError, HostError, NotFoundError
 from control.model import Backend, DesiredState, Mode, Protocol, Service
-from control.store import MAX_VERSIONS, Store
+from control.store import Store
 from tests.support.full_disk import full_disk
 
 WEB = Service(
@@ -31,6 +33,7 @@ WEB = Service(
     backends=(Backend("a", IPv4Address("10.0.0.1"), 80),),
 )
 WANTED = DesiredState((WEB,))
+NOON = Instant(wall=1234.5, boottime=100.0, boot="this one")
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(path: Path) -> Iterator[Store]:
-    with closing(Store.open(path, clock=lambda: 1234.5)) as store:
+    with closing(Store.open(path, clock=lambda: NOON)) as store:
         yield store
 
 
@@ -161,7 +164,7 @@ def test_old_versions_go(store: Store, path: Path) -> None:
 def test_large_versions_go_earlier_but_the_newest_stays(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("control.store.MAX_HISTORY_BYTES", 1)
+    monkeypatch.setattr("control.database.MAX_HISTORY_BYTES", 1)
     add_web(store)
     weigh(store, 2)
 
@@ -265,9 +268,11 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 def test_a_store_of_a_later_release_is_refused(store: Store, path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
 
-    with pytest.raises(HostError, match=r"has layout 2, and this release knows layout 1"):
+    with pytest.raises(
+        HostError, match=r"has layout 3, and this release knows layouts up to 2"
+    ):
         Store.open(path)
 
 
@@ -279,6 +284,22 @@ def test_a_version_that_cannot_be_read_is_refused(store: Store, path: Path) -> N
 
     with pytest.raises(HostError, match=r"desired.db: version 1 cannot be read: stored"):
         Store.open(path)
+
+
+def test_an_old_version_that_cannot_be_read_is_refused_alone(
+    store: Store, path: Path
+) -> None:
+    add_web(store)
+    weigh(store, 2)
+    store.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE version SET state = x'7b' WHERE version = 1")
+
+    with closing(Store.open(path)) as reopened:
+        assert [version.number for version in reopened.versions(9)] == [2, 1]
+        with pytest.raises(HostError, match=r"desired.db: version 1 cannot be read: stor"):
+            reopened.decode(reopened.find(1))
+        assert weigh(reopened, 3) == 3
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ Errors are one sentence for an operator, under these status codes:
   INVALID_ARGUMENT     a value, or the state it would lead to, is not acceptable
   NOT_FOUND            no such service or backend
   ALREADY_EXISTS       the name is taken
-  FAILED_PRECONDITION  the host cannot do it now (a full disk, say); nothing was changed
+  FAILED_PRECONDITION  the host cannot do it now (a full disk, say), or a version waits to be
+                       confirmed (see Configuration); nothing was changed
   UNKNOWN              a bug; the daemon's log has more
 
 A change is all or nothing. It is stored before it is answered, and reaches the kernel
@@ -1880,6 +1881,9 @@ class AddServiceRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    comment: _builtins.str
+    """For the history: up to 500 printable characters. Empty: guidewayd says what was done."""
     @_builtins.property
     def service(self) -> Global___Service: ...
     @_builtins.property
@@ -1889,10 +1893,11 @@ class AddServiceRequest(_message.Message):
         *,
         service: Global___Service | None = ...,
         backends: _abc.Iterable[Global___Backend] | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "comment", b"comment", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1930,6 +1935,7 @@ class ChangeServiceRequest(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
     """Absent or unspecified: as it is."""
@@ -1941,6 +1947,8 @@ class ChangeServiceRequest(_message.Message):
     """Unspecified: as it is."""
     returns: Global___Returns.ValueType
     """Unspecified: as it is."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     @_builtins.property
     def check(self) -> Global___HealthCheck:
         """Absent, and `checks` empty: as they are. Else this check and all `checks` are the checks."""
@@ -1960,10 +1968,11 @@ class ChangeServiceRequest(_message.Message):
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -2001,15 +2010,19 @@ class RemoveServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    comment: _builtins.str
+    """See AddServiceRequest."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2041,8 +2054,11 @@ class AddBackendRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -2050,10 +2066,11 @@ class AddBackendRequest(_message.Message):
         *,
         service: _builtins.str = ...,
         backend: Global___Backend | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "comment", b"comment", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2087,6 +2104,7 @@ class SetBackendRequest(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
     backend: _builtins.str
@@ -2095,6 +2113,8 @@ class SetBackendRequest(_message.Message):
     """Absent: as it is. 0 to 65535."""
     state: Global___BackendState.ValueType
     """Absent or unspecified: as it is."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     def __init__(
         self,
         *,
@@ -2102,10 +2122,11 @@ class SetBackendRequest(_message.Message):
         backend: _builtins.str = ...,
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType | None = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "state", b"state", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "backend", b"backend", "service", b"service", "state", b"state", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "backend", b"backend", "comment", b"comment", "service", b"service", "state", b"state", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
     _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
@@ -2144,19 +2165,23 @@ class RemoveBackendRequest(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
     backend: _builtins.str
     """Name of the backend."""
+    comment: _builtins.str
+    """See AddServiceRequest."""
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
         backend: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "comment", b"comment", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2415,6 +2440,7 @@ class NodeStatus(_message.Message):
     REPAIRS_FIELD_NUMBER: _builtins.int
     REPAIRED_FIELD_NUMBER: _builtins.int
     DETACHED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
     release: _builtins.str
     """Of guideway, as 0.1.0."""
     instance: _builtins.str
@@ -2445,6 +2471,10 @@ class NodeStatus(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the operator should mend, a sentence each."""
 
+    @_builtins.property
+    def pending(self) -> Global___PendingVersion:
+        """The version that waits to be confirmed; absent: none does."""
+
     def __init__(
         self,
         *,
@@ -2461,16 +2491,51 @@ class NodeStatus(_message.Message):
         repairs: _builtins.int = ...,
         repaired: _builtins.float | None = ...,
         detached: _builtins.bool = ...,
+        pending: Global___PendingVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_repaired", b"_repaired", "repaired", b"repaired"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "pending", b"pending", "repaired", b"repaired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "pending", b"pending", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pending: _TypeAlias = _typing.Literal["pending"]  # noqa: Y015
+    _WhichOneofArgType__pending: _TypeAlias = _typing.Literal["_pending", b"_pending"]  # noqa: Y015
     _WhichOneofReturnType__repaired: _TypeAlias = _typing.Literal["repaired"]  # noqa: Y015
     _WhichOneofArgType__repaired: _TypeAlias = _typing.Literal["_repaired", b"_repaired"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pending) -> _WhichOneofReturnType__pending | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__repaired) -> _WhichOneofReturnType__repaired | None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class PendingVersion(_message.Message):
+    """A version that is undone unless Configuration.Confirm is called in time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    base: _builtins.int
+    """The version whose state comes back otherwise; 0: nothing is wanted then."""
+    remaining: _builtins.float
+    """Seconds that are left."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        base: _builtins.int = ...,
+        remaining: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "remaining", b"remaining", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingVersion: _TypeAlias = PendingVersion  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):

@@ -8,7 +8,8 @@ Errors are one sentence for an operator, under these status codes:
   INVALID_ARGUMENT     a value, or the state it would lead to, is not acceptable
   NOT_FOUND            no such service or backend
   ALREADY_EXISTS       the name is taken
-  FAILED_PRECONDITION  the host cannot do it now (a full disk, say); nothing was changed
+  FAILED_PRECONDITION  the host cannot do it now (a full disk, say), or a version waits to be
+                       confirmed (see Configuration); nothing was changed
   UNKNOWN              a bug; the daemon's log has more
 
 A change is all or nothing. It is stored before it is answered, and reaches the kernel

@@ -1,0 +1,177 @@
+"""What differs between two desired states, in services and backends. Pure.
+
+A name is who somebody is: what has another name is another one.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from control.checks import AnyCheck
+from control.disruption import Disruption, disruption
+from control.document import check_document
+from control.model import Backend, DesiredState, Service
+from control.status import Standing
+from control.tables import Tables
+
+
+class Change(StrEnum):
+    """What became of a service or backend."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDifference:
+    """A key of a service or backend; values are as a file spells them, "" if absent."""
+
+    field: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackendDifference:
+    """A backend that differs."""
+
+    name: str
+    change: Change
+    fields: tuple[FieldDifference, ...]  # all of them if it was added or removed
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDifference:
+    """A service that differs."""
+
+    name: str
+    change: Change
+    fields: tuple[FieldDifference, ...]  # all of them if it was added or removed
+    backends: tuple[BackendDifference, ...]
+    disruption: Disruption | None = None  # None: nobody has computed it
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs; nothing, if it is false."""
+
+    services: tuple[ServiceDifference, ...] = ()
+    is_reordered: bool = False  # services or backends stand in another order
+
+    def __bool__(self) -> bool:
+        return bool(self.services) or self.is_reordered
+
+
+_Named = TypeVar("_Named", Service, Backend)
+SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
+    "vip": lambda service: str(service.vip),
+    "protocol": lambda service: service.protocol.value,
+    "port": lambda service: str(service.port),
+    "mode": lambda service: service.mode.value,
+    "checks": lambda service: _checks(service.checks),
+    "ring_size": lambda service: str(service.ring_size or "automatic"),
+    "affinity": lambda service: service.affinity.value,
+    "hash": lambda service: service.hash.value,
+    "returns": lambda service: service.returns.value,
+}
+BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
+    "address": lambda backend: str(backend.address),
+    "port": lambda backend: str(backend.port),
+    "weight": lambda backend: str(backend.weight),
+    "state": lambda backend: backend.state.value,
+}
+
+
+def difference(before: DesiredState, after: DesiredState) -> Difference:
+    """Return what differs from ``before`` to ``after``, in the order of ``after``."""
+    pairs = list(_pairs(before.services, after.services))
+    services = tuple(_service(*pair) for pair in pairs if pair[0] != pair[1])
+    return Difference(
+        tuple(one for one in services if one.fields or one.backends),
+        is_reordered=_is_reordered(before.services, after.services)
+        or any(
+            _is_reordered(old.backends, new.backends) for old, new in pairs if old and new
+        ),
+    )
+
+
+def foresee(before: DesiredState, after: DesiredState, standing: Standing) -> Difference:
+    """Return what differs, and what that does to the flows of services that stay.
+
+    Takes a millisecond or two for each of these.
+    """
+    found = difference(before, after)
+    tables = Tables()
+    services = tuple(
+        replace(
+            one,
+            disruption=disruption(
+                before.service(one.name), after.service(one.name), standing, tables
+            ),
+        )
+        if one.change is Change.CHANGED
+        else one
+        for one in found.services
+    )
+    return replace(found, services=services)
+
+
+def _pairs(
+    before: Sequence[_Named], after: Sequence[_Named]
+) -> Iterator[tuple[_Named | None, _Named | None]]:
+    """Give those of the same name together; None stands for who is missing there."""
+    old = {one.name: one for one in before}
+    new = {one.name: one for one in after}
+    yield from ((old.get(one.name), one) for one in after)
+    yield from ((one, None) for one in before if one.name not in new)
+
+
+def _is_reordered(before: Iterable[_Named], after: Iterable[_Named]) -> bool:
+    old, new = [one.name for one in before], [one.name for one in after]
+    staying = set(old) & set(new)
+    return [one for one in old if one in staying] != [one for one in new if one in staying]
+
+
+def _service(before: Service | None, after: Service | None) -> ServiceDifference:
+    name, change = _what(before, after)
+    pairs = _pairs(before.backends if before else (), after.backends if after else ())
+    return ServiceDifference(
+        name,
+        change,
+        tuple(_fields(before, after, SERVICE_FIELDS)),
+        tuple(_backend(*pair) for pair in pairs if pair[0] != pair[1]),
+    )
+
+
+def _backend(before: Backend | None, after: Backend | None) -> BackendDifference:
+    fields = tuple(_fields(before, after, BACKEND_FIELDS))
+    return BackendDifference(*_what(before, after), fields)
+
+
+def _what(before: _Named | None, after: _Named | None) -> tuple[str, Change]:
+    if after is not None:
+        return after.name, Change.CHANGED if before is not None else Change.ADDED
+    assert before is not None  # noqa: S101 - nobody does not differ from nobody
+    return before.name, Change.REMOVED
+
+
+def _fields(
+    before: _Named | None,
+    after: _Named | None,
+    texts: Mapping[str, Callable[[_Named], str]],
+) -> Iterator[FieldDifference]:
+    for field, text in texts.items():
+        old, new = (text(one) if one else "" for one in (before, after))
+        if old != new:
+            yield FieldDifference(field, old, new)
+
+
+def _checks(checks: Iterable[AnyCheck]) -> str:
+    return "; ".join(map(_check, checks)) or "none"
+
+
+def _check(check: AnyCheck) -> str:
+    kind, *keys = check_document(check).items()
+    return ", ".join((str(kind[1]), *(f"{name}={value}" for name, value in keys)))

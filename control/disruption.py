@@ -1,0 +1,178 @@
+"""What a change does to the flows of a service, computed from the rings. Pure.
+
+Flows are taken to be spread evenly over the hashes. Health is as it is now: a backend that
+is new is taken to be up, and one that is down to stay so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from control.model import Affinity, Backend, Service
+from control.status import Standing
+from control.tables import Tables
+from maglev import default_size
+
+Owners = NDArray[np.int64]  # of each slot, a number for the backend's identity
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a backend has of a service's ring, before and after."""
+
+    backend: str  # its name
+    weight_before: int  # 0: it had no part
+    weight_after: int
+    slots_before: int
+    slots_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disruption:
+    """What a change does to the flows of one service."""
+
+    slots_before: int  # of the ring; 0: nobody could serve
+    slots_after: int
+    moved: int  # slots after in which some hash has another backend than before
+    flows: float  # the share of flows whose hash has another backend then, 0…1
+    broken: float  # the share of established flows that do not keep their backend, 0…1
+    shares: tuple[Share, ...]  # of those backends that have another part than before
+
+
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """A service's ring, and who can serve in it."""
+
+    service: Service
+    owners: Owners
+    able: frozenset[int]  # numbers of backends that can keep the flows they have
+
+
+def disruption(
+    before: Service, after: Service, standing: Standing, tables: Tables
+) -> Disruption:
+    """Return what becomes of the flows from ``before`` to ``after``.
+
+    ``tables`` remembers what was computed before.
+    """
+    numbers: dict[str, int] = {}  # by identity
+    old = _ring(before, standing, numbers, tables)
+    new = _ring(after, standing, numbers, tables)
+    sizes = len(old.owners), len(new.owners)
+    shares = _shares(old, new, numbers, standing)
+    if not sizes[0]:
+        return Disruption(*sizes, sizes[1], 0.0, 0.0, shares)
+    if not sizes[1] or _where(before) != _where(after):
+        return Disruption(*sizes, max(sizes), 1.0, _unkept(old, new), shares)
+    moved, flows, broken = _compare(old, new)
+    return Disruption(*sizes, moved, flows, broken, shares)
+
+
+def _ring(
+    service: Service, standing: Standing, numbers: dict[str, int], tables: Tables
+) -> _Ring:
+    backends = [_weighted(service, backend, standing) for backend in service.backends]
+    for backend in backends:
+        numbers.setdefault(backend.identity, len(numbers))
+    up = [one for one in backends if (service.name, one.identity) not in standing.unable]
+    members = [backend for backend in backends if backend.in_table]
+    down = frozenset(index for index, one in enumerate(members) if one not in up)
+    owners = np.empty(0, np.int64)
+    if len(down) < len(members):
+        pool = tuple((one.identity.encode(), one.weight) for one in members)
+        size = service.ring_size or default_size(len(backends))
+        table = tables.effective(pool, size, down)
+        owners = np.array([numbers[one.identity] for one in members], np.int64)[table]
+    return _Ring(service, owners, frozenset(numbers[one.identity] for one in up))
+
+
+def _weighted(service: Service, backend: Backend, standing: Standing) -> Backend:
+    weight = standing.weights.get((service.name, backend.name), backend.weight)
+    return replace(backend, weight=weight)
+
+
+def _where(service: Service) -> tuple[object, ...]:
+    return service.vip, service.protocol, service.port
+
+
+def _unkept(old: _Ring, new: _Ring) -> float:
+    """Return the share of flows that nobody keeps where no ring follows."""
+    keeps = (
+        _where(old.service) == _where(new.service)
+        and old.service.mode is new.service.mode
+        and new.service.affinity is not Affinity.NONE
+    )
+    able = new.able if keeps else frozenset()
+    return float(np.mean(~np.isin(old.owners, list(able))))
+
+
+def _compare(old: _Ring, new: _Ring) -> tuple[int, float, float]:
+    """Return the slots and the shares of flows that move, and that break."""
+    lengths, old_slots, new_slots = _pieces(len(old.owners), len(new.owners))
+    was, becomes = old.owners[old_slots], new.owners[new_slots]
+    changed = was != becomes
+    moved = len(np.unique(new_slots[changed]))
+    if old.service.hash is not new.service.hash:
+        # A flow is anywhere in the new ring, wherever it was in the old.
+        flows = 1 - _chance(old, new)
+        return len(new.owners), flows, flows
+    flows = float(lengths[changed].sum())
+    if old.service.mode is not new.service.mode:
+        return moved, flows, 1.0
+    kept = becomes
+    if new.service.affinity is not Affinity.NONE:
+        # As control/transition.py has it: a slot inherits from the one at its middle.
+        size, before = len(new.owners), len(old.owners)
+        middles = (2 * np.arange(size) + 1) * before // (2 * size)
+        inherited = old.owners[middles][new_slots]
+        kept = np.where(np.isin(inherited, list(new.able)), inherited, becomes)
+    return moved, flows, float(lengths[kept != was].sum())
+
+
+def _pieces(
+    old: int, new: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Cut the hashes where a slot of either ring begins: lengths, and slots in both."""
+    if old == new:
+        slots = np.arange(new)
+        return np.full(new, 1 / new), slots, slots
+    total = old * new
+    starts = np.union1d(np.arange(old) * new, np.arange(new) * old)
+    lengths = np.diff(np.append(starts, total)) / total
+    return lengths, starts // new, starts // old
+
+
+def _chance(old: _Ring, new: _Ring) -> float:
+    """Return how likely a flow that is hashed anew comes to the backend it had."""
+    count = max(int(ring.owners.max()) for ring in (old, new)) + 1
+    parts = (np.bincount(r.owners, minlength=count) / len(r.owners) for r in (old, new))
+    return float(np.dot(*parts))
+
+
+def _shares(
+    old: _Ring, new: _Ring, numbers: Mapping[str, int], standing: Standing
+) -> tuple[Share, ...]:
+    parts = [_parts(ring, numbers, standing) for ring in (old, new)]
+    names = dict.fromkeys((*parts[1], *parts[0]))
+    nothing = (0, 0)
+    return tuple(
+        Share(name, was[0], becomes[0], was[1], becomes[1])
+        for name in names
+        for was, becomes in [tuple(part.get(name, nothing) for part in parts)]
+        if was != becomes
+    )
+
+
+def _parts(
+    ring: _Ring, numbers: Mapping[str, int], standing: Standing
+) -> dict[str, tuple[int, int]]:
+    """Return weight and slots of each backend, by name."""
+    counts = np.bincount(ring.owners, minlength=len(numbers)).tolist()
+    parts = {}
+    for one in ring.service.backends:
+        backend = _weighted(ring.service, one, standing)
+        weight = backend.weight if backend.in_table else 0
+        parts[backend.name] = weight, counts[numbers[backend.identity]]
+    return parts

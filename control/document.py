@@ -1,0 +1,124 @@
+"""A desired state as an operator writes it: the ``services`` of a configuration file.
+
+What :func:`dump` returns means the same to ``control/config.py`` again. Defaults are left
+out.
+"""
+
+from dataclasses import fields
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from control.check_schema import from_check
+from control.checks import CHECKS, AnyCheck, TcpCheck
+from control.model import (
+    Affinity,
+    Backend,
+    BackendState,
+    DesiredState,
+    Hash,
+    Protocol,
+    Returns,
+    Service,
+)
+
+_WIDTH: Final = 100  # columns
+
+
+class _Flow(dict[str, Any]):
+    """A mapping that is written on one line."""
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes out what is there twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    _Flow,
+    lambda dumper, data: dumper.represent_mapping(
+        "tag:yaml.org,2002:map", data, flow_style=True
+    ),
+)
+
+
+def dump(state: DesiredState) -> str:
+    """Return ``state`` as YAML."""
+    return yaml.dump(
+        state_document(state),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=_WIDTH,
+    )
+
+
+def state_document(state: DesiredState) -> dict[str, Any]:
+    """Return ``state`` as plain values."""
+    return {"services": [service_document(service) for service in state]}
+
+
+def service_document(service: Service) -> dict[str, Any]:
+    """Return a service as plain values."""
+    written: dict[str, Any] = {
+        "name": service.name,
+        "vip": str(service.vip),
+        "port": service.port,
+    }
+    if service.protocol is not Protocol.TCP:
+        written["protocol"] = service.protocol.value
+    written["mode"] = service.mode.value
+    if service.checks != (TcpCheck(),):
+        written |= _checks_document(service.checks)
+    if service.ring_size is not None:
+        written["ring_size"] = service.ring_size
+    if service.affinity is not Affinity.TRANSITION:
+        written["affinity"] = service.affinity.value
+    if service.hash is not Hash.FLOW:
+        written["hash"] = service.hash.value
+    if service.returns is not Returns.STATELESS:
+        written["returns"] = service.returns.value
+    written["backends"] = [backend_document(one, service) for one in service.backends]
+    return written
+
+
+def backend_document(backend: Backend, service: Service) -> dict[str, Any]:
+    """Return a backend of ``service`` as plain values."""
+    written = _Flow()
+    if backend.name != str(backend.address):
+        written["name"] = backend.name
+    written["address"] = str(backend.address)
+    if backend.port != service.port:
+        written["port"] = backend.port
+    if backend.weight != 1:
+        written["weight"] = backend.weight
+    if backend.state is not BackendState.ACTIVE:
+        written["state"] = backend.state.value
+    return written
+
+
+def check_document(check: AnyCheck) -> dict[str, Any]:
+    """Return a check as plain values."""
+    written = msgspec.to_builtins(from_check(check))
+    ordinary = {field.name: field.default for field in fields(CHECKS[check.kind])}
+    return _Flow(
+        (name, _plain(value))
+        for name, value in written.items()
+        if name == "type" or getattr(check, name) != ordinary[name]
+    )
+
+
+def _checks_document(checks: tuple[AnyCheck, ...]) -> dict[str, Any]:
+    if not checks:
+        return {"check": "none"}
+    if len(checks) == 1:
+        return {"check": check_document(checks[0])}
+    return {"checks": [check_document(check) for check in checks]}
+
+
+def _plain(value: Any) -> Any:
+    """Return seconds without a point where there is nothing behind it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
