@@ -49,6 +49,7 @@ class NodeObserver:
     unattached: Callable[[], str]  # why, if packets of an interface do not come through us
     monitor: Monitor
     reconciler: Reconciler
+    unserved: Callable[[], str] = str  # why metrics cannot be had; "": they can
     started: float = field(default_factory=time.time)
 
     def node(self) -> NodeStatus:
@@ -152,6 +153,8 @@ class NodeObserver:
             f"health checks without a result: {count}; {why}"
             for why, count in self.monitor.hindrances().most_common(_SHOWN)
         )
+        if problem := self.unserved():
+            warnings.append(f"no metrics: {problem}")
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         ways = {
