@@ -9,6 +9,7 @@ from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.dataplane import dataplane
+from control.cli.importing import import_
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -56,7 +57,7 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status, dataplane):
+for _command in (service, backend, stats, status, dataplane, import_):
     guideway.add_command(_command)
 
 
