@@ -8,6 +8,7 @@ import click
 from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
+from control.cli.completion import completion
 from control.cli.dataplane import dataplane
 from control.cli.importing import import_
 from control.cli.options import OUTPUT
@@ -49,7 +50,7 @@ Examples:
     type=OUTPUT,
     default="table",
     show_default=True,
-    help="A table for people or JSON for programs; commands take it too.",
+    help="A table for people, JSON or YAML for programs; commands take it too.",
 )
 @click.pass_context
 def guideway(context: click.Context, socket: Path, timeout: float, output: str) -> None:
@@ -57,7 +58,7 @@ def guideway(context: click.Context, socket: Path, timeout: float, output: str) 
     context.obj = Session(Client(socket, timeout), output)
 
 
-for _command in (service, backend, stats, status, dataplane, import_):
+for _command in (service, backend, stats, status, dataplane, import_, completion):
     guideway.add_command(_command)
 
 
