@@ -46,7 +46,7 @@ class Exposition:
         self._maps_read = -_COUNT_INTERVAL
 
     async def text(self) -> bytes:
-        """Return the metrics as they were less than a second ago."""
+        """Return the metrics as they were less than a second ago. Raises DataplaneError."""
         async with self._turn:
             if time.monotonic() >= self._made + _FRESH:
                 work = asyncio.ensure_future(asyncio.to_thread(self._write, self._look()))

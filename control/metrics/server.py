@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from control.addresses import with_port
 from control.config import MetricsEndpoint
+from dataplane.errors import DataplaneError
 
 _log: Final = structlog.get_logger()
 
@@ -29,7 +30,7 @@ class Text(Protocol):
     """Whoever has something to expose."""
 
     async def text(self) -> bytes:
-        """Return the exposition."""
+        """Return the exposition. Raises DataplaneError."""
 
     async def finish(self) -> None:
         """Wait for what is under way."""
@@ -83,10 +84,11 @@ class MetricsServer:
             return web.Response(status=405, text="only read here\n", headers=allowed)
         if request.path != _PLACE:
             return web.Response(status=404, text=f"metrics are at {_PLACE}\n")
-        return web.Response(
-            body=await self._exposition.text(),
-            headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4},
-        )
+        try:
+            text = await self._exposition.text()
+        except DataplaneError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 def _connection(server: web.Server) -> asyncio.Protocol:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from control.config import MetricsEndpoint
 from control.metrics import server as module
 from control.metrics.server import MetricsServer
+from dataplane.errors import KernelError
 
 LOOPBACK = IPv4Address("127.0.0.1")
 TEXT = b"guideway_build_info 1.0\n"
@@ -118,6 +119,23 @@ def test_anything_else_gets_a_status_and_no_metrics(
         assert said in answer
 
     assert serve(body).asked == 0
+
+
+class Unreadable(Written):
+    """Maps that the kernel does not let us read."""
+
+    async def text(self) -> bytes:
+        raise KernelError("bpf_map_lookup_batch", 12)
+
+
+def test_if_the_kernel_refuses_it_is_said_and_tried_again_when_asked_again() -> None:
+    async def body(port: int) -> None:
+        for _ in range(2):
+            said = await ask(port, REQUEST)
+            assert said.startswith(b"HTTP/1.1 503 ")
+            assert b"Cannot allocate memory" in said
+
+    serve(body, Unreadable())
 
 
 def test_who_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
