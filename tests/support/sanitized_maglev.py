@@ -40,7 +40,7 @@ def install(directory: str) -> None:
 def check() -> None:
     from maglev import Overlay, Permutations, build, overlay, twin  # noqa: PLC0415 - see above
 
-    @settings(max_examples=300, database=None)
+    @settings(max_examples=300, database=None, deadline=None)
     @given(pools(), st.sampled_from([2, 3, *SIZES, 4093]), st.data())
     def is_as_the_twin(pool, size, data) -> None:
         try:
@@ -56,7 +56,7 @@ def check() -> None:
             here = here.move(down)
             assert here.table.tolist() == twin.overlay(base.tolist(), pool, down, 0, zones)
 
-    @settings(max_examples=300, database=None)
+    @settings(max_examples=300, database=None, deadline=None)
     @given(
         st.lists(st.tuples(st.binary(max_size=3), st.integers(-1, 65536)), max_size=20),
         st.integers(-1, 40),
