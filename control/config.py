@@ -4,6 +4,7 @@ msgspec checks types, ranges and unknown keys and names the place; what needs tw
 the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control.addresses import IpAddress, IpNetwork, parse_address
+from control.addresses import IpAddress, IpNetwork, parse_address, split_port
 from control.check_schema import CheckSchema, name_types, to_check
 from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError
@@ -50,6 +51,7 @@ AbsolutePath = Annotated[
 ]
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
+MAX_PORT: Final = 65535
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
 
@@ -94,6 +96,16 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     socket: AbsolutePath = "/run/guideway/guidewayd.sock"
 
 
+class MetricsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``metrics``: where Prometheus asks. Nobody is asked who they are there."""
+
+    listen: str = "127.0.0.1:9475"
+    vrrp_status: AbsolutePath = "/run/guideway/vrrp.json"
+
+    def __post_init__(self) -> None:
+        _listen(self.listen)
+
+
 class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``limits``: how large the maps are made; they cannot grow without a reload."""
 
@@ -118,6 +130,7 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     direct: tuple[str, ...] = ()
     api: ApiConfig = ApiConfig()
     limits: LimitsConfig = LimitsConfig()
+    metrics: MetricsConfig | Literal["none"] = msgspec.field(default_factory=MetricsConfig)
 
     def __post_init__(self) -> None:
         if len(set(self.interfaces)) != len(self.interfaces):
@@ -136,6 +149,15 @@ _File = TypeVar("_File", FileConfig, ServicesConfig)
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsEndpoint:
+    """Where metrics are served, and where guideway-vrrpd says how it is."""
+
+    address: IpAddress
+    port: int  # 1…65535
+    vrrp_status: Path
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """What is fixed while the daemon runs."""
 
@@ -149,6 +171,7 @@ class NodeConfig:
     direct: tuple[IpNetwork, ...]  # replies to these are not translated
     socket: Path
     limits: Limits
+    metrics: MetricsEndpoint | None = None  # None: none
 
 
 def load(path: Path) -> tuple[NodeConfig, DesiredState]:
@@ -210,7 +233,19 @@ def _node(file: FileConfig) -> NodeConfig:
         direct=tuple(_network(prefix) for prefix in file.direct),
         socket=Path(file.api.socket),
         limits=Limits(**msgspec.structs.asdict(file.limits)),
+        metrics=_metrics(file.metrics),
     )
+
+
+def _metrics(metrics: MetricsConfig | str) -> MetricsEndpoint | None:
+    if isinstance(metrics, str):
+        return None
+    address, port = _listen(metrics.listen)
+    return MetricsEndpoint(address, port, Path(metrics.vrrp_status))
+
+
+def _state(file: FileConfig) -> DesiredState:
+    return DesiredState(tuple(_service(service) for service in file.services))
 
 
 def _service(service: ServiceConfig) -> Service:
@@ -253,6 +288,24 @@ def _address(key: str, text: str) -> IpAddress:
         return parse_address(text)
     except ValueError as error:  # msgspec adds where in the file
         raise ValueError(f"`{key}`: {error}") from error
+
+
+def _listen(text: str) -> tuple[IpAddress, int]:
+    host, port = split_port(text)
+    try:
+        address = parse_address(host)
+    except ValueError as error:
+        raise ValueError(f"`listen`: {error}") from error
+    if (
+        port is None
+        or not re.fullmatch("[0-9]{1,5}", port)
+        or not 1 <= int(port) <= MAX_PORT
+    ):
+        raise ValueError(
+            f"`listen` is {text!r}: give an address and a port in 1…65535, such as "
+            "127.0.0.1:9475 or [::1]:9475"
+        )
+    return address, int(port)
 
 
 def _network(text: str) -> IpNetwork:

@@ -30,6 +30,8 @@ from control.errors import GuidewayError, HostError
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.health.monitor import Monitor
+from control.metrics.exposition import Exposition, Sources
+from control.metrics.server import MetricsServer
 from control.model import DesiredState
 from control.network import refuse_vlans, survey
 from control.observer import NodeObserver
@@ -176,8 +178,10 @@ class Daemon:
             self._monitor,
             self._reconciler,
             Explainer(config, instance, lambda: self._network, self._reconciler),
+            unserved=lambda: self._metrics.problem if self._metrics else "",
             pending=lambda: self._store.pending,
         )
+        self._metrics = self._metrics_server()
 
     async def run(self, signals: asyncio.Queue[int]) -> None:
         """Serve until a signal says stop. Raises GuidewayError or DataplaneError."""
@@ -218,6 +222,7 @@ class Daemon:
             self._follow_store(version),
             self._manager.beat(),
             self._show(),
+            *([self._metrics.run()] if self._metrics else []),
         ):
             self._tasks.create_task(task)
         socket = self._config.socket
@@ -307,6 +312,18 @@ class Daemon:
             _log.warning("reloaded; what is not under `services` waits for a restart")
         else:
             _log.info("reloaded")
+
+    def _metrics_server(self) -> MetricsServer | None:
+        if self._config.metrics is None:
+            return None
+        sources = Sources(
+            self._observer.node,
+            self._instance,
+            self._monitor,
+            self._reconciler,
+            self._config.metrics.vrrp_status,
+        )
+        return MetricsServer(self._config.metrics, Exposition(sources))
 
     def _present(self) -> list[str]:
         return [interface.name for interface in self._network.interfaces]

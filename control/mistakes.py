@@ -80,6 +80,12 @@ def _walk(node: inspect.Type | None, path: str) -> inspect.Type | None:
     return node
 
 
+def _together(types: tuple[inspect.Type, ...]) -> inspect.Type | None:
+    if len(types) > 1:
+        return inspect.UnionType(types)
+    return next(iter(types), None)
+
+
 def _member(node: inspect.Type | None, name: str | None) -> inspect.Type | None:
     """Return the type of a struct's field, or of a sequence's items if ``name`` is None."""
     match node:
@@ -87,7 +93,7 @@ def _member(node: inspect.Type | None, name: str | None) -> inspect.Type | None:
             return _member(inner, name)
         case inspect.UnionType(types=types):
             members = tuple(filter(None, (_member(one, name) for one in types)))
-            return inspect.UnionType(members) if members else None
+            return _together(members)
         case inspect.StructType(tag_field=tag_field, tag=tag) if tag and tag_field == name:
             return inspect.LiteralType((tag,))
         case inspect.StructType(fields=fields):

@@ -54,6 +54,7 @@ class NodeObserver:
     monitor: Monitor
     reconciler: Reconciler
     explainer: Explainer
+    unserved: Callable[[], str] = str  # why metrics cannot be had; "": they can
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
 
@@ -178,6 +179,8 @@ class NodeObserver:
             f"health checks without a result: {count}; {why}"
             for why, count in self.monitor.hindrances().most_common(_SHOWN)
         )
+        if problem := self.unserved():
+            warnings.append(f"no metrics: {problem}")
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         ways = {

@@ -70,6 +70,8 @@ class Reconciler:
         self.compiled: Compiled | None = None
         self.applied_version = 0
         self.problem = ""  # why the last round failed; "" if it did not
+        self.reconciled: float | None = None  # Unix time of the last round that went well
+        self.failures = 0  # rounds that failed, so far
         self.repairs = Repairs()
 
     def wake(self) -> None:
@@ -100,6 +102,7 @@ class Reconciler:
                 await self.round()
             except (DataplaneError, HostError) as error:
                 self.problem = str(error)
+                self.failures += 1
                 _log.error("kernel not updated", problem=self.problem)
                 pause = _RETRY_INTERVAL
 
@@ -123,6 +126,7 @@ class Reconciler:
                 await asyncio.wait([work])
                 raise
             self.compiled, self.applied_version, self.problem = compiled, version, ""
+            self.reconciled = time.time()
         if writes:
             _log.info("kernel updated", version=version, writes=writes)
 

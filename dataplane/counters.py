@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from dataplane import libbpf
-from dataplane.abi import REASONS, Reason, ffi, sizeof
+from dataplane.abi import REASONS, Reason, sizeof
 from dataplane.maps import Maps
 from dataplane.records import Counter
 
-_FIELDS: Final = 3  # of struct gw_counter: packets, bytes, flows
+_FIELDS: Final = sizeof("gw_counter") // 8  # packets, bytes, flows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,11 @@ def read(maps: Maps) -> Counters:
 
 
 def _read(maps: Maps, name: str) -> dict[int, Counter]:
-    data = maps.values(name)
-    entry = sizeof("gw_counter") * libbpf.possible_cpus()
-    nothing = bytes(entry)
-    counters = {}
-    for number in range(len(data) // entry):
-        one = data[number * entry : (number + 1) * entry]
-        if one != nothing:
-            words = ffi.unpack(ffi.cast("__u64 *", ffi.from_buffer(one)), entry // 8)
-            values = (words[field::_FIELDS] for field in range(_FIELDS))
-            counters[number] = Counter.total(zip(*values, strict=True))
-    return counters
+    words = np.frombuffer(maps.values(name), np.uint64)
+    by_cpu = words.reshape(-1, libbpf.possible_cpus(), _FIELDS)
+    totals = by_cpu.sum(axis=1)
+    counted = np.flatnonzero(totals.any(axis=1))
+    values = totals[counted].tolist()
+    return {
+        number: Counter(*one) for number, one in zip(counted.tolist(), values, strict=True)
+    }

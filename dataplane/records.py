@@ -5,7 +5,6 @@ hands out zeroed memory, so padding is right by itself.
 """
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, Self
@@ -290,11 +289,6 @@ class Counter:
     packets: int = 0
     bytes: int = 0
     flows: int = 0  # TCP connections that began
-
-    @classmethod
-    def total(cls, values: Iterable[tuple[int, int, int]]) -> Self:
-        """Return the sum of several (packets, bytes, flows)."""
-        return cls(*(sum(column) for column in zip(*values, strict=True)))
 
 
 def port_index(ifindex: int) -> Index:

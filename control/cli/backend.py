@@ -5,6 +5,7 @@ import time
 import click
 
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.completion import backend_names, service_names
 from control.cli.options import PORT, WEIGHT, comment_option, output_option
 from control.cli.plain import backend_plain
 from control.cli.session import Session, pass_session
@@ -17,7 +18,7 @@ def backend() -> None:
 
 
 @backend.command("list", epilog="Example: guideway backend list web")
-@click.argument("service", required=False)
+@click.argument("service", required=False, shell_complete=service_names)
 @output_option
 @pass_session
 def list_backends(session: Session, service: str | None) -> None:
@@ -42,7 +43,7 @@ def list_backends(session: Session, service: str | None) -> None:
 
 
 @backend.command(epilog="Example: guideway backend add web 10.0.0.3 --weight 2")
-@click.argument("service")
+@click.argument("service", shell_complete=service_names)
 @click.argument("address")
 @click.option("--port", type=PORT, help="Defaults to the service's, as it must be in DR.")
 @click.option("--name", help="Defaults to ADDRESS.")
@@ -67,8 +68,8 @@ def add(
 
 
 @backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")
-@click.argument("service")
-@click.argument("name", metavar="BACKEND")
+@click.argument("service", shell_complete=service_names)
+@click.argument("name", metavar="BACKEND", shell_complete=backend_names)
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
 @click.option("--state", type=click.Choice(["active", "draining"]))
 @comment_option
@@ -97,8 +98,8 @@ def set_backend(
     epilog="Example: guideway backend drain web 10.0.0.3; "
     "to undo it: guideway backend set web 10.0.0.3 --state active"
 )
-@click.argument("service")
-@click.argument("name", metavar="BACKEND")
+@click.argument("service", shell_complete=service_names)
+@click.argument("name", metavar="BACKEND", shell_complete=backend_names)
 @comment_option
 @output_option
 @pass_session
@@ -116,8 +117,8 @@ def drain(session: Session, service: str, name: str) -> None:
 
 
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")
-@click.argument("service")
-@click.argument("name", metavar="BACKEND")
+@click.argument("service", shell_complete=service_names)
+@click.argument("name", metavar="BACKEND", shell_complete=backend_names)
 @comment_option
 @output_option
 @pass_session

@@ -9,9 +9,11 @@ from control.api.address import DEFAULT_SOCKET
 from control.cli.apply import apply, export, validate
 from control.cli.backend import backend
 from control.cli.client import Client
+from control.cli.completion import completion
 from control.cli.dataplane import dataplane
 from control.cli.explain import explain
 from control.cli.history import confirm, diff, history, rollback, show
+from control.cli.importing import import_
 from control.cli.options import OUTPUT
 from control.cli.service import service
 from control.cli.session import Session
@@ -55,7 +57,7 @@ Examples:
     type=OUTPUT,
     default="table",
     show_default=True,
-    help="A table for people or JSON for programs; commands take it too.",
+    help="A table for people, JSON or YAML for programs; commands take it too.",
 )
 @click.pass_context
 def guideway(context: click.Context, socket: Path, timeout: float, output: str) -> None:
@@ -79,6 +81,8 @@ for _command in (
     diff,
     rollback,
     confirm,
+    import_,
+    completion,
 ):
     guideway.add_command(_command)
 

@@ -14,7 +14,8 @@ from control.model import MAX_RING_SIZE, MAX_WEIGHT
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
-OUTPUT: Final = click.Choice(["table", "json"])
+OUTPUT: Final = click.Choice(["table", "json", "yaml"])
+OUTPUT_OF_SERVICES: Final = click.Choice([*OUTPUT.choices, "ipvsadm"])
 PORT: Final = click.IntRange(0, 65535)
 WEIGHT: Final = click.IntRange(0, MAX_WEIGHT)
 RING_SIZE: Final = click.IntRange(0, MAX_RING_SIZE)
@@ -37,7 +38,15 @@ output_option: Final = click.option(
     type=OUTPUT,
     callback=_set_output,
     expose_value=False,
-    help="A table for people or JSON for programs.",
+    help="A table for people, JSON or YAML for programs.",
+)
+services_output_option: Final = click.option(
+    "-o",
+    "--output",
+    type=OUTPUT_OF_SERVICES,
+    callback=_set_output,
+    expose_value=False,
+    help="A table for people, JSON or YAML for programs, or as `ipvsadm -Ln` has it.",
 )
 
 

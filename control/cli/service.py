@@ -7,6 +7,8 @@ import click
 
 from control.addresses import with_port
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.completion import service_names
+from control.cli.ipvsadm import services_as_ipvsadm
 from control.cli.options import (
     MODE,
     PORT,
@@ -22,6 +24,7 @@ from control.cli.options import (
     health_checks,
     output_option,
     returns_value,
+    services_output_option,
 )
 from control.cli.plain import service_plain
 from control.cli.session import Session, pass_session
@@ -37,18 +40,20 @@ def service() -> None:
     """Virtual services: a VIP, a protocol, a port and who serves them."""
 
 
-@service.command("list", epilog="Example: guideway service list")
-@output_option
+@service.command("list", epilog="Example: guideway service list -o ipvsadm")
+@services_output_option
 @pass_session
 def list_services(session: Session) -> None:
     """List all services."""
     answer = session.client.call(lambda stub: stub.ListServices, pb.ListServicesRequest())
     services = [service_plain(status) for status in answer.services]
-    session.show(services, lambda: services_table(services))
+    session.show(
+        services, lambda: services_table(services), lambda: services_as_ipvsadm(services)
+    )
 
 
 @service.command(epilog="Example: guideway service show web")
-@click.argument("name")
+@click.argument("name", shell_complete=service_names)
 @output_option
 @pass_session
 def show(session: Session, name: str) -> None:
@@ -118,7 +123,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @service.command(
     epilog="Example: guideway service change web --check http,path=/health --fall 2"
 )
-@click.argument("name")
+@click.argument("name", shell_complete=service_names)
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
 @flow_options
 @check_options
@@ -152,7 +157,7 @@ def change(
 
 
 @service.command(epilog="Example: guideway service remove web")
-@click.argument("name")
+@click.argument("name", shell_complete=service_names)
 @comment_option
 @output_option
 @pass_session

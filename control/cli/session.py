@@ -20,7 +20,7 @@ class Session:
     """Made by the root command, passed to every other."""
 
     client: Client
-    output: str  # "table" or "json"; a command's own -o comes after the root's
+    output: str  # "table", "json" …; a command's own -o comes after the root's
     comment: str = ""  # for the history: why something is changed
 
     def patient(self, timeout: float) -> Client:
@@ -30,10 +30,20 @@ class Session:
             return self.client
         return replace(self.client, timeout=timeout)
 
-    def show(self, plain: object, table: Callable[[], RenderableType]) -> None:
-        """Print ``plain`` as JSON, or ``table()`` for people."""
-        if self.output == "json":
-            click.echo(json.dumps(plain, indent=2))
+    def show(
+        self,
+        plain: object,
+        table: Callable[[], RenderableType],
+        ipvsadm: Callable[[], str] | None = None,
+    ) -> None:
+        """Print ``plain`` for programs, or ``table()`` for people.
+
+        ``ipvsadm()`` is what `ipvsadm -Ln` would print; few commands have that.
+        """
+        if self.output == "ipvsadm" and ipvsadm is not None:
+            click.echo(ipvsadm())
+            return
+        if self._show_plain(plain):
             return
         console = Console(
             markup=False,  # a backend may be called ":cat:"
@@ -49,10 +59,21 @@ class Session:
 
     def said(self, sentence: str, **facts: object) -> None:
         """Say what was done; ``facts`` are for programs."""
-        if self.output == "json":
-            click.echo(json.dumps({"message": sentence, **facts}, indent=2))
-        else:
+        if not self._show_plain({"message": sentence, **facts}):
             click.echo(sentence)
+
+    def _show_plain(self, plain: object) -> bool:
+        """Print ``plain`` if it is for programs, and tell whether it is."""
+        match self.output:
+            case "json":
+                click.echo(json.dumps(plain, indent=2))
+            case "yaml":
+                from control.cli.yaml_output import dump  # noqa: PLC0415 - rarely needed
+
+                click.echo(dump(plain), nl=False)
+            case _:
+                return False
+        return True
 
 
 pass_session = click.make_pass_decorator(Session)

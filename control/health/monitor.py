@@ -168,6 +168,11 @@ class Monitor:
             for running in self._running.values()
         )
 
+    @property
+    def lost(self) -> float:
+        """Seconds by which this process was woken late while it probed, altogether."""
+        return self._punctuality.lost
+
     def _of(self, key: BackendKey) -> list[_Running]:
         watched = self._watched.get(key)
         return watched.probes if watched else []

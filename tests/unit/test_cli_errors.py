@@ -75,7 +75,7 @@ def test_what_the_daemon_refuses_is_one_sentence(
         (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),
         (ADD_WEB + " --backend 10.0.0.3,wait=3", "'wait=3' is neither weight=N nor name=X"),
         (ADD_WEB + " --backend 10.0.0.3,weight=x", "'x' is not a valid integer range"),
-        ("service list -o yaml", "'yaml' is not one of 'table', 'json'"),
+        ("backend list -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_usage(

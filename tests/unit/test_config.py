@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control.checks import TcpCheck
-from control.config import NodeConfig, load, parse
+from control.config import MetricsEndpoint, NodeConfig, load, parse
 from control.errors import ConfigError
 from control.model import (
     Backend,
@@ -32,6 +32,7 @@ hash_seed: 7
 direct: [10.0.0.0/8]
 api: {socket: /run/lab.sock}
 limits: {services: 10, backends: 20, slots: 9000, records: 2000, replies: 3000}
+metrics: {listen: "[2001:db8::1]:9999", vrrp_status: /run/lab.json}
 services:
   - name: web
     vip: 192.0.2.10
@@ -60,6 +61,7 @@ def test_a_whole_file_is_read() -> None:
         direct=(IPv4Network("10.0.0.0/8"),),
         socket=Path("/run/lab.sock"),
         limits=Limits(services=10, backends=20, slots=9000, records=2000, replies=3000),
+        metrics=MetricsEndpoint(IPv6Address("2001:db8::1"), 9999, Path("/run/lab.json")),
     )
     vip = IPv4Address("192.0.2.10")
     a = Backend("a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING)
@@ -76,6 +78,9 @@ def test_what_may_be_left_out_has_a_default() -> None:
     assert (node.instance, node.native, node.direct) == ("default", True, ())
     assert node.socket == Path("/run/guideway/guidewayd.sock")
     assert node.limits == Limits()
+    loopback = IPv4Address("127.0.0.1")
+    vrrp_status = Path("/run/guideway/vrrp.json")
+    assert node.metrics == MetricsEndpoint(loopback, 9475, vrrp_status)
     assert desired == DesiredState()
 
 
@@ -125,6 +130,37 @@ def test_a_wrong_prefix_is_refused(prefix: str, sentence: str) -> None:
         parse(f"interfaces: [eth0]\nservices: []\ndirect: ['{prefix}']", "c.yaml")
 
     assert str(raised.value).startswith(f"c.yaml: `direct`: {prefix!r} {sentence}")
+
+
+def test_metrics_can_be_left_out() -> None:
+    node, _ = parse("interfaces: [eth0]\nservices: []\nmetrics: none", "c.yaml")
+
+    assert node.metrics is None
+
+
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ("{listen: localhost:9475}", "`listen`: 'localhost' is not an IP address"),
+        ("{listen: 127.0.0.1}", "`listen` is '127.0.0.1': give an address and a port"),
+        (
+            "{listen: '127.0.0.1:0'}",
+            "`listen` is '127.0.0.1:0': give an address and a port",
+        ),
+        ("{listen: '127.0.0.1:65536'}", "`listen` is '127.0.0.1:65536': give an address"),
+        ("{listen: '2001:db8::1:9475x'}", "`listen`: '2001:db8::1:9475x' is not an IP"),
+        ("{listen: 9475}", "Expected `str`, got `int`; put it in quotes"),
+        ("{listne: 3}", "unknown field `listne`; did you mean `listen`?"),
+        ("false", "Expected `str | object`, got `bool`"),
+        ("nowhere", "Invalid enum value 'nowhere'; it is one of none"),
+        ("{vrrp_status: vrrp.json}", "an absolute path, from / on"),
+    ],
+)
+def test_wrong_metrics_are_refused(metrics: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"interfaces: [eth0]\nservices: []\nmetrics: {metrics}", "c.yaml")
+
+    assert sentence in str(raised.value)
 
 
 WEB = "name: web, vip: 192.0.2.1, port: 80, mode: dr"

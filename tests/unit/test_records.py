@@ -1,11 +1,13 @@
 """Keys and values of the maps, and their bytes."""
 
+from array import array
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane import abi, records
+from dataplane import abi, counters, libbpf, records
 from dataplane.abi import REASONS, Verdict, constants, ffi
 
 addresses = st.ip_addresses(v=4) | st.ip_addresses(v=6).filter(
@@ -84,7 +86,24 @@ def test_every_reason_of_the_program_has_a_verdict_and_a_meaning() -> None:
     assert {reason.verdict for reason in REASONS} == set(Verdict)
 
 
-def test_counters_of_all_cpus_are_summed() -> None:
-    assert records.Counter.total([(1, 60, 1), (0, 0, 0), (2, 3000, 1)]) == (
-        records.Counter(3, 3060, 2)
-    )
+class CounterMaps:
+    """Per-CPU arrays of three CPUs, as the kernel gives them: an entry after the other."""
+
+    def __init__(self, *words: int) -> None:
+        self._data = array("Q", words).tobytes()
+
+    def values(self, name: str) -> bytes:
+        return self._data
+
+
+def test_counters_are_summed_over_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libbpf, "possible_cpus", lambda: 3)
+    nothing = (0, 0, 0) * 3
+    busy = (1, 60, 1, 0, 0, 0, 2**63, 3000, 1)
+
+    read = counters.read(CounterMaps(*nothing, *busy))
+
+    counted = records.Counter(2**63 + 1, 3060, 2)
+    assert (read.services, read.backends) == ({1: counted}, {1: counted})
+    assert read.reasons[REASONS[0]] == records.Counter()
+    assert read.reasons[REASONS[1]] == counted

@@ -77,6 +77,7 @@ def guidewayd_file(
         "hash_seed": _HASH_SEED,
         "api": {"socket": str(paths.socket)},
         "limits": _LIMITS,
+        "metrics": {"vrrp_status": str(paths.vrrp_status)},
         "services": [_service(service) for service in services],
     }
 

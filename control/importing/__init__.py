@@ -1,0 +1,1 @@
+"""Other load balancers' configurations, as guideway's. Pure but for ``files``."""

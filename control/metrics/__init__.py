@@ -1,0 +1,1 @@
+"""What guidewayd tells Prometheus."""

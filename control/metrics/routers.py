@@ -1,0 +1,48 @@
+"""Metrics of guideway-vrrpd's virtual routers. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from control.metrics.seen import Router
+from control.metrics.text import counter, gauge, labels
+
+_STATES: Final = ("initialize", "backup", "active")
+
+
+def router_families(routers: Mapping[str, Router]) -> Iterator[str]:
+    """Yield the text of each metric of VRRP."""
+    every = [(labels(router=name), each) for name, each in routers.items()]
+    yield gauge(
+        "vrrp_state",
+        "1 for the state in which a virtual router is, 0 for the others",
+        (
+            (labels(router=name, state=state), int(each.state == state))
+            for name, each in routers.items()
+            for state in _STATES
+        ),
+    )
+    for name, meaning, field in (
+        ("state_since_timestamp_seconds", "Unix time of its last transition", "since"),
+        ("priority", "Its priority, as tracking has it", "priority"),
+        ("timer_lateness_max_seconds", "By how much a timer was late at most", "latest"),
+    ):
+        yield gauge(f"vrrp_{name}", meaning, ((of, getattr(e, field)) for of, e in every))
+    yield gauge(
+        "vrrp_resting",
+        "1: it takes no part, for it fails a check",
+        ((of, int(bool(each.problem))) for of, each in every),
+    )
+    for name, meaning in (
+        ("transitions", "Changes of its state"),
+        ("fenced", "How often it gave its addresses up, being late itself"),
+    ):
+        yield counter(f"vrrp_{name}", meaning, ((of, getattr(e, name)) for of, e in every))
+    yield counter(
+        "vrrp_discarded_packets",
+        "Advertisements that were not accepted, by what is wrong with them",
+        (
+            (labels(router=name, reason=reason), count)
+            for name, each in routers.items()
+            for reason, count in each.discarded.items()
+        ),
+    )

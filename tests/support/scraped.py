@@ -1,0 +1,73 @@
+"""A node as a scrape sees it, with something of everything."""
+
+from ipaddress import IPv4Address
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from control.checks import TcpCheck
+from control.compile import Served
+from control.metrics.families import families
+from control.metrics.seen import Router, Seen, Work
+from control.model import Backend, BackendState, Mode, Protocol, Service
+from control.status import Health, InterfaceStatus, MapStatus, NodeStatus
+from dataplane.abi import REASONS
+from dataplane.counters import Counters
+from dataplane.image import Ring
+from dataplane.records import Counter
+
+NODE = NodeStatus(
+    release="1.2.3",
+    instance="default",
+    abi=7,
+    digest="0123abcd",
+    interfaces=(InterfaceStatus("eth0", "native"), InterfaceStatus("eth1", "none")),
+    adopted=True,
+    desired_version=9,
+    applied_version=8,
+    warnings=("mend this",),
+    started=1000.5,
+    repairs=2,
+)
+BACKENDS = (
+    Backend("a", IPv4Address("10.0.0.1"), 80, weight=3),
+    Backend("b", IPv4Address("10.0.0.2"), 80),
+    Backend("c", IPv4Address("10.0.0.3"), 80, state=BackendState.DRAINING),
+)
+WEB = Service(
+    "web", IPv4Address("192.0.2.1"), Protocol.TCP, 80, Mode.DR, BACKENDS, (TcpCheck(),)
+)
+SERVED = Served(
+    service=WEB,
+    id=4,
+    ring=Ring.of([11, 11, 11, 12]),
+    changed_ns=0,
+    slots={"a": 3, "b": 1, "c": 0},
+    backend_ids={"a": 11, "b": 12},
+    problems={},
+    down=frozenset(),
+)
+COUNTERS = Counters(
+    reasons={reason: Counter(reason.number, 10, 1) for reason in REASONS},
+    services={4: Counter(40, 4000, 4)},
+    backends={11: Counter(30, 3000, 3)},
+)
+ROUTERS = {
+    "front": Router("active", 900.0, 150, 3, {"ttl": 2}, latest=0.25, fenced=1),
+    "back": Router("initialize", 901.0, 150, problem="web: down"),
+}
+SEEN = Seen(
+    node=NODE,
+    work=Work(reconciled=2000.25, failures=1, lost=0.5, hindered=3),
+    served=(SERVED,),
+    health={("web", "a"): Health.UP, ("web", "b"): Health.DOWN, ("web", "c"): Health.UP},
+    weights={("web", "a"): 2},
+    counters=COUNTERS,
+    maps=(MapStatus("records", 5, 1024, 4096),),
+    routers=ROUTERS,
+)
+
+
+def parsed(seen: Seen) -> list[Metric]:
+    """Return what Prometheus's own parser makes of the text."""
+    return list(text_string_to_metric_families("".join(families(seen))))
