@@ -46,9 +46,9 @@ types: setup-dev  ## mypy --strict
 contracts: setup-dev  ## who may import whom, by import-linter
 	@.venv/bin/lint-imports --no-cache
 
-proto: setup-dev  ## generate the API's code from guideway.proto
+proto: setup-dev  ## generate the API's code from the .proto files
 	@PATH=".venv/bin:$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. \
-		--mypy_out=. --mypy_grpc_out=. $(GENERATED)/guideway.proto
+		--mypy_out=. --mypy_grpc_out=. $(wildcard $(GENERATED)/*.proto)
 
 generated: proto  ## generated files are what their source makes of them
 	@git diff --exit-code --stat -- $(GENERATED)

@@ -5,7 +5,7 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -14,7 +14,8 @@ import msgspec
 import yaml
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control.addresses import IpAddress, IpNetwork, parse_address
+from control.access import Access, Tcp
+from control.addresses import IpAddress, IpNetwork, parse_address, split_port
 from control.check_schema import CheckSchema, name_types, to_check
 from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError
@@ -49,6 +50,19 @@ InstanceName = Annotated[
 AbsolutePath = Annotated[
     str, Meta(pattern=r"^/[^\0]*\Z", description="an absolute path, from / on")
 ]
+GroupName = Annotated[
+    str,
+    Meta(pattern=r"^[^\s:,\0]{1,256}\Z", description="the name of a group of this host"),
+]
+Owner = Annotated[
+    str,
+    Meta(
+        pattern=r"^(O|CN)=.{1,128}\Z",
+        description="O= and an organisation, or CN= and a common name, of a certificate",
+    ),
+]
+_REQUIRED: Final = ("certificate", "key", "client_ca")
+_OF_TCP: Final = (*_REQUIRED, "change", "view")
 _LIMITS: Final = Limits()
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
@@ -92,6 +106,33 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``api``."""
 
     socket: AbsolutePath = "/run/guideway/guidewayd.sock"
+    group: GroupName | None = None
+    change_group: GroupName | None = None
+    listen: str | None = None
+    certificate: AbsolutePath | None = None
+    key: AbsolutePath | None = None
+    client_ca: AbsolutePath | None = None
+    change: tuple[Owner, ...] = ()
+    view: tuple[Owner, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.change_group is not None and self.group is None:
+            raise ValueError("`change_group` needs `group`: who may open the socket at all")
+        given = [key for key in _OF_TCP if getattr(self, key)]
+        if self.listen is None:
+            if given:
+                raise ValueError(f"`{given[0]}` is of no use without `listen`")
+            return
+        _listen(self.listen)
+        if missing := [f"`{key}`" for key in _REQUIRED if getattr(self, key) is None]:
+            raise ValueError(
+                f"`listen` needs {', '.join(missing)}, too: over TCP both ends have to "
+                "show a certificate"
+            )
+        if not self.change and not self.view:
+            raise ValueError(
+                "`listen` needs `change` or `view`: whose certificates may use the API"
+            )
 
 
 class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +179,7 @@ class NodeConfig:
     direct: tuple[IpNetwork, ...]  # replies to these are not translated
     socket: Path
     limits: Limits
+    access: Access = field(default_factory=Access)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -210,7 +252,17 @@ def _node(file: FileConfig) -> NodeConfig:
         direct=tuple(_network(prefix) for prefix in file.direct),
         socket=Path(file.api.socket),
         limits=Limits(**msgspec.structs.asdict(file.limits)),
+        access=Access(file.api.group, file.api.change_group, _tcp(file.api)),
     )
+
+
+def _tcp(api: ApiConfig) -> Tcp | None:
+    files = (api.certificate, api.key, api.client_ca)
+    if api.listen is None or None in files:
+        return None
+    address, port = _listen(api.listen)
+    certificate, key, client_ca = (Path(str(path)) for path in files)
+    return Tcp(str(address), port, certificate, key, client_ca, api.change, api.view)
 
 
 def _state(file: FileConfig) -> DesiredState:
@@ -257,6 +309,17 @@ def _address(key: str, text: str) -> IpAddress:
         return parse_address(text)
     except ValueError as error:  # msgspec adds where in the file
         raise ValueError(f"`{key}`: {error}") from error
+
+
+def _listen(text: str) -> tuple[IpAddress, int]:
+    """Return address and port of ``listen``; raise ValueError."""
+    place, port = split_port(text)
+    if port is None or not port.isdecimal() or not 1 <= int(port) <= 65535:  # noqa: PLR2004
+        raise ValueError(
+            f"`listen`: {text!r} is not ADDRESS:PORT, such as 192.0.2.1:7007 or "
+            "[2001:db8::1]:7007"
+        )
+    return _address("listen", place), int(port)
 
 
 def _network(text: str) -> IpNetwork:

@@ -4,6 +4,8 @@ GuidewayError
 ├── ConfigError        the operator's file or request is wrong
 ├── NotFoundError      the named thing is not in the desired state
 ├── ConflictError      the request contradicts the desired state
+├── ForbiddenError     who asks may not do that
+├── BusyError          too much is asked at a time
 └── HostError          this host lacks something, or the kernel refused
 
 Facts are fields, and ``str(error)`` is one sentence for an operator. The two edges (API
@@ -23,6 +25,9 @@ class ConfigError(GuidewayError):
 
     where: str  # a file, a path inside it, or a request field
     problem: str  # what is wrong and what would be right
+    # Path of the value in what was to be made, for programs: "vip", "backends[1].port" of a
+    # service, "services[0].name" of a state; "": it is about more than one, or a file.
+    field: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}"
@@ -44,6 +49,26 @@ class NotFoundError(GuidewayError):
 @dataclass(eq=False)
 class ConflictError(GuidewayError):
     """The request contradicts what is there."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class ForbiddenError(GuidewayError):
+    """Who asks may not do that; the sentence says who may."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class BusyError(GuidewayError):
+    """As much is under way as this daemon allows at a time; nothing was begun."""
 
     problem: str
 

@@ -39,6 +39,7 @@ class Plane:
         self._turn = asyncio.Lock()
         self._work = set[asyncio.Task[Any]]()
         self.problem = ""  # why packets of an interface do not come through us
+        self.reloads = 0  # that went well
 
     async def attach(self) -> None:
         """Let packets of all interfaces that are there through the filled maps."""
@@ -103,6 +104,7 @@ class Plane:
                 self._reconciler.wake()
                 raise HostError(f"not reloaded: {error}") from error
             self.problem = ""
+            self.reloads += 1
             _log.info("data plane reloaded", digest=instance.digest)
             return instance.digest
 

@@ -146,6 +146,9 @@ class Observer(Protocol):
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the status of all services."""
 
+    def trouble(self) -> str:
+        """Return why packets are not balanced by what is wanted; "": they are."""
+
     async def statistics(self) -> Statistics:
         """Read the counters from the kernel. Raises HostError if there are none."""
 

@@ -4,10 +4,9 @@ Each method converts, calls and converts back. The methods run on the event loop
 time up to their first ``await``, and a change has none: changes do not interleave.
 """
 
-from typing import Final
-
 from control.api.convert import (
     added_backend,
+    added_service,
     changed_backend,
     changed_service,
     new_service,
@@ -18,16 +17,13 @@ from control.api.convert_status import (
     service_status_to_pb,
     statistics_to_pb,
 )
+from control.api.identity import author_of
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1 import guideway_pb2_grpc as pb_grpc
 from control.errors import NotFoundError
 from control.status import Observer, Operations
 from control.store import Change, Store
-
-# Who made a change. grpc.aio does not tell the peer's uid on a unix socket, but the socket
-# has mode 0600 and belongs to root: nobody else can have asked.
-_AUTHOR: Final = "root"
 
 
 class LoadBalancer(pb_grpc.LoadBalancerServicer):
@@ -63,7 +59,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         """See guideway.proto."""
         service = new_service(request)
         version = self._update(
-            lambda state: state.with_new_service(service), f"add service {service.name}"
+            context,
+            lambda state: added_service(state, service, request),
+            f"add service {service.name}",
         )
         return pb.AddServiceResponse(version=version)
 
@@ -73,7 +71,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.ChangeServiceResponse:
         """See guideway.proto."""
         version = self._update(
-            lambda state: changed_service(state, request), f"change service {request.name}"
+            context,
+            lambda state: changed_service(state, request),
+            f"change service {request.name}",
         )
         return pb.ChangeServiceResponse(version=version)
 
@@ -83,6 +83,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.RemoveServiceResponse:
         """See guideway.proto."""
         version = self._update(
+            context,
             lambda state: state.without_service(request.name),
             f"remove service {request.name}",
         )
@@ -95,6 +96,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         """See guideway.proto."""
         name = request.backend.name or request.backend.address
         version = self._update(
+            context,
             lambda state: added_backend(state, request),
             f"add backend {name} to {request.service}",
         )
@@ -106,6 +108,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.SetBackendResponse:
         """See guideway.proto."""
         version = self._update(
+            context,
             lambda state: changed_backend(state, request),
             f"set backend {request.backend} of {request.service}",
         )
@@ -117,6 +120,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.RemoveBackendResponse:
         """See guideway.proto."""
         version = self._update(
+            context,
             lambda state: state.without_backend(request.service, request.backend),
             f"remove backend {request.backend} from {request.service}",
         )
@@ -159,5 +163,6 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         await self._plane.detach()
         return pb.DetachDataPlaneResponse()
 
-    def _update(self, change: Change, comment: str) -> int:
-        return self._store.update(change, source="api", author=_AUTHOR, comment=comment)
+    def _update(self, context: Context, change: Change, comment: str) -> int:
+        author = author_of(context)
+        return self._store.update(change, source="api", author=author, comment=comment)

@@ -44,6 +44,7 @@ class Node:
     detached: bool = False
     repaired: float | None = None
     refusal: str = ""  # why the data plane cannot be loaded
+    failing: str = ""  # why the data plane does not balance
 
     def node(self) -> NodeStatus:
         """Return a node that is up to date."""
@@ -90,6 +91,10 @@ class Node:
         if self.detached:
             raise ConflictError("the data plane is detached already")
         self.detached = True
+
+    def trouble(self) -> str:
+        """Return why it does not balance."""
+        return "the data plane is detached" if self.detached else self.failing
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the stored services, slots shared by weight."""
