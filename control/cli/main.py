@@ -1,19 +1,23 @@
 """``guideway``: the root command."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 import click
+from click.core import ParameterSource
 
 from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.dataplane import dataplane
 from control.cli.options import OUTPUT
+from control.cli.place import remote
+from control.cli.remote_options import RemoteOptions, remote_options
 from control.cli.service import service
 from control.cli.session import Session
 from control.cli.stats import stats
 from control.cli.status import status
+from control.cli.watch import watch
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -35,6 +39,7 @@ Examples:
     show_envvar=True,
     help="Where guidewayd listens.",
 )
+@remote_options
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1, max=3600),
@@ -51,12 +56,22 @@ Examples:
     help="A table for people or JSON for programs; commands take it too.",
 )
 @click.pass_context
-def guideway(context: click.Context, socket: Path, timeout: float, output: str) -> None:
-    """Look at and change what this node balances."""
-    context.obj = Session(Client(socket, timeout), output)
+def guideway(
+    context: click.Context,
+    socket: Path,
+    timeout: float,
+    output: str,
+    **far: Unpack[RemoteOptions],
+) -> None:
+    """Look at and change what a node balances."""
+    there = remote(far["address"], far["ca"], far["cert"], far["key"])
+    named = context.get_parameter_source("socket") is ParameterSource.COMMANDLINE
+    if there is not None and named:
+        raise click.UsageError("--socket and --address are two places: name one of them")
+    context.obj = Session(Client(socket, timeout, there), output)
 
 
-for _command in (service, backend, stats, status, dataplane):
+for _command in (service, backend, stats, status, dataplane, watch):
     guideway.add_command(_command)
 
 

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control.access import Access
 from control.api.server import serving
 from control.errors import ConflictError, HostError
+from control.events import Hub, What
 from control.model import Backend, Service
 from control.status import (
     Attachment,
@@ -45,6 +47,15 @@ class Node:
     repaired: float | None = None
     refusal: str = ""  # why the data plane cannot be loaded
     failing: str = ""  # why the data plane does not balance
+    hub: Hub = field(default_factory=Hub)
+    tcp_port: int = 0  # 0: not served over TCP
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def publish(self, *happened: What) -> None:
+        """Let things happen, one after another."""
+        assert self.loop
+        for what in happened:
+            self.loop.call_soon_threadsafe(self.hub.publish, what)
 
     def node(self) -> NodeStatus:
         """Return a node that is up to date."""
@@ -145,7 +156,9 @@ class Node:
 
 
 @contextmanager
-def running_api(directory: Path) -> Iterator[tuple[Path, Node]]:
+def running_api(
+    directory: Path, access: Access | None = None
+) -> Iterator[tuple[Path, Node]]:
     """Serve the API from a thread of its own; give its socket and its node."""
     ready = threading.Event()
     made: list[Node] = []
@@ -156,8 +169,12 @@ def running_api(directory: Path) -> Iterator[tuple[Path, Node]]:
     async def serve() -> None:
         store = Store.open(directory / "desired.db")
         try:
-            made.append(Node(store))
-            async with serving(socket, store, made[0], made[0]):
+            node = Node(store, loop=loop)
+            made.append(node)
+            async with serving(
+                socket, store, node, node, access=access, hub=node.hub
+            ) as served:
+                node.tcp_port = served.tcp_port
                 ready.set()
                 await end.wait()
         finally:
