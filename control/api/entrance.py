@@ -156,10 +156,12 @@ def is_ours(uid: int) -> bool:
 
 def read_name(name: str, secret: str) -> User | None:
     """Return whose connection has ``name``; None if no entrance with ``secret`` made it."""
-    prefix, found, _, role, user = (*name.split("/", 4), "", "", "", "", "")[:5]
-    if prefix != _PREFIX or not secrets.compare_digest(found.encode(), secret.encode()):
-        return None
-    return User(user, Role[role])
+    match name.split("/", 4):
+        case [prefix, found, _, role, user] if prefix == _PREFIX:
+            ours = secrets.compare_digest(found.encode(), secret.encode())
+            return User(user, Role[role]) if ours else None
+        case _:
+            return None
 
 
 def _write_name(secret: str, number: int, user: User) -> str:

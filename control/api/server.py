@@ -80,16 +80,17 @@ async def serving(
         add_EventsServicer_to_server(Events(observer, hub), server)
         add_HealthServicer_to_server(Health(observer, ending), server)
         reflection.enable_server_reflection(RULES, server)
-        _listen_inside(server, inner_path(path))
-        port = _listen_outside(server, access.tcp) if access.tcp else 0
         async with _meanwhile(entrance):
             try:
+                _listen_inside(server, inner_path(path))
+                port = _listen_outside(server, access.tcp) if access.tcp else 0
                 await server.start()
                 yield Served(path, port)
             finally:
                 ending.set()
                 hub.close()
-                await server.stop(_GRACE)  # removes the socket inside, too
+                await server.stop(_GRACE)
+                inner_path(path).unlink(missing_ok=True)
 
 
 def check(path: Path, access: Access) -> None:

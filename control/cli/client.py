@@ -1,5 +1,6 @@
 """Who answers at the socket, and what may go wrong on the way there as one sentence."""
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,4 +101,5 @@ class Client:
         except ConfigError as error:
             raise Failure(str(error)) from error
         self.reach()
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes to stderr, too
         return place
