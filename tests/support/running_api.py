@@ -48,6 +48,7 @@ class Node:
     refusal: str = ""  # why the data plane cannot be loaded
     failing: str = ""  # why the data plane does not balance
     hub: Hub = field(default_factory=Hub)
+    socket: Path = Path()
     tcp_port: int = 0  # 0: not served over TCP
     loop: asyncio.AbstractEventLoop | None = None
 
@@ -169,7 +170,7 @@ def running_api(
     async def serve() -> None:
         store = Store.open(directory / "desired.db")
         try:
-            node = Node(store, loop=loop)
+            node = Node(store, loop=loop, socket=socket)
             made.append(node)
             async with serving(
                 socket, store, node, node, access=access, hub=node.hub
