@@ -6,6 +6,7 @@ import pwd
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,8 +51,11 @@ def run_as(
 
 @pytest.fixture
 def open_path(tmp_path: Path) -> Path:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+    """Return a directory that others get to."""
+    ours = Path(tempfile.gettempdir())
+    for directory in (tmp_path, *tmp_path.parents):
+        if ours in directory.parents:
+            directory.chmod(0o755)
     return tmp_path
 
 
