@@ -319,7 +319,7 @@ class Daemon:
     def _plane_facts(self) -> PlaneFacts:
         return PlaneFacts(
             applied_version=self._reconciler.applied_version,
-            detached=self._instance.detached,
+            detached=self._plane.detached,  # unlike the instance, not in between
             reloads=self._plane.reloads,
             trouble=self._observer.trouble(),
         )

@@ -4,15 +4,13 @@ from pathlib import Path
 from typing import Final, Unpack
 
 import click
-from click.core import ParameterSource
 
 from control.api.address import DEFAULT_SOCKET
 from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.dataplane import dataplane
 from control.cli.options import OUTPUT
-from control.cli.place import remote
-from control.cli.remote_options import RemoteOptions, remote_options
+from control.cli.remote_options import RemoteOptions, chosen_remote, remote_options
 from control.cli.service import service
 from control.cli.session import Session
 from control.cli.stats import stats
@@ -64,11 +62,7 @@ def guideway(
     **far: Unpack[RemoteOptions],
 ) -> None:
     """Look at and change what a node balances."""
-    there = remote(far["address"], far["ca"], far["cert"], far["key"])
-    named = context.get_parameter_source("socket") is ParameterSource.COMMANDLINE
-    if there is not None and named:
-        raise click.UsageError("--socket and --address are two places: name one of them")
-    context.obj = Session(Client(socket, timeout, there), output)
+    context.obj = Session(Client(socket, timeout, chosen_remote(context, far)), output)
 
 
 for _command in (service, backend, stats, status, dataplane, watch):

@@ -32,19 +32,10 @@ class Remote:
         return Place(f"dns:///{host}:{self.port}", self.files)
 
 
-def remote(
-    address: str | None, ca: Path | None, cert: Path | None, key: Path | None
-) -> Remote | None:
-    """Return what ``--address`` and its companions say; None: they are not there.
-
-    Raises click.UsageError.
-    """
+def remote(address: str, ca: Path | None, cert: Path | None, key: Path | None) -> Remote:
+    """Return what ``--address`` and its companions say; raise click.UsageError."""
     files = {"--ca": ca, "--cert": cert, "--key": key}
     given = [path for path in files.values() if path is not None]
-    if address is None:
-        if given:
-            raise click.UsageError("--ca, --cert and --key go with --address")
-        return None
     if len(given) < len(files):
         missing = " and ".join(name for name, path in files.items() if path is None)
         raise click.UsageError(f"--address needs {missing}, too")

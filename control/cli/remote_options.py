@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Final, TypedDict, TypeVar
 
 import click
+from click.core import ParameterSource
+
+from control.cli.place import Remote, remote
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -54,3 +57,25 @@ def remote_options(command: Command) -> Command:
         ),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def chosen_remote(context: click.Context, far: RemoteOptions) -> Remote | None:
+    """Return the daemon on another host that is meant; None: the one at the socket.
+
+    What is said on the command line comes before what the environment says. Raises
+    click.UsageError.
+    """
+    spoken = [f"--{name}" for name in far if _is_spoken(context, name)]
+    if _is_spoken(context, "socket"):
+        if spoken:
+            raise click.UsageError(f"--socket and {spoken[0]} are for two places")
+        return None
+    if far["address"] is None:
+        if spoken:
+            raise click.UsageError(f"{spoken[0]} goes with --address")
+        return None
+    return remote(far["address"], far["ca"], far["cert"], far["key"])
+
+
+def _is_spoken(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE

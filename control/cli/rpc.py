@@ -41,7 +41,7 @@ def call(
         try:
             return method(LoadBalancerStub(channel))(request, timeout=timeout)
         except grpc.RpcError as error:
-            raise CallError(_sentence(error, timeout)) from error
+            raise CallError(_sentence(error, place, timeout)) from error
 
 
 def watch(
@@ -52,7 +52,7 @@ def watch(
         try:
             yield from EventsStub(channel).Watch(request)
         except grpc.RpcError as error:
-            raise CallError(_sentence(error, 0)) from error
+            raise CallError(_sentence(error, place)) from error
 
 
 def _channel(place: Place) -> grpc.Channel:
@@ -73,13 +73,18 @@ def _read(path: Path) -> bytes:
         raise CallError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _sentence(error: grpc.RpcError, timeout: float) -> str:
+def _sentence(error: grpc.RpcError, place: Place, timeout: float = 0) -> str:
     # Every RpcError of a call is a Call, too; gRPC's types do not say so.
     if not isinstance(error, grpc.Call):
         return str(error)
     match error.code():
         case grpc.StatusCode.DEADLINE_EXCEEDED if not rpc_status.from_call(error):
             return f"guidewayd did not answer within {timeout:g} s"
+        case grpc.StatusCode.UNAVAILABLE if place.files and "andshake" in str(error):
+            return (
+                f"no TLS with {place.target.rpartition('/')[2]}: is --ca the CA of its "
+                f"certificate, and is that for this host? ({error.details()})"
+            )
         case grpc.StatusCode.UNAVAILABLE:
             return f"guidewayd went away: {error.details()}"
         case grpc.StatusCode.UNIMPLEMENTED:
