@@ -21,6 +21,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+_UNCONNECTED: Final = "failed to connect"  # as gRPC says it; TCP alone has been tried
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -80,10 +81,11 @@ def _sentence(error: grpc.RpcError, place: Place, timeout: float = 0) -> str:
     match error.code():
         case grpc.StatusCode.DEADLINE_EXCEEDED if not rpc_status.from_call(error):
             return f"guidewayd did not answer within {timeout:g} s"
-        case grpc.StatusCode.UNAVAILABLE if place.files and "andshake" in str(error):
+        case grpc.StatusCode.UNAVAILABLE if place.files and _UNCONNECTED in str(error):
             return (
                 f"no TLS with {place.target.rpartition('/')[2]}: is --ca the CA of its "
-                f"certificate, and is that for this host? ({error.details()})"
+                "certificate, is that for this host, does --key belong to --cert, and does "
+                f"its `api.client_ca` know yours? ({error.details()})"
             )
         case grpc.StatusCode.UNAVAILABLE:
             return f"guidewayd went away: {error.details()}"

@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import re
 import stat
 import subprocess
 import sys
@@ -22,11 +23,12 @@ from control.api.server import check
 from control.api.sockets import make_directory
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
-from control.config import parse
+from control.config import ApiConfig, parse
 from control.errors import ConfigError
 from tests.support.running_api import running_api
 
 ALL = grp.getgrgid(os.getegid())
+GUIDEWAYD = Path(__file__).parents[2] / "docs" / "guidewayd.md"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become others")
 
 
@@ -252,6 +254,21 @@ def test_what_does_not_go_together_in_the_file_is_refused(api: str, sentence: st
 
     assert sentence in str(raised.value)
     assert "$.api" in str(raised.value)
+
+
+def test_what_the_documentation_shows_is_accepted() -> None:
+    (shown,) = re.findall(r"```yaml\n(api:.*?)```", GUIDEWAYD.read_text(), re.DOTALL)
+
+    node, _ = parse(f"interfaces: [eth0]\nservices: []\n{shown}", "docs")
+
+    assert node.access.tcp
+    assert node.access.tcp.where == "192.0.2.1:7007"
+
+
+def test_every_key_of_the_api_is_explained() -> None:
+    section = GUIDEWAYD.read_text().partition("## The API\n")[2].partition("\n## ")[0]
+
+    assert [key for key in ApiConfig.__struct_fields__ if f"`{key}`" not in section] == []
 
 
 def test_the_file_says_who_may_use_the_api() -> None:

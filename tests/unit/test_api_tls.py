@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -353,18 +355,43 @@ def test_the_command_line_comes_before_the_environment(tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_the_command_line_does_not_trust_a_daemon_of_another_ca(
-    tmp_path: Path, authority: Authority
+@pytest.mark.parametrize("wrong", ["ca", "cert", "key", "nonsense"])
+def test_certificates_that_do_not_fit_are_one_sentence(
+    tmp_path: Path, authority: Authority, wrong: str
 ) -> None:
+    other = Authority(tmp_path / "other")
+    other.serve()
     with capture_logs(), served(tmp_path, authority.serve()) as node:
-        files = authority.client_files("alice", "ops")
-        trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-        result = run(node, (tmp_path / "other.pem", *files[1:]), "status")
+        files = dict(
+            zip(["ca", "cert", "key"], authority.client_files("a", "ops"), strict=True)
+        )
+        strange = dict(
+            zip(["ca", "cert", "key"], other.client_files("a", "ops"), strict=True)
+        )
+        if wrong == "nonsense":
+            files["cert"].write_text("nonsense")
+        elif wrong == "cert":
+            files |= {"cert": strange["cert"], "key": strange["key"]}
+        else:
+            files[wrong] = strange[wrong]
+        words = [f"--{name}={path}" for name, path in files.items()]
+        # By itself: gRPC must not write to its stderr, either.
+        result = subprocess.run(
+            [
+                *(sys.executable, "-m", "control.cli.main"),
+                *("--address", f"localhost:{node.tcp_port}", *words, "status"),
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
 
-    assert result.exit_code == 1
+    assert result.returncode == 1
     assert result.stderr.startswith(
         f"guideway: no TLS with localhost:{node.tcp_port}: is --ca the CA of its "
-        "certificate, and is that for this host? ("
+        "certificate, is that for this host, does --key belong to --cert, and does its "
+        "`api.client_ca` know yours? ("
     )
     assert result.stderr.count("\n") == 1
 
