@@ -16,8 +16,9 @@ import secrets
 import socket
 import struct
 from collections import Counter
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -29,6 +30,7 @@ MAX_CONNECTIONS: Final = 128
 MAX_OF_A_USER: Final = 32  # of anybody but root and ourselves
 _CHUNK: Final = 1 << 16  # bytes
 _STUCK: Final = 60.0  # seconds in which an end has to take a chunk
+_FLUSHING: Final = 1.0  # seconds for what is left to be said at the end
 _NAMING: Final = 2.0  # seconds to find out what a user is called
 _SO_PEERGROUPS: Final = 59  # asm-generic/socket.h; the socket module does not name it
 _MOST_GROUPS_BYTES: Final = 1024  # what getsockopt() of Python has room for
@@ -95,7 +97,8 @@ class Entrance:
             self._names.shutdown(wait=False, cancel_futures=True)
 
     async def _let_in(self, connection: socket.socket) -> None:
-        with connection:
+        # An OSError says that either end went away, and the other one is closed then.
+        with suppress(OSError), connection:
             uid, gids = _credentials(connection)
             crowded = self._connections.total() >= MAX_CONNECTIONS
             if crowded or (self._connections[uid] >= MAX_OF_A_USER and not is_ours(uid)):
@@ -104,8 +107,6 @@ class Entrance:
             try:
                 name = await self._name(uid)
                 await self._carry(connection, User(name, self._members.role(uid, gids)))
-            except OSError:
-                pass  # either end went away, and the other one is closed
             finally:
                 self._connections[uid] -= 1
                 self._connections += Counter()  # forgets the zeros
@@ -126,15 +127,31 @@ class Entrance:
             to_grpc.settimeout(0)
             to_grpc.bind(f"\0{_write_name(self.secret, next(self._made), user)}".encode())
             await asyncio.get_running_loop().sock_connect(to_grpc, str(self._inner))
-            outer = await asyncio.open_connection(sock=connection)
-            inner = await asyncio.open_connection(sock=to_grpc)
+            async with (
+                _streams(connection) as outer,
+                _streams(to_grpc) as inner,
+                asyncio.TaskGroup() as tasks,
+            ):
+                tasks.create_task(_pump(outer[0], inner[1]))
+                tasks.create_task(_pump(inner[0], outer[1]))
+
+
+@asynccontextmanager
+async def _streams(
+    connection: socket.socket,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Read and write ``connection``; nobody does any more when the body has ended."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(OSError):  # TimeoutError is one
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(_pump(outer[0], inner[1]))
-                    tasks.create_task(_pump(inner[0], outer[1]))
+                async with asyncio.timeout(_FLUSHING):
+                    await writer.wait_closed()
             finally:
-                outer[1].close()
-                inner[1].close()
+                writer.transport.abort()  # or the event loop would go on with its number
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
