@@ -55,6 +55,7 @@ proto: setup-dev  ## generate the API's code from the .proto files
 
 generated: proto  ## generated files are what their source makes of them
 	@git diff --exit-code --stat -- $(GENERATED)
+	@git ls-files --others --exclude-standard -- $(GENERATED) | (! grep .)
 
 format: setup-dev  ## let ruff format the code
 	@$(PYTHON) -m ruff format .

@@ -5,7 +5,7 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from control.access import Access, Tcp
 from control.addresses import IpAddress, IpNetwork, parse_address, split_port
 from control.check_schema import CheckSchema, name_types, to_check
 from control.checks import AnyCheck, TcpCheck
@@ -49,6 +50,19 @@ InstanceName = Annotated[
 AbsolutePath = Annotated[
     str, Meta(pattern=r"^/[^\0]*\Z", description="an absolute path, from / on")
 ]
+GroupName = Annotated[
+    str,
+    Meta(pattern=r"^[^\s:,\0]{1,256}\Z", description="the name of a group of this host"),
+]
+Owner = Annotated[
+    str,
+    Meta(
+        pattern=r"^(O|CN)=.{1,128}\Z",
+        description="O= and an organisation, or CN= and a common name, of a certificate",
+    ),
+]
+_REQUIRED: Final = ("certificate", "key", "client_ca")
+_OF_TCP: Final = (*_REQUIRED, "change", "view")
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
 MAX_PORT: Final = 65535
@@ -94,6 +108,33 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """``api``."""
 
     socket: AbsolutePath = "/run/guideway/guidewayd.sock"
+    group: GroupName | None = None
+    change_group: GroupName | None = None
+    listen: str | None = None
+    certificate: AbsolutePath | None = None
+    key: AbsolutePath | None = None
+    client_ca: AbsolutePath | None = None
+    change: tuple[Owner, ...] = ()
+    view: tuple[Owner, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.change_group is not None and self.group is None:
+            raise ValueError("`change_group` needs `group`: who may open the socket at all")
+        given = [key for key in _OF_TCP if getattr(self, key)]
+        if self.listen is None:
+            if given:
+                raise ValueError(f"`{given[0]}` is of no use without `listen`")
+            return
+        _listen(self.listen)
+        if missing := [f"`{key}`" for key in _REQUIRED if getattr(self, key) is None]:
+            raise ValueError(
+                f"`listen` needs {', '.join(missing)}, too: over TCP both ends have to "
+                "show a certificate"
+            )
+        if not self.change and not self.view:
+            raise ValueError(
+                "`listen` needs `change` or `view`: whose certificates may use the API"
+            )
 
 
 class MetricsConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -172,6 +213,7 @@ class NodeConfig:
     socket: Path
     limits: Limits
     metrics: MetricsEndpoint | None = None  # None: none
+    access: Access = field(default_factory=Access)
 
 
 def load(path: Path) -> tuple[NodeConfig, DesiredState]:
@@ -234,7 +276,17 @@ def _node(file: FileConfig) -> NodeConfig:
         socket=Path(file.api.socket),
         limits=Limits(**msgspec.structs.asdict(file.limits)),
         metrics=_metrics(file.metrics),
+        access=Access(file.api.group, file.api.change_group, _tcp(file.api)),
     )
+
+
+def _tcp(api: ApiConfig) -> Tcp | None:
+    files = (api.certificate, api.key, api.client_ca)
+    if api.listen is None or None in files:
+        return None
+    address, port = _listen(api.listen)
+    certificate, key, client_ca = (Path(str(path)) for path in files)
+    return Tcp(str(address), port, certificate, key, client_ca, api.change, api.view)
 
 
 def _metrics(metrics: MetricsConfig | str) -> MetricsEndpoint | None:
@@ -291,21 +343,18 @@ def _address(key: str, text: str) -> IpAddress:
 
 
 def _listen(text: str) -> tuple[IpAddress, int]:
+    """Return address and port of a ``listen``; raise ValueError."""
     host, port = split_port(text)
-    try:
-        address = parse_address(host)
-    except ValueError as error:
-        raise ValueError(f"`listen`: {error}") from error
     if (
         port is None
         or not re.fullmatch("[0-9]{1,5}", port)
         or not 1 <= int(port) <= MAX_PORT
     ):
         raise ValueError(
-            f"`listen` is {text!r}: give an address and a port in 1…65535, such as "
-            "127.0.0.1:9475 or [::1]:9475"
+            f"`listen`: {text!r} is not ADDRESS:PORT, such as 192.0.2.1:7007 or "
+            "[2001:db8::1]:7007"
         )
-    return address, int(port)
+    return _address("listen", host), int(port)
 
 
 def _network(text: str) -> IpNetwork:

@@ -21,14 +21,17 @@ import click
 import structlog
 
 from control import beacon, logs
-from control.api.server import check_socket, serving
+from control.api.server import check as check_api
+from control.api.server import serving
 from control.checks import Initial
 from control.compile import Settings, check_capacity, remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
+from control.events import BackendChanged, Hub, PlaneFacts, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
+from control.following import follow_plane, follow_vrrp
 from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
@@ -115,7 +118,7 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     check_interfaces(config.interfaces)
     if config.native:
         await asyncio.to_thread(refuse_vlans, config.interfaces)
-    check_socket(config.socket)
+    check_api(config.socket, config.access)
     opened = await asyncio.to_thread(
         open_instance, _root(config), config.limits, config.cache
     )
@@ -158,7 +161,8 @@ class Daemon:
         self._tasks = asyncio.TaskGroup()
         self._manager = ServiceManager()
         self._serving = False
-        self._monitor = Monitor(self._tasks, changed=self._wake)
+        self._hub = Hub()
+        self._monitor = Monitor(self._tasks, changed=self._wake, told=self._tell)
         self._reconciler = Reconciler(
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
@@ -220,13 +224,22 @@ class Daemon:
             self._reconciler.run(),
             self._follow_network(),
             self._follow_store(version),
+            follow_plane(self._hub, self._plane_facts),
+            follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
             self._manager.beat(),
             self._show(),
             *([self._metrics.run()] if self._metrics else []),
         ):
             self._tasks.create_task(task)
         socket = self._config.socket
-        async with serving(socket, self._store, self._observer, self._plane):
+        async with serving(
+            socket,
+            self._store,
+            self._observer,
+            self._plane,
+            access=self._config.access,
+            hub=self._hub,
+        ):
             _log.info("serving", socket=str(socket))
             self._manager.ready()
             self._serving = True
@@ -275,8 +288,11 @@ class Daemon:
 
     async def _follow_store(self, version: int) -> None:
         """Follow what is wanted; ``version`` is the one that was acted upon last."""
+        known = self._store.state
         while True:
             version = await self._store.wait_for_change(version)
+            before, known = known, self._store.state
+            self._hub.publish(stored(version, before, known))
             self._monitor.watch(self._store.state)
             await self._survey()  # where the new backends are
             self._wake()
@@ -324,6 +340,17 @@ class Daemon:
             self._config.metrics.vrrp_status,
         )
         return MetricsServer(self._config.metrics, Exposition(sources))
+
+    def _plane_facts(self) -> PlaneFacts:
+        return PlaneFacts(
+            applied_version=self._reconciler.applied_version,
+            detached=self._plane.detached,  # unlike the instance, not in between
+            reloads=self._plane.reloads,
+            trouble=self._observer.trouble(),
+        )
+
+    def _tell(self, key: BackendKey, health: Health, reason: str) -> None:
+        self._hub.publish(BackendChanged(*key, health, reason))
 
     def _present(self) -> list[str]:
         return [interface.name for interface in self._network.interfaces]

@@ -6,6 +6,8 @@ GuidewayError
 ├── ConflictError      the request contradicts the desired state
 ├── StaleError         the request was made for another version of it
 ├── ConfirmationError  a version waits to be confirmed, or none does
+├── ForbiddenError     who asks may not do that
+├── BusyError          too much is asked at a time
 └── HostError          this host lacks something, or the kernel refused
 
 Facts are fields, and ``str(error)`` is one sentence for an operator. The two edges (API
@@ -25,6 +27,9 @@ class ConfigError(GuidewayError):
 
     where: str  # a file, a path inside it, or a request field
     problem: str  # what is wrong and what would be right
+    # Path of the value in what was to be made, for programs: "vip", "backends[1].port" of a
+    # service, "services[0].name" of a state; "": it is about more than one, or a file.
+    field: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}"
@@ -70,6 +75,20 @@ class StaleError(GuidewayError):
 @dataclass(eq=False)
 class ConfirmationError(GuidewayError):
     """A version waits to be confirmed and this is not its confirmation, or none waits."""
+
+
+class ForbiddenError(GuidewayError):
+    """Who asks may not do that; the sentence says who may."""
+
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
+class BusyError(GuidewayError):
+    """As much is under way as this daemon allows at a time; nothing was begun."""
 
     problem: str
 

@@ -1,12 +1,17 @@
 """Logging: lines for a person on a terminal, JSON for a machine otherwise; on stderr."""
 
 import logging
+import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO, cast
 
 import structlog
+
+# gRPC's core has lines of its own for stderr: of each handshake that fails, for one. It
+# looks at this when it is imported, and so this module has to come before it.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def set_up() -> None:

@@ -27,8 +27,8 @@ def explain(error: msgspec.ValidationError, schema: type[msgspec.Struct]) -> str
 def _remedy(problem: str, node: inspect.Type | None) -> str:
     if unknown := _UNKNOWN.search(problem):
         return _keys(unknown[1], node)
-    if "matching regex" in problem and isinstance(node, inspect.Metadata):
-        return f": {(node.extra_json_schema or {}).get('description', '')}"
+    if "matching regex" in problem:
+        return f": {description}" if (description := _description(node)) else ""
     if _NO_TEXT.search(problem):
         return "; put it in quotes"
     values = [value for one in _alternatives(node) for value in _values(one)]
@@ -48,6 +48,19 @@ def _keys(unknown: str, node: inspect.Type | None) -> str:
     if close := get_close_matches(unknown, keys, n=1):
         return f"; did you mean `{close[0]}`?"
     return f"; keys here are {', '.join(keys)}"
+
+
+def _description(node: inspect.Type | None) -> str:
+    """Return what a value is to be, as the schema has it; "" if that says nothing."""
+    match node:
+        case inspect.Metadata(extra_json_schema={"description": str(description)}):
+            return description
+        case inspect.Metadata(type=inner):
+            return _description(inner)
+        case inspect.UnionType(types=types):
+            return next(filter(None, map(_description, types)), "")
+        case _:
+            return ""
 
 
 def _alternatives(node: inspect.Type | None) -> tuple[inspect.Type, ...]:

@@ -214,141 +214,158 @@ def is_prime(number: int) -> bool:
 
 def _check_service(service: Service) -> None:
     where = f"service {service.name!r}"
-    _check_name("service name", service.name)
-    _check_port(where, service.port, lowest=0)
-    _check_address(where, service.vip)
+    _check_name("service name", service.name, "name")
+    _check_port(where, service.port, "port")
+    _check_address(where, service.vip, "vip")
     if service.mode is Mode.NAT and service.port == 0:
-        raise ConfigError(where, "NAT needs a port: every port (0) goes with mode dr only")
+        problem = "NAT needs a port: every port (0) goes with mode dr only"
+        raise ConfigError(where, problem, "port")
     if service.mode is Mode.DR and service.returns is Returns.TRACKED:
         raise ConfigError(
             where,
             "returns: tracked goes with mode nat only; by dr no reply comes here",
+            "returns",
         )
     if len(service.backends) > MAX_BACKENDS:
         problem = f"{len(service.backends)} backends are more than {MAX_BACKENDS}"
-        raise ConfigError(where, problem)
+        raise ConfigError(where, problem, "backends")
     if service.ring_size is not None:
         _check_ring_size(where, service.ring_size, len(service.backends))
     _check_checks(where, service)
     names: set[str] = set()
     places: set[tuple[IpAddress, int]] = set()
-    for backend in service.backends:
-        _check_backend(where, service, backend)
+    for number, backend in enumerate(service.backends):
+        at = f"backends[{number}]"
+        _check_backend(where, service, backend, at)
         if backend.name in names:
-            raise ConfigError(where, f"two backends are called {backend.name!r}")
+            problem = f"two backends are called {backend.name!r}"
+            raise ConfigError(where, problem, f"{at}.name")
         if (backend.address, backend.port) in places:
             raise ConfigError(
                 where,
                 f"backend {backend.name!r} has the address {backend.identity}, which "
                 "another backend has already",
+                f"{at}.address",
             )
         names.add(backend.name)
         places.add((backend.address, backend.port))
 
 
-def _check_backend(where: str, service: Service, backend: Backend) -> None:
+def _check_backend(where: str, service: Service, backend: Backend, at: str) -> None:
     here = f"{where}, backend {backend.name!r}"
-    _check_name("backend name", backend.name)
-    _check_port(here, backend.port, lowest=0)
-    _check_address(here, backend.address)
+    _check_name("backend name", backend.name, f"{at}.name")
+    _check_port(here, backend.port, f"{at}.port")
+    _check_address(here, backend.address, f"{at}.address")
     if backend.address.version != service.vip.version:
         raise ConfigError(
             here,
             f"{backend.address} is IPv{backend.address.version}, and the VIP {service.vip} "
             f"is IPv{service.vip.version}: both have to be of one family",
+            f"{at}.address",
         )
     if backend.address == service.vip:
-        raise ConfigError(
-            here, f"{backend.address} is the VIP itself; give the server's own address"
-        )
+        problem = f"{backend.address} is the VIP itself; give the server's own address"
+        raise ConfigError(here, problem, f"{at}.address")
     if not 0 <= backend.weight <= MAX_WEIGHT:
-        raise ConfigError(here, f"weight {backend.weight} is not in 0…{MAX_WEIGHT}")
+        problem = f"weight {backend.weight} is not in 0…{MAX_WEIGHT}"
+        raise ConfigError(here, problem, f"{at}.weight")
     if service.mode is Mode.DR and backend.port != service.port:
         raise ConfigError(
             here,
             f"port {backend.port} differs from the service's {service.port}, and DR cannot "
             "change ports: use mode nat, or leave the backend's port out",
+            f"{at}.port",
         )
     if (backend.port == 0) != (service.port == 0):
         raise ConfigError(
             here,
             "port 0 (every port) goes only with a service and backends that all have it",
+            f"{at}.port",
         )
 
 
 def _check_checks(where: str, service: Service) -> None:
     if len(service.checks) > MAX_CHECKS:
-        raise ConfigError(where, f"{len(service.checks)} checks are more than {MAX_CHECKS}")
+        problem = f"{len(service.checks)} checks are more than {MAX_CHECKS}"
+        raise ConfigError(where, problem, "checks")
     for number, check in enumerate(service.checks):
         many = len(service.checks) > 1
         here = f"{where}, check {number + 1} ({check.kind})" if many else f"{where}, check"
+        at = f"checks[{number}]"
         if service.port == 0 and check.port is None and check.needs_port:
-            raise ConfigError(where, "a service of every port needs a port in its check")
-        if problem := next(check.problems(), None):
-            raise ConfigError(here, problem)
+            problem = "a service of every port needs a port in its check"
+            raise ConfigError(where, problem, f"{at}.port")
+        if found := next(check.problems(), None):
+            raise ConfigError(here, found, at)
         if check in service.checks[:number]:
-            raise ConfigError(here, "is there twice")
+            raise ConfigError(here, "is there twice", at)
 
 
 def _check_ring_size(where: str, ring_size: int, backends: int) -> None:
     if ring_size > MAX_RING_SIZE:
-        raise ConfigError(where, f"ring size {ring_size} is above {MAX_RING_SIZE}")
+        problem = f"ring size {ring_size} is above {MAX_RING_SIZE}"
+        raise ConfigError(where, problem, "ring_size")
     if not is_prime(ring_size):
         above = next(size for size in count(max(ring_size, 1) + 1) if is_prime(size))
-        raise ConfigError(
-            where, f"ring size {ring_size} is not a prime number; {above} is the next one"
-        )
+        problem = f"ring size {ring_size} is not a prime number; {above} is the next one"
+        raise ConfigError(where, problem, "ring_size")
     if ring_size < backends:
         problem = f"ring size {ring_size} leaves no slot for some of {backends} backends"
-        raise ConfigError(where, problem)
+        raise ConfigError(where, problem, "ring_size")
 
 
 def _check_state(state: DesiredState) -> None:
     names: set[str] = set()
     places: dict[tuple[IpAddress, Protocol, int], str] = {}
-    for service in state:
+    for number, service in enumerate(state):
+        at = f"services[{number}]"
         if service.name in names:
-            raise ConfigError("services", f"two services are called {service.name!r}")
+            problem = f"two services are called {service.name!r}"
+            raise ConfigError("services", problem, f"{at}.name")
         names.add(service.name)
         place = (service.vip, service.protocol, service.port)
         if place in places:
             raise ConfigError(
                 f"service {service.name!r}",
                 f"{service.where} belongs to service {places[place]!r} already",
+                f"{at}.vip",
             )
         places[place] = service.name
 
 
-def _check_address(where: str, address: IpAddress) -> None:
+def _check_address(where: str, address: IpAddress, field: str) -> None:
     """Refuse what no host can have, and what is not the same on every interface."""
     if isinstance(address, IPv6Address):
-        _check_ipv6(where, address)
+        _check_ipv6(where, address, field)
         impossible = address.is_unspecified
     else:
         impossible = address in _THIS_NETWORK or address.is_reserved
     if impossible or address.is_multicast or address.is_loopback:
-        raise ConfigError(where, f"{address} is not an address that a host can have")
+        problem = f"{address} is not an address that a host can have"
+        raise ConfigError(where, problem, field)
 
 
-def _check_ipv6(where: str, address: IPv6Address) -> None:
+def _check_ipv6(where: str, address: IPv6Address, field: str) -> None:
     if address.ipv4_mapped is not None:
         problem = f"{address} is IPv4 in the form of IPv6; write {address.ipv4_mapped}"
-        raise ConfigError(where, problem)
+        raise ConfigError(where, problem, field)
     if address.is_link_local or address.scope_id is not None:
         raise ConfigError(
             where,
             f"{address} is an address of one link only; give one that counts everywhere",
+            field,
         )
 
 
-def _check_name(what: str, name: str) -> None:
+def _check_name(what: str, name: str, field: str) -> None:
     if not 0 < len(name) <= MAX_NAME or not set(name) <= _NAME_CHARACTERS:
         raise ConfigError(
             what,
             f"{name!r} is not a name: 1…{MAX_NAME} letters, digits and any of . - _ :",
+            field,
         )
 
 
-def _check_port(where: str, port: int, *, lowest: int) -> None:
-    if not lowest <= port <= 65535:  # noqa: PLR2004
-        raise ConfigError(where, f"port {port} is not in {lowest}…65535")
+def _check_port(where: str, port: int, field: str) -> None:
+    if not 0 <= port <= 65535:  # noqa: PLR2004
+        raise ConfigError(where, f"port {port} is not in 0…65535", field)

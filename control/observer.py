@@ -107,6 +107,14 @@ class NodeObserver:
             weights=self.monitor.weights(),
         )
 
+    def trouble(self) -> str:
+        """Return why packets are not balanced by what is wanted; "": they are."""
+        if self.instance.detached:
+            return "the data plane is detached"
+        if self.reconciler.compiled is None:
+            return "the tables are not in the kernel yet"
+        return self.unattached() or self.reconciler.problem
+
     async def statistics(self) -> Statistics:
         """Read the counters from the kernel. Raises HostError if there are none."""
         try:

@@ -39,6 +39,8 @@ class Plane:
         self._turn = asyncio.Lock()
         self._work = set[asyncio.Task[Any]]()
         self.problem = ""  # why packets of an interface do not come through us
+        self.reloads = 0  # that went well
+        self.detached = instance.detached  # as the last operation left it
 
     async def attach(self) -> None:
         """Let packets of all interfaces that are there through the filled maps."""
@@ -103,6 +105,7 @@ class Plane:
                 self._reconciler.wake()
                 raise HostError(f"not reloaded: {error}") from error
             self.problem = ""
+            self.reloads, self.detached = self.reloads + 1, False
             _log.info("data plane reloaded", digest=instance.digest)
             return instance.digest
 
@@ -114,12 +117,13 @@ class Plane:
             try:
                 await asyncio.to_thread(self._instance.detach)
             except DataplaneError as error:
-                if not self._instance.detached:
+                self.detached = self._instance.detached
+                if not self.detached:
                     await self._reconciler.move(self._instance.maps)
                     self._reconciler.wake()
                 raise HostError(f"not detached: {error}") from error
             self._reconciler.forget()
-            self.problem = ""
+            self.problem, self.detached = "", True
             _log.warning("data plane detached: nothing is balanced until it is reloaded")
 
     async def _is_torn(self) -> bool:

@@ -163,6 +163,9 @@ class Observer(Protocol):
     def standing(self) -> Standing:
         """Return who cannot serve, and who weighs something else than configured."""
 
+    def trouble(self) -> str:
+        """Return why packets are not balanced by what is wanted; "": they are."""
+
     async def statistics(self) -> Statistics:
         """Read the counters from the kernel. Raises HostError if there are none."""
 

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 
 from control.addresses import IpAddress, parse_address
 from control.api.convert_checks import checks_from_pb, checks_to_pb, one_check_to_pb
+from control.api.fields import named_as_in, wrong
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import AnyCheck, TcpCheck
-from control.errors import ConfigError
 from control.model import (
     Affinity,
     Backend,
@@ -64,20 +64,32 @@ def new_service(request: pb.AddServiceRequest) -> Service:
     """Return the service that is to be added; raise ConfigError."""
     wanted = request.service
     if not wanted.HasField("port"):
-        raise ConfigError("service.port", "is required; 0 is every port")
-    return Service(
-        name=wanted.name,
-        vip=_address("service.vip", wanted.vip),
-        protocol=_protocol(wanted.protocol),
-        port=wanted.port,
-        mode=_mode(wanted.mode),
-        backends=tuple(_backend(backend, wanted.port) for backend in request.backends),
-        checks=_checks(wanted, (TcpCheck(),)),
-        ring_size=wanted.ring_size or None,
-        affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
-        hash=_hash(wanted.hash) or Hash.FLOW,
-        returns=_returns(wanted.returns) or Returns.STATELESS,
-    )
+        raise wrong("service.port", "is required; 0 is every port")
+    with named_as_in(request):
+        return Service(
+            name=wanted.name,
+            vip=_address("service.vip", wanted.vip),
+            protocol=_protocol(wanted.protocol),
+            port=wanted.port,
+            mode=_mode(wanted.mode),
+            backends=tuple(
+                _backend(backend, wanted.port, f"backends[{number}]")
+                for number, backend in enumerate(request.backends)
+            ),
+            checks=_checks(wanted, (TcpCheck(),)),
+            ring_size=wanted.ring_size or None,
+            affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
+            hash=_hash(wanted.hash) or Hash.FLOW,
+            returns=_returns(wanted.returns) or Returns.STATELESS,
+        )
+
+
+def added_service(
+    state: DesiredState, service: Service, request: pb.AddServiceRequest
+) -> DesiredState:
+    """Return the state with ``service`` of ``request`` added; raise what is in the way."""
+    with named_as_in(request):
+        return state.with_new_service(service)
 
 
 def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> DesiredState:
@@ -88,32 +100,36 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
         mode = _mode(request.mode)
     if request.HasField("ring_size"):
         ring_size = request.ring_size or None
-    changed = replace(
-        service,
-        mode=mode,
-        checks=_checks(request, service.checks),
-        ring_size=ring_size,
-        affinity=_affinity(request.affinity) or service.affinity,
-        hash=_hash(request.hash) or service.hash,
-        returns=_returns(request.returns) or service.returns,
-    )
-    return state.with_service(changed)
+    with named_as_in(request):
+        changed = replace(
+            service,
+            mode=mode,
+            checks=_checks(request, service.checks),
+            ring_size=ring_size,
+            affinity=_affinity(request.affinity) or service.affinity,
+            hash=_hash(request.hash) or service.hash,
+            returns=_returns(request.returns) or service.returns,
+        )
+        return state.with_service(changed)
 
 
 def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> DesiredState:
     """Return the state with one more backend; raise what is wrong."""
     port = state.service(request.service).port
-    return state.with_new_backend(request.service, _backend(request.backend, port))
+    with named_as_in(request):
+        backend = _backend(request.backend, port, "backend")
+        return state.with_new_backend(request.service, backend)
 
 
 def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> DesiredState:
     """Return the state with what is given of a backend changed; raise what is wrong."""
-    return state.with_changed_backend(
-        request.service,
-        request.backend,
-        weight=request.weight if request.HasField("weight") else None,
-        state=_backend_state(request.state),
-    )
+    with named_as_in(request):
+        return state.with_changed_backend(
+            request.service,
+            request.backend,
+            weight=request.weight if request.HasField("weight") else None,
+            state=_backend_state(request.state, "state"),
+        )
 
 
 def service_to_pb(service: Service) -> pb.Service:
@@ -144,15 +160,15 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
     )
 
 
-def _backend(wanted: pb.Backend, port: int) -> Backend:
-    """Return a backend of a service that has ``port``."""
-    address = _address("backend.address", wanted.address)
+def _backend(wanted: pb.Backend, port: int, at: str) -> Backend:
+    """Return the backend ``at`` a place of the request, of a service that has ``port``."""
+    address = _address(f"{at}.address", wanted.address)
     return Backend(
         name=wanted.name or str(address),
         address=address,
         port=wanted.port if wanted.HasField("port") else port,
         weight=wanted.weight if wanted.HasField("weight") else 1,
-        state=_backend_state(wanted.state) or BackendState.ACTIVE,
+        state=_backend_state(wanted.state, f"{at}.state") or BackendState.ACTIVE,
     )
 
 
@@ -169,18 +185,18 @@ def _address(where: str, text: str) -> IpAddress:
     try:
         return parse_address(text)
     except ValueError as error:
-        raise ConfigError(where, str(error)) from error
+        raise wrong(where, str(error)) from error
 
 
 def _protocol(number: pb.Protocol.ValueType) -> Protocol:
     if number not in _PROTOCOLS:
-        raise ConfigError("service.protocol", "is required: tcp or udp")
+        raise wrong("service.protocol", "is required: tcp or udp")
     return _PROTOCOLS[number]
 
 
 def _mode(number: pb.Mode.ValueType) -> Mode:
     if number not in _MODES:
-        raise ConfigError("service.mode", "is required: dr or nat")
+        raise wrong("service.mode", "is required: dr or nat")
     return _MODES[number]
 
 
@@ -191,7 +207,7 @@ def _optional(
     if not number:
         return None
     if number not in known:
-        raise ConfigError(where, f"{number} is unknown: {spelled}")
+        raise wrong(where, f"{number} is unknown: {spelled}")
     return known[number]
 
 
@@ -207,5 +223,5 @@ def _returns(number: pb.Returns.ValueType) -> Returns | None:
     return _optional(number, _RETURNS, "service.returns", "stateless or tracked")
 
 
-def _backend_state(number: pb.BackendState.ValueType) -> BackendState | None:
-    return _optional(number, _BACKEND_STATES, "backend.state", "active or draining")
+def _backend_state(number: pb.BackendState.ValueType, at: str) -> BackendState | None:
+    return _optional(number, _BACKEND_STATES, at, "active or draining")

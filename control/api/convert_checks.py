@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from control.api.fields import wrong
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import CHECKS, AnyCheck, Initial, TcpCheck
-from control.errors import ConfigError
 
 _INITIALS: Final = {
     pb.INITIAL_FIRST: Initial.FIRST,
@@ -35,9 +35,7 @@ def checks_from_pb(
         kind = one.WhichOneof("kind")
         if kind is None:
             kinds = ", ".join(CHECKS)
-            raise ConfigError(
-                "check.kind", f"is none that this guidewayd knows: none, {kinds}"
-            )
+            raise wrong("check.kind", f"is none that this guidewayd knows: none, {kinds}")
         if kind == "known":
             found.extend(_changed(check, one.known) for check in known or (TcpCheck(),))
             continue
@@ -91,5 +89,5 @@ def _to_pb(check: AnyCheck) -> pb.HealthCheck:
 
 def _initial(number: pb.Initial.ValueType) -> Initial:
     if number not in _INITIALS:
-        raise ConfigError("check.initial", f"{number} is none of first, up, down, before")
+        raise wrong("check.initial", f"{number} is none of first, up, down, before")
     return _INITIALS[number]

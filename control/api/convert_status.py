@@ -16,7 +16,7 @@ from control.status import (
     Traffic,
 )
 
-_HEALTH: Final = {
+HEALTH_TO_PB: Final = {
     Health.UP: pb.HEALTH_UP,
     Health.DOWN: pb.HEALTH_DOWN,
     Health.UNKNOWN: pb.HEALTH_UNKNOWN,
@@ -114,7 +114,7 @@ def statistics_to_pb(statistics: Statistics) -> pb.GetStatisticsResponse:
 def _backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
     return pb.BackendStatus(
         backend=backend_to_pb(status.backend),
-        health=_HEALTH[status.health],
+        health=HEALTH_TO_PB[status.health],
         reason=status.reason,
         since=status.since,
         share=status.share,

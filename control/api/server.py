@@ -1,104 +1,139 @@
-"""The API's server: gRPC on a unix socket that only root can open."""
+"""The API's server: gRPC on a unix socket and, if that is wanted, over TCP with TLS."""
 
-import os
-import socket
-import stat
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import grpc
+import structlog
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
 
+from control.access import Access, Tcp
 from control.api.address import target
+from control.api.audit import Audit
 from control.api.configuration import Configuration
+from control.api.entrance import Entrance
+from control.api.guard import Guard
+from control.api.health import Health
+from control.api.identity import Identities
+from control.api.numbers import MAX_CALLS, OPTIONS
+from control.api.roles import RULES
 from control.api.servicer import LoadBalancer
+from control.api.sockets import (
+    check_socket,
+    inner_path,
+    listening,
+    make_directory,
+    members,
+    owner_only,
+)
+from control.api.tls import Certificates, read
 from control.api.v1.configuration_pb2_grpc import add_ConfigurationServicer_to_server
+from control.api.v1.events_pb2_grpc import add_EventsServicer_to_server
 from control.api.v1.guideway_pb2_grpc import add_LoadBalancerServicer_to_server
+from control.api.watching import Events
 from control.errors import HostError
+from control.events import Hub
 from control.status import Observer, Operations
 from control.store import Store
 
-MAX_REQUEST_BYTES: Final = 4 << 20  # a service with tens of thousands of backends
+_log: Final = structlog.get_logger()
 _GRACE: Final = 1.0  # seconds that calls in progress get at the end
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the API can be reached."""
+
+    socket: Path
+    tcp_port: int  # 0: not over TCP
 
 
 @asynccontextmanager
 async def serving(
-    path: Path, store: Store, observer: Observer, plane: Operations
-) -> AsyncIterator[None]:
-    """Answer the API at the unix socket ``path`` while the body runs.
+    path: Path,
+    store: Store,
+    observer: Observer,
+    plane: Operations,
+    *,
+    access: Access | None = None,
+    hub: Hub | None = None,
+) -> AsyncIterator[Served]:
+    """Answer the API at the unix socket ``path`` while the body runs, and by ``access``.
 
-    The socket has mode 0600 from the first instant; its directory is created with 0700 if
-    need be. Raise ConfigError if ``path`` is too long for a socket, HostError if another
-    guidewayd answers there or it cannot be used.
+    Without a group in ``access``, the socket has mode 0600 from the first instant. Raise
+    ConfigError or HostError as :func:`check`, or if something cannot be used after all.
     """
-    check_socket(path)
-    _make_directory(path.parent)
-    server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", MAX_REQUEST_BYTES)]
-    )
-    add_LoadBalancerServicer_to_server(LoadBalancer(store, observer, plane), server)
-    add_ConfigurationServicer_to_server(Configuration(store, observer), server)
-    with _root_only():
-        try:
-            server.add_insecure_port(target(path))  # replaces a dead daemon's socket
-        except RuntimeError as error:  # says no more than that it failed
-            raise HostError(f"{path}: the API's socket cannot be made there") from error
-    try:
-        await server.start()
-        yield
-    finally:
-        await server.stop(_GRACE)  # removes the socket, too
-
-
-def check_socket(path: Path) -> None:
-    """Raise ConfigError or HostError if the API cannot be served at ``path``.
-
-    Touches nothing. :func:`serving` asks too: gRPC would unlink whatever socket is in its
-    way, one in use as well.
-    """
-    target(path)
-    try:
-        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
-        in_use = is_socket and _is_in_use(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror}") from error
-    if not is_socket:
-        raise HostError(f"{path} exists and is not a socket: move it away")
-    if in_use:
-        raise HostError(
-            f"{path} is in use by another guidewayd: stop that one, or give this one a "
-            "socket of its own (`api.socket`)"
+    access, hub = access or Access(), hub or Hub()
+    check(path, access)
+    make_directory(path.parent, access.group)
+    with listening(path, access.group) as listener:
+        entrance = Entrance(listener, inner_path(path), members(access))
+        guard = Guard(Identities(entrance.secret, access.tcp), Audit())
+        server = grpc.aio.server(
+            options=OPTIONS, interceptors=[guard], maximum_concurrent_rpcs=MAX_CALLS
         )
+        ending = asyncio.Event()
+        add_LoadBalancerServicer_to_server(LoadBalancer(store, observer, plane), server)
+        add_ConfigurationServicer_to_server(Configuration(store, observer), server)
+        add_EventsServicer_to_server(Events(observer, hub), server)
+        add_HealthServicer_to_server(Health(observer, ending), server)
+        reflection.enable_server_reflection(RULES, server)
+        async with _meanwhile(entrance):
+            try:
+                _listen_inside(server, inner_path(path))
+                port = _listen_outside(server, access.tcp) if access.tcp else 0
+                await server.start()
+                yield Served(path, port)
+            finally:
+                ending.set()
+                hub.close()
+                await server.stop(_GRACE)
+                inner_path(path).unlink(missing_ok=True)
 
 
-def _is_in_use(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(0)
+def check(path: Path, access: Access) -> None:
+    """Raise ConfigError or HostError if the API cannot be served so. Touches nothing."""
+    check_socket(path)
+    members(access)
+    if access.tcp:
+        read(access.tcp)
+
+
+@asynccontextmanager
+async def _meanwhile(entrance: Entrance) -> AsyncIterator[None]:
+    """Let clients in while the body runs; what fails of it is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(entrance.run(), name="entrance")
+            yield
+            running.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None
+
+
+def _listen_inside(server: grpc.aio.Server, inner: Path) -> None:
+    with owner_only():
         try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return False
-        except BlockingIOError:  # its backlog is full: very much alive
-            return True
-    return True
+            server.add_insecure_port(target(inner))  # replaces a dead daemon's socket
+        except RuntimeError as error:  # says no more than that it failed
+            raise HostError(f"{inner}: the API's socket cannot be made there") from error
 
 
-def _make_directory(path: Path) -> None:
+def _listen_outside(server: grpc.aio.Server, tcp: Tcp) -> int:
+    credentials = Certificates(tcp).credentials()
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostError(f"{path} cannot be made: {error.strerror}") from error
-
-
-@contextmanager
-def _root_only() -> Iterator[None]:
-    """Let what is created meanwhile have mode 0600 at most; for the whole process."""
-    before = os.umask(0o177)
-    try:
-        yield
-    finally:
-        os.umask(before)
+        port = server.add_secure_port(tcp.where, credentials)
+    except RuntimeError as error:
+        raise HostError(
+            f"the API cannot listen at {tcp.where} (`api.listen`): is the address this "
+            "host's, and the port free?"
+        ) from error
+    _log.info("serving", address=tcp.where, port=port)
+    return port

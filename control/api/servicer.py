@@ -8,6 +8,7 @@ from control.api.claims import source_of
 from control.api.comments import comment_or
 from control.api.convert import (
     added_backend,
+    added_service,
     changed_backend,
     changed_service,
     new_service,
@@ -62,7 +63,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         service = new_service(request)
         version = self._update(
             context,
-            lambda state: state.with_new_service(service),
+            lambda state: added_service(state, service, request),
             request.comment,
             f"add service {service.name}",
         )

@@ -1,40 +1,26 @@
 """How an error reaches a client: once, for every method."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from functools import wraps
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
 import structlog
+from google.rpc import status_pb2
 
-from control.errors import (
-    ConfigError,
-    ConfirmationError,
-    ConflictError,
-    GuidewayError,
-    HostError,
-    NotFoundError,
-    StaleError,
-)
+from control.api.details import refusal, status, trailer
+from control.errors import GuidewayError
 
 _log: Final = structlog.get_logger()
-_CODES: Final = {
-    ConfigError: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFoundError: grpc.StatusCode.NOT_FOUND,
-    ConflictError: grpc.StatusCode.ALREADY_EXISTS,
-    StaleError: grpc.StatusCode.ABORTED,
-    ConfirmationError: grpc.StatusCode.FAILED_PRECONDITION,
-    # Not UNAVAILABLE, which tells a client to try the same again.
-    HostError: grpc.StatusCode.FAILED_PRECONDITION,
-}
-# The sentence travels in a header: gRPC refuses more than 8 KiB of those.
-_MAX_DETAILS: Final = 1000  # characters
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Servicer = TypeVar("Servicer")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 Method: TypeAlias = Callable[[Servicer, Request, Context], Awaitable[Answer]]
+Stream: TypeAlias = Callable[[Servicer, Request, Context], AsyncGenerator[Answer]]
 
 
 def reports_errors(
@@ -50,14 +36,41 @@ def reports_errors(
         try:
             return await method(servicer, request, context)
         except GuidewayError as error:
-            await context.abort(_CODES[type(error)], str(error)[:_MAX_DETAILS])
+            await refuse(context, refusal(error))
         # gRPC would catch it as well, but not write it into our log.
         except Exception as error:  # noqa: BLE001
-            _log.exception("bug in the API", method=method.__name__)
-            name = type(error).__name__
-            await context.abort(
-                grpc.StatusCode.UNKNOWN,
-                f"guidewayd has a bug ({name}): its log has the traceback",
-            )
+            await _confess(context, method.__name__, error)
 
     return reporting
+
+
+def reports_stream_errors(
+    method: Stream[Servicer, Request, Answer],
+) -> Stream[Servicer, Request, Answer]:
+    """Do as :func:`reports_errors` for a method that answers with a stream."""
+
+    @wraps(method)
+    async def reporting(
+        servicer: Servicer, request: Request, context: Context
+    ) -> AsyncGenerator[Answer]:
+        try:
+            async with aclosing(method(servicer, request, context)) as answers:
+                async for answer in answers:
+                    yield answer
+        except GuidewayError as error:
+            await refuse(context, refusal(error))
+        except Exception as error:  # noqa: BLE001 - as above
+            await _confess(context, method.__name__, error)
+
+    return reporting
+
+
+async def refuse(context: Context, told: status_pb2.Status) -> NoReturn:
+    """End the call with a status and its details."""
+    await context.abort(_CODES[told.code], told.message, trailer(told))
+
+
+async def _confess(context: Context, method: str, error: Exception) -> NoReturn:
+    _log.exception("bug in the API", method=method)
+    sentence = f"guidewayd has a bug ({type(error).__name__}): its log has the traceback"
+    await refuse(context, status(grpc.StatusCode.UNKNOWN, sentence, "BUG"))

@@ -1,5 +1,6 @@
 """Who answers at the socket, and what may go wrong on the way there as one sentence."""
 
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from control.api.address import target
+from control.cli.place import Place, Remote
 from control.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from control.api.v1 import events_pb2
     from control.cli.rpc import ConfigurationMethod, Method
 
 Request = TypeVar("Request")
@@ -27,22 +32,35 @@ class Failure(click.ClickException):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """The daemon behind a socket."""
+    """The daemon behind a socket, or on another host."""
 
     socket: Path
     timeout: float  # seconds that a call may take
+    remote: Remote | None = None  # then ``socket`` does not count
 
     def call(self, method: "Method[Request, Answer]", request: Request) -> Answer:
         """Call the method that ``method`` picks from a stub; raise Failure.
 
         Example: ``client.call(lambda stub: stub.GetStatus, pb.GetStatusRequest())``.
         """
-        address = self._address()
+        place = self._reached()
         # Importing gRPC takes longer than most commands: not for --help, nor for nobody.
         from control.cli.rpc import CallError, call  # noqa: PLC0415
 
         try:
-            return call(address, method, request, self.timeout)
+            return call(place, method, request, self.timeout)
+        except CallError as error:
+            raise Failure(str(error)) from error
+
+    def watch(
+        self, request: "events_pb2.WatchRequest"
+    ) -> "Iterator[events_pb2.WatchResponse]":
+        """Give what happens until the daemon ends; raise Failure."""
+        place = self._reached()
+        from control.cli.rpc import CallError, watch  # noqa: PLC0415 - as above
+
+        try:
+            yield from watch(place, request)
         except CallError as error:
             raise Failure(str(error)) from error
 
@@ -50,35 +68,50 @@ class Client:
         self, method: "ConfigurationMethod[Request, Answer]", request: Request
     ) -> Answer:
         """Do as :meth:`call` with a method of the service Configuration."""
-        address = self._address()
+        place = self._reached()
         from control.cli.rpc import CallError, configure  # noqa: PLC0415 - as above
 
         try:
-            return configure(address, method, request, self.timeout)
+            return configure(place, method, request, self.timeout)
         except CallError as error:
             raise Failure(str(error)) from error
 
-    def _address(self) -> str:
-        """Return where gRPC finds the daemon; raise Failure if nobody is there."""
-        try:
-            address = target(self.socket)
-        except ConfigError as error:
-            raise Failure(str(error)) from error
-        self.reach()
-        return address
-
     def reach(self) -> None:
         """Raise Failure if nobody listens: sooner than gRPC would, and in clearer words."""
+        if self.remote is not None:
+            self._reach_remote(self.remote)
+            return
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(self.timeout)
                 probe.connect(str(self.socket.absolute()))
         except PermissionError as error:
             raise Failure(
-                f"may not open {self.socket}: only root may talk to guidewayd (try sudo)"
+                f"may not open {self.socket}: only root may talk to guidewayd, and the "
+                "members of the group that its file names (try sudo)"
             ) from error
         except OSError as error:
             reason = error.strerror or error
             raise Failure(
                 f"cannot reach guidewayd at {self.socket}: is it running? ({reason})"
             ) from error
+
+    def _reach_remote(self, remote: Remote) -> None:
+        try:
+            with socket.create_connection((remote.host, remote.port), self.timeout):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise Failure(
+                f"cannot reach guidewayd at {remote.host} port {remote.port}: is it "
+                f"running, with `api.listen`? ({reason})"
+            ) from error
+
+    def _reached(self) -> Place:
+        try:
+            place = self.remote.place if self.remote else Place(target(self.socket))
+        except ConfigError as error:
+            raise Failure(str(error)) from error
+        self.reach()
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes to stderr, too
+        return place

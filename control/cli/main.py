@@ -1,7 +1,7 @@
 """``guideway``: the root command."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 import click
 
@@ -15,11 +15,13 @@ from control.cli.explain import explain
 from control.cli.history import confirm, diff, history, rollback, show
 from control.cli.importing import import_
 from control.cli.options import OUTPUT
+from control.cli.remote_options import RemoteOptions, chosen_remote, remote_options
 from control.cli.service import service
 from control.cli.session import Session
 from control.cli.stats import stats
 from control.cli.status import status
 from control.cli.vrrp import vrrp
+from control.cli.watch import watch
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -44,6 +46,7 @@ Examples:
     show_envvar=True,
     help="Where guidewayd listens.",
 )
+@remote_options
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1, max=3600),
@@ -60,9 +63,15 @@ Examples:
     help="A table for people, JSON or YAML for programs; commands take it too.",
 )
 @click.pass_context
-def guideway(context: click.Context, socket: Path, timeout: float, output: str) -> None:
-    """Look at and change what this node balances."""
-    context.obj = Session(Client(socket, timeout), output)
+def guideway(
+    context: click.Context,
+    socket: Path,
+    timeout: float,
+    output: str,
+    **far: Unpack[RemoteOptions],
+) -> None:
+    """Look at and change what a node balances."""
+    context.obj = Session(Client(socket, timeout, chosen_remote(context, far)), output)
 
 
 for _command in (
@@ -83,6 +92,7 @@ for _command in (
     confirm,
     import_,
     completion,
+    watch,
 ):
     guideway.add_command(_command)
 

@@ -26,6 +26,7 @@ _RATE: Final = 1500  # first probes in a second, if there are so many
 _MOST_LOST: Final = 0.25  # part of the time-out; a silence of which more was lost is none
 _BUSY: Final = "this host is too busy to wait for answers"
 
+Told = Callable[[BackendKey, Health, str], None]  # a verdict, and why it is down
 ProbeBy = Callable[[IpAddress, int, AnyCheck], Awaitable[Result]]  # see kinds.probe
 
 
@@ -67,11 +68,16 @@ class Monitor:
         tasks: asyncio.TaskGroup,
         changed: Callable[[], None],
         probe_by: ProbeBy = probe_by_kind,
+        told: Told = lambda *_: None,
     ) -> None:
-        """Run probes in ``tasks``; call ``changed`` when a verdict or a weight changes."""
+        """Run probes in ``tasks``; call ``changed`` when a verdict or a weight changes.
+
+        ``told`` gets each backend whose verdict, by all its probes, is another one.
+        """
         self._tasks = tasks
         self._changed = changed
         self._probe_by = probe_by
+        self._told = told
         self._running: dict[Probe, _Running] = {}
         self._watched: dict[BackendKey, _Watched] = {}
         self._punctuality = Punctuality()
@@ -218,11 +224,11 @@ class Monitor:
         health = running.tracker.health
         if health is not before:
             running.since = time.time()
-            self._tell(running)
+            self._tell(running, before)
         if health is not before or running.weight != weight:
             self._changed()
 
-    def _tell(self, running: _Running) -> None:
+    def _tell(self, running: _Running, before: Health) -> None:
         for service, backend in running.users:
             _log.info(
                 "backend health changed",
@@ -232,6 +238,13 @@ class Monitor:
                 health=running.tracker.health,
                 problem=running.problem,
             )
+            key = (service, backend)
+            verdicts = [(one, one.tracker.health) for one in self._of(key)]
+            verdict = together(health for _, health in verdicts)
+            if verdict is not together(
+                before if one is running else health for one, health in verdicts
+            ):
+                self._told(key, verdict, self.problem(key))
 
 
 def _probes(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]]:

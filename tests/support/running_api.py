@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from control.access import Access
 from control.api.server import serving
 from control.errors import ConflictError, HostError
+from control.events import Hub, What
 from control.explanation import Explanation, Question
 from control.model import Backend, Service
 from control.status import (
@@ -49,6 +51,17 @@ class Node:
     refusal: str = ""  # why the data plane cannot be loaded
     asked: list[Question] = field(default_factory=list)
     answer: Callable[[Question], Explanation] = forwarded
+    failing: str = ""  # why the data plane does not balance
+    hub: Hub = field(default_factory=Hub)
+    socket: Path = Path()
+    tcp_port: int = 0  # 0: not served over TCP
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def publish(self, *happened: What) -> None:
+        """Let things happen, one after another."""
+        assert self.loop
+        for what in happened:
+            self.loop.call_soon_threadsafe(self.hub.publish, what)
 
     def node(self) -> NodeStatus:
         """Return a node that is up to date."""
@@ -113,6 +126,10 @@ class Node:
         self.asked.append(question)
         return self.answer(question)
 
+    def trouble(self) -> str:
+        """Return why it does not balance."""
+        return "the data plane is detached" if self.detached else self.failing
+
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the stored services, slots shared by weight."""
         return tuple(self._service(service) for service in self.store.state)
@@ -162,7 +179,9 @@ class Node:
 
 
 @contextmanager
-def running_api(directory: Path) -> Iterator[tuple[Path, Node]]:
+def running_api(
+    directory: Path, access: Access | None = None
+) -> Iterator[tuple[Path, Node]]:
     """Serve the API from a thread of its own; give its socket and its node."""
     ready = threading.Event()
     made: list[Node] = []
@@ -173,8 +192,12 @@ def running_api(directory: Path) -> Iterator[tuple[Path, Node]]:
     async def serve() -> None:
         store = Store.open(directory / "desired.db")
         try:
-            made.append(Node(store))
-            async with serving(socket, store, made[0], made[0]):
+            node = Node(store, loop=loop, socket=socket)
+            made.append(node)
+            async with serving(
+                socket, store, node, node, access=access, hub=node.hub
+            ) as served:
+                node.tcp_port = served.tcp_port
                 ready.set()
                 await end.wait()
         finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from control.api.server import MAX_REQUEST_BYTES
+from control.api.numbers import MAX_REQUEST_BYTES
 from control.api.v1 import guideway_pb2 as pb
 from tests.support.api_client import ADD_WEB, WEB, Api, api_client
 from tests.support.full_disk import full_disk

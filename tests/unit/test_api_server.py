@@ -86,9 +86,10 @@ def test_the_socket_is_gone_afterwards(path: Path, store: Store) -> None:
 
 def test_the_socket_of_a_dead_daemon_is_replaced(path: Path, store: Store) -> None:
     path.parent.mkdir()
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-        dead.listen()
+    for left in (path, path.with_name(path.name + ".grpc")):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(left))
+            dead.listen()
 
     def check() -> None:
         assert answers(path)
@@ -129,8 +130,8 @@ def test_what_is_no_socket_is_left_alone(path: Path, store: Store) -> None:
     assert path.read_text() == "precious"
 
 
-def test_a_path_of_107_bytes_is_served(path: Path, store: Store) -> None:
-    longest = path.with_name("s" * (107 - len(str(path.parent)) - 1))
+def test_a_path_of_102_bytes_is_served(path: Path, store: Store) -> None:
+    longest = path.with_name("s" * (102 - len(str(path.parent)) - 1))
 
     def check() -> None:
         assert answers(longest)
@@ -139,13 +140,13 @@ def test_a_path_of_107_bytes_is_served(path: Path, store: Store) -> None:
 
 
 def test_a_longer_path_is_refused(path: Path, store: Store) -> None:
-    longer = path.with_name("s" * (108 - len(str(path.parent)) - 1))
+    longer = path.with_name("s" * (103 - len(str(path.parent)) - 1))
 
     with pytest.raises(ConfigError) as raised:
         serve(longer, store)
 
     assert str(raised.value) == (
-        f"socket: {longer} has 108 bytes, and the path of a unix socket can have 107: "
+        f"socket: {longer} has 103 bytes, and the path of the API's socket can have 102: "
         "choose a shorter one"
     )
 

@@ -40,7 +40,7 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         ),
         (
             "service add w --vip 192.0.2.9 --port 80 --mode nat --backend [2001:db8::1:80",
-            "backend.address: '[2001:db8::1:80' is not an IP address",
+            "backends[0].address: '[2001:db8::1:80' is not an IP address",
         ),
         ("backend add web nowhere", "backend.address: 'nowhere' is not an IP address"),
         ("service change web --ring-size 4096", "ring size 4096 is not a prime number"),
@@ -131,7 +131,8 @@ def test_who_is_not_root_is_told(cli: CommandLine, tmp_path: Path) -> None:
 
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == (
-        f"guideway: may not open {cli.socket}: only root may talk to guidewayd (try sudo)\n"
+        f"guideway: may not open {cli.socket}: only root may talk to guidewayd, and the "
+        "members of the group that its file names (try sudo)\n"
     )
 
 

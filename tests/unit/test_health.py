@@ -145,6 +145,37 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+def test_a_verdict_is_told_once_whatever_the_number_of_checks() -> None:
+    told: list[tuple[tuple[str, str], Health, str]] = []
+    backends = Backends()
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            monitor = Monitor(
+                tasks,
+                changed=lambda: None,
+                probe_by=backends.answer,
+                told=lambda *what: told.append(what),
+            )
+            async with asyncio.timeout(10):
+                monitor.watch(desired(FAST, replace(FAST, port=81)))
+                await until(lambda: len(told) == 1)
+                backends.up = False
+                await until(lambda: len(told) == 2)
+                backends.up = True
+                await until(lambda: len(told) == 3)
+            monitor.watch(DesiredState())
+
+    asyncio.run(run())
+
+    assert [(key, health) for key, health, _ in told] == [
+        (KEY, Health.UP),
+        (KEY, Health.DOWN),
+        (KEY, Health.UP),
+    ]
+    assert [bool(reason) for _, _, reason in told] == [False, True, False]
+
+
 def test_a_backend_goes_down_and_comes_back_by_its_probes() -> None:
     async def scenario(monitor: Monitor, backends: Backends) -> None:
         monitor.watch(desired(FAST))

@@ -143,6 +143,26 @@ def test_what_was_detached_is_not_attached_again_by_itself() -> None:
     assert instance.done == ["detach"]
 
 
+def test_who_looks_on_sees_an_operation_when_it_is_over() -> None:
+    seen = []
+
+    async def scenario() -> None:
+        reconciler = MadeUpReconciler(gate=asyncio.Event())
+        one = plane(MadeUpInstance(), reconciler)
+        await one.detach()
+        seen.append((one.detached, one.reloads))
+        reloading = asyncio.ensure_future(one.reload())
+        await reconciler.entered.wait()  # the instance has new maps by now
+        seen.append((one.detached, one.reloads))
+        reconciler.gate.set()
+        await reloading
+        seen.append((one.detached, one.reloads))
+
+    asyncio.run(scenario())
+
+    assert seen == [(True, 0), (True, 0), (False, 1)]
+
+
 def test_what_is_detached_cannot_be_detached_again() -> None:
     one = plane(MadeUpInstance(detached=True))
 

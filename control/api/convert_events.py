@@ -1,0 +1,63 @@
+"""From what happens on a node to the messages that tell of it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from control.api.convert_status import HEALTH_TO_PB
+from control.api.v1 import events_pb2 as pb
+from control.events import (
+    BackendChanged,
+    DataPlaneChanged,
+    Event,
+    PlaneChange,
+    VersionApplied,
+    VersionStored,
+    VrrpChanged,
+    What,
+)
+
+_KINDS: Final = {
+    PlaneChange.ATTACHED: pb.DataPlaneChange.KIND_ATTACHED,
+    PlaneChange.RELOADED: pb.DataPlaneChange.KIND_RELOADED,
+    PlaneChange.DETACHED: pb.DataPlaneChange.KIND_DETACHED,
+    PlaneChange.FAILING: pb.DataPlaneChange.KIND_FAILING,
+    PlaneChange.MENDED: pb.DataPlaneChange.KIND_MENDED,
+}
+
+
+def event_to_pb(event: Event) -> pb.WatchResponse:
+    """Return the message that tells of an event."""
+    name, message = _what_to_pb(event.what)
+    told: dict[str, Any] = {name: message}
+    return pb.WatchResponse(number=event.number, time=event.time, **told)
+
+
+def vrrp_to_pb(states: Mapping[str, str]) -> list[pb.VrrpChange]:
+    """Return the states of VRRP's instances."""
+    return [pb.VrrpChange(instance=name, state=state) for name, state in states.items()]
+
+
+def _what_to_pb(what: What) -> tuple[str, Any]:
+    match what:
+        case BackendChanged():
+            message = pb.BackendChange(
+                service=what.service,
+                backend=what.backend,
+                health=HEALTH_TO_PB[what.health],
+                reason=what.reason,
+            )
+            return "backend", message
+        case VersionStored():
+            changed = pb.VersionStored(
+                version=what.version,
+                added=what.added,
+                changed=what.changed,
+                removed=what.removed,
+            )
+            return "stored", changed
+        case VersionApplied(version=version):
+            return "applied", pb.VersionApplied(version=version)
+        case DataPlaneChanged(change=change, reason=reason):
+            return "data_plane", pb.DataPlaneChange(kind=_KINDS[change], reason=reason)
+        case VrrpChanged(instance=instance, state=state):
+            return "vrrp", pb.VrrpChange(instance=instance, state=state)

@@ -1,0 +1,62 @@
+"""Messages of ``watch`` as plain values: the lines that ``-o json`` prints.
+
+Programs rely on them: keys are added, and neither renamed nor removed. Each has ``event``,
+``number`` and ``time`` (Unix time), and what is said here beside them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from control.api.v1 import events_pb2 as pb
+from control.api.v1 import guideway_pb2
+from control.cli.plain import node_plain, service_plain, spelled
+
+
+def happening_plain(message: pb.WatchResponse) -> dict[str, Any]:
+    """Return a message; ``event`` is "unknown" if a later release invented it."""
+    kind = message.WhichOneof("what")
+    plain = {"event": kind or "unknown", "number": message.number, "time": message.time}
+    return {**plain, **_PARTS[kind](getattr(message, kind))} if kind else plain
+
+
+def _backend(change: pb.BackendChange) -> dict[str, Any]:
+    return {
+        "service": change.service,
+        "backend": change.backend,
+        "health": spelled(guideway_pb2.Health, change.health),
+        "reason": change.reason,
+    }
+
+
+def _stored(stored: pb.VersionStored) -> dict[str, Any]:
+    return {
+        "version": stored.version,
+        "added": list(stored.added),
+        "changed": list(stored.changed),
+        "removed": list(stored.removed),
+    }
+
+
+def _data_plane(plane: pb.DataPlaneChange) -> dict[str, Any]:
+    change = spelled(pb.DataPlaneChange.Kind, plane.kind)
+    return {"change": change, "reason": plane.reason}
+
+
+def _begin(begin: pb.Begin) -> dict[str, Any]:
+    return {
+        "missed": begin.missed,
+        "node": node_plain(begin.node),
+        "vrrp": {one.instance: one.state for one in begin.vrrp},
+    }
+
+
+_PARTS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
+    "begin": _begin,
+    "service": lambda status: {"service": service_plain(status)},
+    "end": lambda _: {},
+    "backend": _backend,
+    "stored": _stored,
+    "applied": lambda applied: {"version": applied.version},
+    "data_plane": _data_plane,
+    "vrrp": lambda vrrp: {"instance": vrrp.instance, "state": vrrp.state},
+}

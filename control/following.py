@@ -1,0 +1,71 @@
+"""Looking now and then at what has no events of its own, and telling what is different."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from control.events import Hub, PlaneFacts, VrrpChanged, differences
+
+_PLANE_INTERVAL: Final = 0.1  # seconds; a look takes microseconds
+_VRRP_INTERVAL: Final = 1.0  # seconds
+_MAX_FILE: Final = 1 << 20  # bytes
+
+
+class _Instance(msgspec.Struct):
+    """What concerns us of an instance in the status file of guideway-vrrpd."""
+
+    state: str
+
+
+async def follow_plane(hub: Hub, look: Callable[[], PlaneFacts]) -> None:
+    """Tell ``hub`` what becomes of the data plane, until cancelled."""
+    known = look()
+    while True:
+        await asyncio.sleep(_PLANE_INTERVAL)
+        before, known = known, look()
+        for what in differences(before, known):
+            hub.publish(what)
+
+
+async def follow_vrrp(hub: Hub, path: Path) -> None:
+    """Tell ``hub`` what guideway-vrrpd's status file at ``path`` says, if it is there."""
+    stamp: tuple[int, ...] = ()
+    known: dict[str, str] = {}
+    while True:
+        found = _stamp(path)
+        if found != stamp:
+            stamp, before = found, known
+            known = await asyncio.to_thread(read_states, path)
+            for what in moved(before, known):
+                hub.publish(what)
+        await asyncio.sleep(_VRRP_INTERVAL)
+
+
+def read_states(path: Path) -> dict[str, str]:
+    """Return the states by instance; none if the file is not there or is another's."""
+    try:
+        with path.open("rb") as file:
+            instances = msgspec.json.decode(file.read(_MAX_FILE), type=dict[str, _Instance])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    return {name: instance.state for name, instance in instances.items()}
+
+
+def moved(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[VrrpChanged]:
+    """Give the instances that are in another state, or gone."""
+    for name, state in now.items():
+        if before.get(name) != state:
+            yield VrrpChanged(name, state)
+    for name in before.keys() - now.keys():
+        yield VrrpChanged(name, "")
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size)

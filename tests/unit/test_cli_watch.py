@@ -1,0 +1,189 @@
+"""``guideway watch``, against a real API."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+from structlog.testing import capture_logs
+
+from control.api.v1 import events_pb2 as pb
+from control.cli.happenings import happening_plain
+from control.cli.watch import Lines
+from control.events import (
+    BackendChanged,
+    DataPlaneChanged,
+    PlaneChange,
+    VersionApplied,
+    VersionStored,
+    VrrpChanged,
+)
+from control.status import Health
+from tests.support.command_line import ADD_WEB, CommandLine, command_line
+from tests.support.running_api import running_api
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[CommandLine]:
+    with command_line(tmp_path) as cli:
+        yield cli
+
+
+@contextmanager
+def watching(socket: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-m", "control.cli.main", "--socket", str(socket), *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said(output: IO[str] | None) -> str:
+    """Return the next line for people, without its time."""
+    assert output
+    time, sentence = re.fullmatch(r"([-\d]+ [:\d]+)  (.*)\n", output.readline()).groups()
+    assert len(time) == 19
+    return sentence
+
+
+def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+    cli.node.down["b"] = "health check: timed out"
+    cli.node.warnings = ("eth1 is gone",)
+    cli.node.hub.vrrp["inside"] = "backup"
+
+    with watching(cli.socket, "watch") as process:
+        first = [said(process.stdout) for _ in range(3)]
+        cli.node.publish(
+            BackendChanged("web", "a", Health.DOWN, "connection refused"),
+            BackendChanged("web", "a", Health.UP, ""),
+            VersionStored(2, ("dns", "ftp"), ("web",), ("mail",)),
+            VersionApplied(2),
+            DataPlaneChanged(PlaneChange.FAILING, "eth0 is taken"),
+            DataPlaneChanged(PlaneChange.MENDED),
+            DataPlaneChanged(PlaneChange.RELOADED),
+            DataPlaneChanged(PlaneChange.DETACHED),
+            DataPlaneChanged(PlaneChange.ATTACHED),
+            VrrpChanged("inside", "active"),
+            VrrpChanged("inside", ""),
+        )
+        then = [said(process.stdout) for _ in range(11)]
+
+    assert first == [
+        "warning: eth1 is gone",
+        "VRRP inside is backup",
+        "version 1: 1 services, 1 of 2 backends serve",
+    ]
+    assert then == [
+        "web/a is down: connection refused",
+        "web/a is up",
+        "version 2 is stored: added dns, ftp; changed web; removed mail",
+        "version 2 is in the kernel",
+        "packets are not balanced as they should be: eth0 is taken",
+        "the data plane is all right again",
+        "the data plane is loaded anew",
+        "the data plane is detached: nothing is balanced",
+        "the data plane is attached again",
+        "VRRP inside is active",
+        "VRRP inside is gone",
+    ]
+
+
+def test_programs_get_an_object_on_each_line(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+    shown = json.loads(cli.said("service show web -o json"))
+
+    with watching(cli.socket, "watch", "web", "-o", "json") as process:
+        assert process.stdout
+        begin, service, end = (json.loads(process.stdout.readline()) for _ in range(3))
+        cli.node.publish(
+            BackendChanged("mail", "a", Health.DOWN, ""),
+            BackendChanged("web", "a", Health.DOWN, "connection refused"),
+            DataPlaneChanged(PlaneChange.FAILING, "eth0 is taken"),
+        )
+        backend, plane = (json.loads(process.stdout.readline()) for _ in range(2))
+
+    assert (begin["event"], begin["missed"], begin["vrrp"]) == ("begin", 0, {})
+    assert begin["node"]["desired_version"] == 1
+    assert (service["event"], service["service"]) == ("service", shown)
+    assert end == {"event": "end", "number": 0, "time": begin["time"]}
+    time = backend.pop("time")
+    assert begin["time"] <= time <= plane.pop("time")
+    assert backend == {
+        "event": "backend",
+        "number": 2,
+        "service": "web",
+        "backend": "a",
+        "health": "down",
+        "reason": "connection refused",
+    }
+    assert plane == {
+        "event": "data_plane",
+        "number": 3,
+        "change": "failing",
+        "reason": "eth0 is taken",
+    }
+
+
+def test_ctrl_c_ends_it_quietly(cli: CommandLine) -> None:
+    with watching(cli.socket, "watch") as process:
+        assert said(process.stdout).startswith("version 0")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_the_end_of_the_daemon_is_an_error(tmp_path: Path) -> None:
+    with capture_logs(), running_api(tmp_path) as (socket, _):
+        watched = watching(socket, "watch")
+        process = watched.__enter__()
+        said(process.stdout)
+    _, errors = process.communicate(timeout=20)
+    watched.__exit__(None, None, None)
+
+    assert (process.returncode, errors) == (1, "guideway: guidewayd has ended\n")
+
+
+def test_a_daemon_that_does_not_run_is_said_so(tmp_path: Path) -> None:
+    with watching(tmp_path / "nowhere", "watch") as process:
+        _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert "cannot reach guidewayd at" in errors
+
+
+def test_events_that_were_missed_are_said_so(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines()
+    for message in (
+        pb.WatchResponse(time=1, begin=pb.Begin(missed=7)),
+        pb.WatchResponse(time=1, end=pb.End()),
+        pb.WatchResponse(time=1),
+    ):
+        lines.show(happening_plain(message))
+
+    said = [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["7 events were missed", "version 0: 0 services, 0 of 0 backends serve"]
+
+
+def test_the_field_that_is_wrong_is_named_if_the_sentence_does_not(
+    cli: CommandLine,
+) -> None:
+    cli.said(ADD_WEB)
+
+    named = cli.run("backend add web 10.0.0.9 --port 8080")
+    said_already = cli.run("backend add web nowhere")
+
+    assert named.stderr.endswith("leave the backend's port out (field backend.port)\n")
+    assert said_already.stderr == (
+        "guideway: backend.address: 'nowhere' is not an IP address\n"
+    )

@@ -1,0 +1,229 @@
+"""Events: who follows gets them in order, or learns that some were missed."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from control.addresses import parse_address
+from control.errors import BusyError
+from control.events import (
+    MAX_FOLLOWERS,
+    MAX_QUEUED,
+    BackendChanged,
+    DataPlaneChanged,
+    Event,
+    Hub,
+    PlaneChange,
+    PlaneFacts,
+    Subscription,
+    VersionApplied,
+    VersionStored,
+    VrrpChanged,
+    What,
+    differences,
+    stored,
+)
+from control.following import follow_plane, follow_vrrp, moved, read_states
+from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.status import Health
+
+DOWN = BackendChanged("web", "a", Health.DOWN, "connection refused")
+UP = BackendChanged("web", "a", Health.UP, "")
+FINE = PlaneFacts(applied_version=3, detached=False, reloads=0, trouble="")
+DETACHED = replace(FINE, detached=True, applied_version=0, trouble="it is detached")
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def service(name: str, last: int, weight: int = 1) -> Service:
+    return Service(
+        name=name,
+        vip=parse_address(f"192.0.2.{last}"),
+        protocol=Protocol.TCP,
+        port=80,
+        mode=Mode.DR,
+        backends=(Backend("a", parse_address("10.0.0.1"), 80, weight),),
+    )
+
+
+async def told(subscription: Subscription, count: int) -> list[What]:
+    found = []
+    for _ in range(count):
+        event = await subscription.next()
+        assert event is not None
+        found.append(event.what)
+    return found
+
+
+def test_all_who_follow_are_told_in_order_from_when_they_began() -> None:
+    hub = Hub(clock=lambda: 1000.5)
+
+    async def work() -> None:
+        with hub.subscribe() as first:
+            hub.publish(DOWN)
+            with hub.subscribe() as second:
+                hub.publish(UP)
+                assert await first.next() == Event(1, 1000.5, DOWN)
+                assert await first.next() == Event(2, 1000.5, UP)
+                assert await second.next() == Event(2, 1000.5, UP)
+
+    run(work)
+
+
+def test_who_follows_too_slowly_is_told_how_much_was_missed() -> None:
+    hub = Hub()
+
+    async def work() -> None:
+        with hub.subscribe() as slow:
+            for _ in range(MAX_QUEUED + 10):
+                hub.publish(DOWN)
+            assert await slow.next() is None
+            assert slow.restart() == MAX_QUEUED + 10
+            hub.publish(UP)
+            assert await told(slow, 1) == [UP]
+            assert slow.restart() == 0
+
+    run(work)
+
+
+def test_a_full_queue_is_not_too_much() -> None:
+    hub = Hub()
+
+    async def work() -> None:
+        with hub.subscribe() as slow:
+            for _ in range(MAX_QUEUED):
+                hub.publish(DOWN)
+            assert await told(slow, MAX_QUEUED) == [DOWN] * MAX_QUEUED
+
+    run(work)
+
+
+def test_what_is_queued_is_told_before_the_end() -> None:
+    hub = Hub()
+
+    async def work() -> None:
+        with hub.subscribe() as subscription:
+            hub.publish(DOWN)
+            hub.close()
+            assert await told(subscription, 1) == [DOWN]
+            assert await subscription.next() is None
+            assert subscription.over
+        with hub.subscribe() as late:
+            assert late.restart() == 0
+            assert await late.next() is None
+            assert late.over
+
+    run(work)
+
+
+def test_there_are_as_many_places_as_there_are() -> None:
+    hub = Hub()
+
+    async def work() -> None:
+        places = [hub.subscribe() for _ in range(MAX_FOLLOWERS)]
+        for place in places:
+            place.__enter__()
+        with pytest.raises(BusyError, match="32 clients watch already"), hub.subscribe():
+            pass
+        places[0].__exit__(None, None, None)
+        with hub.subscribe():
+            pass
+
+    run(work)
+
+
+def test_a_version_tells_what_it_changed() -> None:
+    before = DesiredState((service("web", 1), service("mail", 2), service("dns", 3)))
+    now = DesiredState((service("dns", 3), service("web", 1, weight=2), service("ftp", 4)))
+
+    assert stored(8, before, now) == VersionStored(8, ("ftp",), ("web",), ("mail",))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "happened"),
+    [
+        (FINE, FINE, []),
+        (FINE, replace(FINE, applied_version=4), [VersionApplied(4)]),
+        (
+            FINE,
+            replace(FINE, trouble="eth0 is taken"),
+            [DataPlaneChanged(PlaneChange.FAILING, "eth0 is taken")],
+        ),
+        (replace(FINE, trouble="x"), FINE, [DataPlaneChanged(PlaneChange.MENDED)]),
+        (FINE, replace(FINE, reloads=1), [DataPlaneChanged(PlaneChange.RELOADED)]),
+        (FINE, DETACHED, [DataPlaneChanged(PlaneChange.DETACHED)]),
+        (
+            DETACHED,
+            replace(FINE, reloads=1),
+            [DataPlaneChanged(PlaneChange.ATTACHED), VersionApplied(3)],
+        ),
+        (DETACHED, replace(DETACHED, reloads=1), [DataPlaneChanged(PlaneChange.DETACHED)]),
+        (DETACHED, DETACHED, []),
+    ],
+)
+def test_two_looks_at_the_data_plane_tell_what_happened(
+    before: PlaneFacts, now: PlaneFacts, happened: list[What]
+) -> None:
+    assert list(differences(before, now)) == happened
+
+
+def test_the_data_plane_is_followed() -> None:
+    hub, facts = Hub(), [FINE]
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(follow_plane(hub, lambda: facts[0]))
+            with hub.subscribe() as subscription:
+                await asyncio.sleep(0)
+                facts[0] = DETACHED
+                detached = DataPlaneChanged(PlaneChange.DETACHED)
+                assert await told(subscription, 1) == [detached]
+            task.cancel()
+
+    run(work)
+
+
+def test_the_states_of_vrrp_are_followed(tmp_path: Path) -> None:
+    hub, path = Hub(), tmp_path / "vrrp.json"
+
+    def write(**states: str) -> None:
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps({n: {"state": s, "since": 1} for n, s in states.items()}))
+        new.replace(path)
+
+    async def work() -> None:
+        write(inside="backup")
+        async with asyncio.TaskGroup() as tasks:
+            with hub.subscribe() as subscription:
+                task = tasks.create_task(follow_vrrp(hub, path))
+                first = await told(subscription, 1)
+                assert hub.vrrp == {"inside": "backup"}
+                write(inside="active", outside="backup")
+                second = await told(subscription, 2)
+                path.unlink()
+                third = await told(subscription, 2)
+                task.cancel()
+        assert first == [VrrpChanged("inside", "backup")]
+        assert second == [VrrpChanged("inside", "active"), VrrpChanged("outside", "backup")]
+        assert set(third) == {VrrpChanged("inside", ""), VrrpChanged("outside", "")}
+        assert hub.vrrp == {}
+
+    run(work)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": {"state": 1}}', "\xff{"])
+def test_a_file_of_somebody_else_has_no_states(tmp_path: Path, text: str) -> None:
+    (tmp_path / "vrrp.json").write_text(text, encoding="latin-1")
+
+    assert read_states(tmp_path / "vrrp.json") == {}
+    assert read_states(tmp_path) == {}
+
+
+def test_states_that_stay_are_not_told() -> None:
+    assert list(moved({"a": "active"}, {"a": "active"})) == []
