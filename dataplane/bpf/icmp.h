@@ -60,6 +60,23 @@ struct quoted_flow {
 	struct gw_endpoint dst;
 };
 
+/* False: there is no layer 4 to be seen behind the extension headers of a quoted packet. */
+static __always_inline bool skip_quoted_extensions(struct cursor *cur, u8 *next)
+{
+	struct fragment_header *fragment;
+	void *start = cur->pos;
+
+#pragma unroll
+	for (int i = 0; i < EXTENSION_HEADERS; i++) {
+		if (!is_extension(*next))
+			break;
+		if (!skip_extension(cur, next, &fragment) || (fragment && is_later(fragment)))
+			return false;
+	}
+	cur->pos = forget_distance(start, cur->pos, 0x3fff);
+	return true;
+}
+
 static __always_inline bool
 parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct quoted_flow *flow)
 {
@@ -73,7 +90,8 @@ parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct qu
 		flow->src.address = map_ipv6(&ip6->saddr);
 		flow->dst.address = map_ipv6(&ip6->daddr);
 		flow->src.protocol = ip6->nexthdr;
-		return !is_mapped(&flow->src.address) && !is_mapped(&flow->dst.address);
+		return !is_mapped(&flow->src.address) && !is_mapped(&flow->dst.address) &&
+		       skip_quoted_extensions(cur, &flow->src.protocol);
 	}
 	if (!pull(cur, ip) || ip->ihl * 4 < sizeof(*ip) ||
 	    ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))

@@ -246,27 +246,45 @@ static __always_inline enum kind parse_ipv4(struct cursor *cur, struct packet *p
 	return parse_l4(cur, pkt, ip->protocol, total_bytes - header_bytes);
 }
 
-/* Step over one extension header. Returns KIND_FLOW if what follows can be looked at. */
+/*
+ * Step over an extension header of the kind *next; then that is what follows. `fragment` is
+ * set if it was a fragment header. Returns false if it is cut short.
+ */
+static __always_inline bool
+skip_extension(struct cursor *cur, u8 *next, struct fragment_header **fragment)
+{
+	struct extension *extension;
+
+	if (!pull(cur, extension))
+		return false;
+	*fragment = NULL;
+	if (*next == IPPROTO_FRAGMENT)
+		*fragment = (struct fragment_header *)extension;
+	else
+		cur->pos += extension->length * 8;
+	*next = extension->next;
+	return true;
+}
+
+static __always_inline bool is_later(const struct fragment_header *fragment)
+{
+	return fragment->offset & bpf_htons(IPV6_FRAGMENT_OFFSET);
+}
+
+/* Note the packet's own extension header. Returns KIND_FLOW if what follows can be looked at. */
 static __always_inline enum kind
 parse_extension(struct cursor *cur, struct packet *pkt, u8 *next)
 {
-	struct extension *extension;
-	struct fragment_header *fragment = cur->pos;
+	struct fragment_header *fragment;
 
-	if (!pull(cur, extension))
+	if (!skip_extension(cur, next, &fragment))
 		return KIND_MALFORMED;
-	if (*next != IPPROTO_FRAGMENT) {
-		*next = extension->next;
-		cur->pos += extension->length * 8;
+	if (!fragment)
 		return KIND_FLOW;
-	}
-	*next = fragment->next;
 	pkt->fragment_id = fragment->id;
 	pkt->fragment_protocol = fragment->next;
 	pkt->first_fragment = fragment->offset & bpf_htons(IPV6_MORE_FRAGMENTS);
-	return fragment->offset & bpf_htons(IPV6_FRAGMENT_OFFSET) ?
-		       later_fragment(fragment->next) :
-		       KIND_FLOW;
+	return is_later(fragment) ? later_fragment(fragment->next) : KIND_FLOW;
 }
 
 static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *pkt)
