@@ -20,6 +20,7 @@ MAPS: Final = (
     "backends",
     "fragments",
     "direct",
+    "traces",
     "ways",
     "ports",
     "vlans",

@@ -8,7 +8,7 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 5
+#define GW_ABI_VERSION 6
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
@@ -229,9 +229,29 @@ struct gw_datagram {
 /* Value of `fragments`: what became of the first fragment. */
 struct gw_fragment {
 	__u64 seen_ns; /* CLOCK_MONOTONIC */
-	struct gw_address address; /* of the backend; if there is none, the VIP of a NAT reply */
-	__u32 backend_id;          /* or GW_NO_BACKEND_ID */
-	__u32 mode;                /* enum gw_mode */
+	struct gw_address vip; /* that a NAT backend's reply is shown to be from; else 0 */
+	__u32 backend_id;      /* or GW_NO_BACKEND_ID: it was a reply */
+	__u32 owner;           /* of that id, then; see gw_backend */
+	__u32 mode;            /* enum gw_mode */
+	__u32 pad;
+};
+
+/* What a packet leaves behind: bits. */
+enum gw_trace {
+	GW_TRACE_RECORD = 1,
+	GW_TRACE_SPEAKER = 2,
+	GW_TRACE_FRAGMENT = 4
+};
+
+/* Value of `traces`, one per CPU: what the packet in hand is to leave behind. */
+struct gw_traces {
+	struct gw_record record;
+	struct gw_speaker speaker;
+	struct gw_fragment fragment;
+	struct gw_flow flow;              /* key of the record */
+	struct gw_reply_flow reply_flow;  /* of the speaker */
+	struct gw_datagram datagram;      /* of the fragment */
+	__u32 kinds; /* enum gw_trace */
 };
 
 /*

@@ -40,6 +40,7 @@
 #include "forward_nat.h"
 #include "serve.h"
 #include "icmp.h"
+#include "leave.h"
 
 /*
  * Verifier: a family that is only known at run time makes it try IPv6's code on IPv4's
@@ -90,21 +91,9 @@ static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct p
 	return GW_NOT_OURS;
 }
 
-/* The only function that knows which verdict a reason means, and the only exit. */
-int balancer(struct xdp_md *ctx)
+/* The only function that knows which verdict a reason means. */
+static __always_inline int verdict_of(enum gw_reason reason, const struct packet *pkt)
 {
-	struct packet pkt = {};
-	enum gw_reason reason = balance_frame(ctx, &pkt);
-
-	if (pkt.out)
-		reason = transmit(ctx, &pkt, reason);
-
-	u32 index = reason;
-	struct gw_counter *counter = reason_counters.lookup(&index);
-
-	if (counter)
-		count(counter, &pkt);
-
 	switch (reason) {
 	case GW_FORWARDED_DR:
 	case GW_FORWARDED_NAT:
@@ -112,7 +101,7 @@ int balancer(struct xdp_md *ctx)
 	case GW_ICMP_ANSWERED:
 	case GW_ICMP_FORWARDED:
 	case GW_ICMP_REPLIED:
-		return pkt.action;
+		return pkt->action;
 	case GW_NOT_OURS:
 	case GW_OTHER_STATION:
 	case GW_REPLY_DIRECT:
@@ -123,4 +112,26 @@ int balancer(struct xdp_md *ctx)
 	default:
 		return XDP_DROP;
 	}
+}
+
+/* The only exit: what a packet did is written and counted here, when all is decided. */
+int balancer(struct xdp_md *ctx)
+{
+	struct packet pkt = {};
+	enum gw_reason reason = balance_frame(ctx, &pkt);
+
+	if (pkt.out)
+		reason = transmit(ctx, &pkt, reason);
+
+	int verdict = verdict_of(reason, &pkt);
+
+	if (verdict != XDP_DROP)
+		leave_traces(&pkt);
+
+	u32 index = reason;
+	struct gw_counter *counter = reason_counters.lookup(&index);
+
+	if (counter)
+		count(counter, &pkt);
+	return verdict;
 }

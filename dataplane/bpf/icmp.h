@@ -197,7 +197,6 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 {
 	struct quoted_flow flow = {};
 	struct quote quote = {};
-	u32 backend_id;
 
 	if (!parse_quote(ctx, pkt, &quote, &flow) ||
 	    !is_equal(&flow.src.address, &pkt->dst.address))
@@ -212,8 +211,7 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 	if (from_martian)
 		return GW_MARTIAN;
 
-	u32 service_id = service->id;
-	struct gw_backend *backend = pick_backend(pkt, service, false, &backend_id);
+	struct gw_backend *backend = pick_backend(pkt, service, false);
 	enum gw_reason reason = GW_ICMP_FORWARDED;
 
 	if (!backend)
@@ -222,8 +220,7 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 		reason = translate_error(pkt, &quote, backend);
 	if (reason != GW_ICMP_FORWARDED)
 		return reason;
-	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
-	account(service_id, backend_id, pkt);
+	send_to_backend(pkt, backend, service->id);
 	return reason;
 }
 
@@ -250,7 +247,7 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 		return reason;
 	if (is_martian(pkt))
 		return GW_MARTIAN;
-	if (!find_speaker(from, &flow.src, &flow.dst, &speaker))
+	if (!find_speaker(pkt, from, &flow.src, &flow.dst, false, &speaker))
 		return GW_REPLY_UNKNOWN;
 	if (ttl_of(pkt) <= 1)
 		return GW_TTL_EXCEEDED;

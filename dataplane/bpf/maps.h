@@ -30,6 +30,9 @@ BPF_TABLE("lru_hash", struct gw_reply_flow, struct gw_speaker, replies, LIMIT_RE
 
 BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
 
+/* On its way through the stages; the program's own memory, since its stack is full. */
+BPF_TABLE("percpu_array", u32, struct gw_traces, traces, 1);
+
 BPF_TABLE("percpu_array", u32, struct gw_way, ways, GW_WAYS);
 
 BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);

@@ -80,6 +80,9 @@ struct packet {
 	const struct gw_segment *out; /* where to send it; set by the stage that forwards */
 	__be32 priorities[VLAN_TAGS]; /* of each tag */
 	u32 tag_count; /* one that tells a priority and no VLAN is not in `in` */
+	u32 service_id; /* whose backend it goes to */
+	u32 backend_id; /* GW_NO_BACKEND_ID: to none */
+	struct gw_traces *traces; /* what it is to leave behind; NULL: nothing */
 	int action; /* XDP_TX, XDP_REDIRECT ... */
 };
 

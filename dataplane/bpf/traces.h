@@ -21,3 +21,19 @@ static __always_inline bool may_be_recorded(const struct packet *pkt)
 	return pkt->dst.protocol != IPPROTO_TCP || pkt->tcp_flags == TCP_FLAG_SYN ||
 	       pkt->tcp_flags == TCP_FLAG_ACK;
 }
+
+/*
+ * Where to write what the packet is to leave behind, if it gets out: leave.h does it, and no
+ * stage, since what is dropped, however late, leaves nothing. NULL never happens.
+ */
+static __always_inline struct gw_traces *traces_of(struct packet *pkt)
+{
+	u32 zero = 0;
+
+	if (!pkt->traces) {
+		pkt->traces = traces.lookup(&zero);
+		if (pkt->traces)
+			pkt->traces->kinds = 0;
+	}
+	return pkt->traces;
+}

@@ -12,6 +12,14 @@ send_out(struct packet *pkt, const struct gw_segment *out, const u8 *to, const u
 	pkt->out = out;
 }
 
+/* Send the packet to the backend that was picked for it. */
+static __always_inline void
+send_to_backend(struct packet *pkt, const struct gw_backend *backend, u32 service_id)
+{
+	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
+	pkt->service_id = service_id;
+}
+
 /* Write a tag and what follows it; the next one may be written over that. */
 static __always_inline void write_tag(__be16 *wire, __be32 tag, __be16 following)
 {
