@@ -22,6 +22,7 @@ MAP_HASH: Final = 1  # enum bpf_map_type
 MAP_ARRAY: Final = 2
 MAP_PERCPU_ARRAY: Final = 6
 MAP_LRU_HASH: Final = 9
+MAP_ARRAY_OF_MAPS: Final = 12
 _INSTRUCTION_BYTES: Final = 8  # struct bpf_insn
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
@@ -44,6 +45,14 @@ int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, vo
 int bpf_map_update_batch(int fd, const void *keys, const void *values, uint32_t *count,
                          const void *opts);
 int libbpf_num_possible_cpus(void);
+
+struct map_create_opts {
+    size_t size;
+    uint32_t btf_fd, btf_key_type_id, btf_value_type_id, btf_vmlinux_value_type_id;
+    uint32_t inner_map_fd;
+};
+int bpf_map_create(int type, const char *name, uint32_t key_size, uint32_t value_size,
+                   uint32_t max_entries, const struct map_create_opts *opts);
 
 struct link_create_opts { size_t size; uint32_t flags; };
 int bpf_link_create(int program, int target, int type, const struct link_create_opts *opts);
@@ -217,6 +226,14 @@ def program_exists(number: int) -> bool:
         return False
     os.close(_checked("bpf_prog_get_fd_by_id", code))
     return True
+
+
+def map_create(kind: int, entries: int, *, inner: int = 0) -> int:
+    """Make an array with values of four bytes; if of maps, then of such as ``inner`` is."""
+    opts = _sized("struct map_create_opts", inner_map_fd=inner)
+    return _checked(
+        "bpf_map_create", _lib.bpf_map_create(kind, _ffi.NULL, 4, 4, entries, opts)
+    )
 
 
 def map_shape(fd: int) -> MapShape:

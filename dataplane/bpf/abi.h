@@ -184,17 +184,28 @@ struct gw_speaker {
 	__u8 pad[6];
 };
 
-/* Value of `backends`; the index is the backend's id and that of its counter. */
+/* The way to a backend. */
+struct gw_hop {
+	struct gw_segment segment; /* where to send */
+	__u8 mac[6];        /* of the next hop */
+	__u8 source_mac[6]; /* of the interface where to send, or of the VLAN's */
+};
+
+/*
+ * Value of `backends`; the index is the backend's id and that of its counter. While it is
+ * used, only flags change, and the hop that is not the current one (backends.py).
+ */
 struct gw_backend {
 	struct gw_address address;
 	__u32 service_id; /* the service it belongs to */
-	struct gw_segment segment; /* where to send; ifindex 0: this entry is nobody's */
 	__u32 owner;      /* tells this owner of the id from others, before and after it */
 	__be16 port;
-	__u8 mac[6];        /* of the next hop */
-	__u8 source_mac[6]; /* of the interface where to send, or of the VLAN's */
-	__u8 is_down;       /* may not keep flows that are recorded, or were its own before */
-	__u8 is_tracked;    /* flows that go there are written to `replies` */
+	__u8 is_used;    /* 0: this entry is nobody's */
+	__u8 current;    /* 0 or 1: which of the hops */
+	__u8 is_down;    /* may not keep flows that are recorded, or were its own before */
+	__u8 is_tracked; /* flows that go there are written to `replies` */
+	__u8 pad[2];
+	struct gw_hop hops[2];
 };
 
 /* Whom a NAT backend's reply comes from, as its client sees it. */
