@@ -19,7 +19,7 @@
 
 #define AF_INET 2 /* linux/socket.h does not say */
 #define AF_INET6 10
-#define FLOWINFO_MASK 0x0fffffff /* traffic class and flow label, RFC 8200, 3 */
+#define TRAFFIC_CLASS_MASK 0x0ff00000 /* of IPv6's first word, RFC 8200, 3 */
 
 #include "abi.h"
 #include "maps.h"
