@@ -7,7 +7,7 @@ belong to the caller.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,8 @@ MAP_PERCPU_ARRAY: Final = 6
 MAP_LRU_HASH: Final = 9
 MAP_ARRAY_OF_MAPS: Final = 12
 _INSTRUCTION_BYTES: Final = 8  # struct bpf_insn
+_XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, since Linux 5.18
+_LOG_BYTES: Final = 1 << 24
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
@@ -45,6 +47,22 @@ int bpf_map_lookup_batch(int fd, void *in_batch, void *out_batch, void *keys, vo
 int bpf_map_update_batch(int fd, const void *keys, const void *values, uint32_t *count,
                          const void *opts);
 int libbpf_num_possible_cpus(void);
+
+struct prog_load_opts {
+    size_t size;
+    int attempts;
+    uint32_t attach_type, btf_fd, flags, ifindex, kernel_version, attach_btf_id;
+    uint32_t attach_program, attach_btf_fd;
+    const int *fds;
+    const void *func_info;
+    uint32_t func_info_count, func_info_size;
+    const void *line_info;
+    uint32_t line_info_count, line_info_size;
+    uint32_t log_level, log_size;
+    char *log;
+};
+int bpf_prog_load(int type, const char *name, const char *license, const void *instructions,
+                  size_t count, const struct prog_load_opts *opts);
 
 struct map_create_opts {
     size_t size;
@@ -153,6 +171,29 @@ def pin(fd: int, path: Path) -> None:
 def get(path: Path) -> int:
     """Open what is pinned at ``path``."""
     return _checked(f"opening {path}", _lib.bpf_obj_get(bytes(path)))
+
+
+def load_xdp(name: str, instructions: bytes, log: Callable[[str], object]) -> int:
+    """Load an XDP program that is content with frames in several buffers.
+
+    Links swap programs, and program arrays hold them, of one attach type and flag only. If
+    the kernel refuses it, ``log`` gets what the verifier has to say.
+    """
+    fixed = {"attach_type": BPF_XDP, "flags": _XDP_HAS_FRAGS}
+    code = _load_xdp(name, instructions, **fixed)
+    if code < 0:
+        said = _ffi.new("char[]", _LOG_BYTES)
+        _load_xdp(name, instructions, **fixed, log_level=1, log_size=_LOG_BYTES, log=said)
+        log(_ffi.string(said).decode(errors="replace"))
+    return _checked("bpf_prog_load", code)
+
+
+def _load_xdp(name: str, instructions: bytes, **opts: Any) -> int:
+    count = len(instructions) // _INSTRUCTION_BYTES
+    sized = _sized("struct prog_load_opts", **opts)
+    return int(
+        _lib.bpf_prog_load(PROGRAM_XDP, name.encode(), b"GPL", instructions, count, sized)
+    )
 
 
 def link_create(program: int, ifindex: int, *, native: bool) -> int:

@@ -20,13 +20,12 @@ import msgspec
 
 from dataplane import headers, libbpf
 from dataplane.abi import KEPT_MAPS, MAPS, PROGRAM
-from dataplane.errors import DataplaneError, LoadError
+from dataplane.errors import DataplaneError, KernelError, LoadError
 from dataplane.source import Limits, source
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _TIMEOUT: Final = 60.0  # seconds; compiling takes 0.3 s natively and 5 s in an emulator
 _MAP_REFUSED: Final = re.compile(r"could not open bpf map: (\w+), error: (.+)")
-_ATTACH_TYPE: Final = libbpf.BPF_XDP  # links can swap programs of one attach type only
 
 
 def load(
@@ -91,15 +90,14 @@ def _load_and_pin(directory: Path, limits: Limits, predecessor: Path | None) -> 
     if predecessor:
         for name in KEPT_MAPS:
             _share(predecessor / name, module[name.encode()].map_fd)
-    try:
-        program = module.load_func(
-            PROGRAM.encode(), libbpf.PROGRAM_XDP, attach_type=_ATTACH_TYPE
-        )
-    except Exception as error:
+    instructions = module.dump_func(PROGRAM.encode())
+    try:  # not by BCC, which knows no flag for frames in several buffers
+        program = libbpf.load_xdp(PROGRAM, instructions, sys.stderr.write)
+    except KernelError as error:
         raise LoadError(f"the kernel refuses the program: {error}") from error
     for name in MAPS:
         libbpf.pin(module[name.encode()].map_fd, directory / name)
-    libbpf.pin(program.fd, directory / PROGRAM)
+    libbpf.pin(program, directory / PROGRAM)
 
 
 def _share(pinned: Path, fd: int) -> None:

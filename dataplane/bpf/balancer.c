@@ -80,7 +80,7 @@ static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct p
 	struct cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
 	__be16 type;
 
-	pkt->bytes = cur.end - cur.pos;
+	pkt->bytes = bpf_xdp_get_buff_len(ctx); /* more than there is up to `end`, perhaps */
 	pkt->in.ifindex = ctx->ingress_ifindex;
 	if (!parse_ethernet(&cur, pkt, &type))
 		return GW_NOT_OURS;

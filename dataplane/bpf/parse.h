@@ -15,7 +15,10 @@
 
 #define TCP_FLAGS (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)
 
-/* How far we are in the frame. Every header is checked against `end` before it is read. */
+/*
+ * How far we are in the frame. Every header is checked against `end` before it is read. A
+ * frame may go on behind that, in further buffers, which are carried along unseen.
+ */
 struct cursor {
 	void *pos;
 	void *end;
@@ -103,6 +106,16 @@ static __always_inline bool begins_flow(const struct packet *pkt)
 		}                                        \
 		ok;                                      \
 	})
+
+/* The bytes that the frame has from here on. */
+static __always_inline u32 rest_of(const struct packet *pkt, const struct cursor *cur)
+{
+	u32 gone = cur->pos - (void *)pkt->eth;
+
+	/* Verifier: or clang would add to a pointer what may be any number. */
+	asm volatile("" : "+r"(gone));
+	return pkt->bytes - gone;
+}
 
 /*
  * Verifier: it would walk all that follows once for each number of tags or headers that a
@@ -224,7 +237,7 @@ static __always_inline enum kind later_fragment(u8 protocol)
 static __always_inline enum kind parse_ipv4(struct cursor *cur, struct packet *pkt)
 {
 	struct iphdr *ip;
-	u32 room = cur->end - cur->pos;
+	u32 room = rest_of(pkt, cur);
 
 	if (!pull(cur, ip)) /* too short to say for whom */
 		return KIND_FOREIGN;
@@ -294,7 +307,7 @@ static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *p
 {
 	struct ipv6hdr *ip;
 	void *start = cur->pos;
-	u32 room = cur->end - cur->pos;
+	u32 room = rest_of(pkt, cur);
 
 	if (!pull(cur, ip)) /* too short to say for whom */
 		return KIND_FOREIGN;
