@@ -7,14 +7,13 @@ swaps, and a program array holds, programs of one kind only.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+from weakref import finalize
 
 from bcc import BPF
 
 from dataplane import headers, libbpf
 from dataplane.records import Index
-
-_XDP: Final = 6  # enum bpf_prog_type: BPF_PROG_TYPE_XDP
 
 
 class Programs:
@@ -30,8 +29,10 @@ class Programs:
 
     def load(self, name: str) -> int:
         """Return the descriptor of the program that the function ``name`` is."""
-        loaded = self._module.load_func(name.encode(), _XDP, attach_type=libbpf.BPF_XDP)
-        return int(loaded.fd)
+        instructions = self._module.dump_func(name.encode())
+        program = libbpf.program_load(name, instructions)
+        finalize(self, os.close, program)
+        return program
 
     def map(self, name: str) -> int:
         """Return the descriptor of a map."""

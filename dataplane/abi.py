@@ -23,6 +23,7 @@ MAPS: Final = (
     "backends",
     "fragments",
     "direct",
+    "traces",
     "ways",
     "ports",
     "vlans",

@@ -22,7 +22,8 @@ _WHY: Final = {
     errno.EEXIST: "carries another XDP program in the other mode: take that one away first "
     "(`bpftool net` shows it), or leave the interface out",
     errno.EOPNOTSUPP: "its driver has no native XDP: set `xdp_mode: generic`",
-    errno.ERANGE: "its MTU, or its peer's, is too large for native XDP: at most 3506 bytes",
+    errno.ERANGE: "its MTU, or its peer's, is too large for its driver's native XDP: "
+    "lower it, or set `xdp_mode: generic`",
     errno.ENODEV: "is gone",
 }
 

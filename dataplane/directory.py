@@ -40,12 +40,17 @@ class Directory:
     """The directory of one data plane, in memory shared with the kernel."""
 
     def __init__(
-        self, words: memoryview, entries: memoryview, wait_for_packets: Callable[[], None]
+        self,
+        words: memoryview,
+        entries: memoryview,
+        wait_for_packets: Callable[[], None],
+        fence: Callable[[], None],
     ) -> None:
         """Take the memory of both arrays; nothing is written before the first change."""
         self._words = words.cast("B").cast("Q")
         self._entries = entries.cast("B")
         self._wait = wait_for_packets
+        self._fence = fence
         self._free: list[int] = []  # numbers of entries that can be written
         self._left: list[int] = []  # of entries that a packet may still be reading
         self.strays = 0  # words that nobody of us wrote and that were removed, so far
@@ -93,6 +98,7 @@ class Directory:
         self._entries[start : start + KEY_BYTES] = key
         start += _VALUE_START
         self._entries[start : start + VALUE_BYTES] = value.ljust(VALUE_BYTES, b"\0")
+        self._fence()  # the rings, too, that the entry may name are there before it
         self._words[place] = tag << 32 | number
         if old is not None:
             self._left.append(old & 0xFFFFFFFF)

@@ -23,9 +23,12 @@ from dataplane.records import Index
 from dataplane.source import Limits, source
 
 # Not the counters: no dry run can count where it has none. Not what the kernel said of
-# ways, which the program writes down for the next packet: this one asks anew.
+# ways, which the program writes down for the next packet: this one asks anew. And not
+# what a packet is about to leave behind.
 SHARED_MAPS: Final = tuple(
-    name for name in MAPS if name != "ways" and not name.endswith("_counters")
+    name
+    for name in MAPS
+    if name not in ("ways", "traces") and not name.endswith("_counters")
 )
 _TIMEOUT: Final = 20.0  # seconds; 2 s natively
 _NICE: Final = 10  # health checks are more urgent than questions

@@ -24,7 +24,9 @@ MAP_PERCPU_ARRAY: Final = 6
 MAP_LRU_HASH: Final = 9
 MAP_DEVMAP: Final = 14
 _RDONLY_PROG: Final = 1 << 7  # BPF_F_RDONLY_PROG
+MAP_ARRAY_OF_MAPS: Final = 12
 _INSTRUCTION_BYTES: Final = 8  # struct bpf_insn
+_XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, since Linux 5.18
 XDP_FLAGS_GENERIC: Final = 1 << 1  # linux/if_link.h: XDP_FLAGS_SKB_MODE
 XDP_FLAGS_NATIVE: Final = 1 << 2  # XDP_FLAGS_DRV_MODE
 
@@ -262,8 +264,12 @@ def program_load(name: str, instructions: bytes) -> int:
         instructions,
         len(instructions) // _INSTRUCTION_BYTES,
     )
-    # Links can swap programs of one attach type only.
-    fields: dict[str, Any] = {"attempts": _ATTEMPTS, "expected_attach_type": BPF_XDP}
+    # Links swap programs, and devmaps serve them, of one attach type and flag only.
+    fields: dict[str, Any] = {
+        "attempts": _ATTEMPTS,
+        "expected_attach_type": BPF_XDP,
+        "flags": _XDP_HAS_FRAGS,  # it is content with frames in several buffers
+    }
     code = _lib.bpf_prog_load(*call, _sized("struct prog_load_opts", **fields))
     if code >= 0:
         return int(code)
@@ -279,11 +285,11 @@ def program_load(name: str, instructions: bytes) -> int:
     raise LoadError(f"the kernel refuses the program: {problem}")
 
 
-def map_create(name: str, shape: MapShape) -> int:
-    """Make a map; ``name``: at most 15 characters count."""
+def map_create(name: str, shape: MapShape, inner: int = 0) -> int:
+    """Make a map; ``name``: at most 15 characters count; ``inner``: what one of maps has."""
     # The kernel gives it to a devmap by itself, and refuses it from others.
     given = _RDONLY_PROG if shape.kind == MAP_DEVMAP else 0
-    opts = _sized("struct map_create_opts", flags=shape.flags & ~given)
+    opts = _sized("struct map_create_opts", flags=shape.flags & ~given, inner_map=inner)
     sizes = (shape.key_size, shape.value_size, shape.max_entries)
     code = _lib.bpf_map_create(shape.kind, name.encode()[:_NAME], *sizes, opts)
     return _checked("bpf_map_create", code)

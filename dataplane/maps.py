@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from dataplane import abi, libbpf
 from dataplane.abi import constants
+from dataplane.backends import Backends
 from dataplane.directory import KEY_BYTES, Directory
 from dataplane.errors import PinError
 from dataplane.gates import Gates
 from dataplane.image import Image, Ring
-from dataplane.membarrier import wait_for_packets
+from dataplane.membarrier import fence, wait_for_packets
 from dataplane.plan import Delete, Put, Reset, Settle, Write
 from dataplane.records import (
     Address,
-    Backend,
     Endpoint,
     Index,
     Port,
@@ -41,13 +41,13 @@ _ENDPOINTS: Final[dict[str, tuple[int, Callable[[bytes], Any], Callable[[bytes],
     "services": (constants.GW_ROLE_SERVICE, Endpoint.unpack, Service.unpack),
     "returns": (constants.GW_ROLE_BACKEND, Endpoint.unpack, Return.unpack),
 }
+_SHARED: Final = (*_ENDPOINTS, "backends")
 _HASHES: Final[dict[str, tuple[Callable[[bytes], Any], Callable[[bytes], Any]]]] = {
     "direct": (Prefix.unpack, Index.unpack),
     "vlans": (Segment.unpack, Port.unpack),
     "transmit_ports": (Index.unpack, Index.unpack),
 }
 _ARRAYS: Final[dict[str, tuple[str, Callable[[bytes], Any]]]] = {
-    "backends": ("gw_backend", Backend.unpack),
     "ports": ("gw_port", Port.unpack),
 }
 
@@ -85,7 +85,10 @@ class Maps:
                 self._map("directory", _WORD_BYTES),
                 self._map("endpoints", abi.sizeof("gw_entry")),
                 wait_for_packets,
+                fence,
             )
+            elements = self._map("backends", abi.sizeof("gw_backend"))
+            self._backends = Backends(elements, wait_for_packets, fence)
         except BaseException:
             self.close()
             raise
@@ -122,6 +125,10 @@ class Maps:
             tables[name] = self._read_hash(name)
         for name in _ARRAYS:
             tables[name] = self._read_array(name)
+        strays = self._backends.strays
+        backends = self._backends.read()
+        self.strays += self._backends.strays - strays
+        tables["backends"] = {Index(number): one for number, one in backends.items()}
         services: Iterable[Service] = tables["services"].values()
         tables["rings"] = {
             service.ring_offset: self.read_ring(service.ring_offset, service.ring_size)
@@ -153,6 +160,10 @@ class Maps:
         """Return how many VIPs, services and NAT backends there are."""
         return sum(1 for _ in self._directory.entries())
 
+    def backends_used(self) -> int:
+        """Return how many backends there are."""
+        return sum(1 for _ in self._backends.used())
+
     def sweep(self, now_ns: int, idle_seconds: Mapping[int, int]) -> frozenset[int]:
         """Remove the records of flows that were silent for too long.
 
@@ -179,8 +190,8 @@ class Maps:
                     self._words[2 * offset : 2 * (offset + len(ring))] = ring.view()
                 case Delete("rings", _):
                     pass  # nobody names these slots any more; they hold no one back
-                case Put(table, _, _) | Delete(table, _) if table in _ENDPOINTS:
-                    self._apply_endpoint(write)
+                case Put(table, _, _) | Delete(table, _) if table in _SHARED:
+                    self._apply_shared(write)
                 case Put(table, key, value):
                     libbpf.map_update(self._fds[table], key.pack(), value.pack())
                 case Delete(table, key) if table in _ARRAYS:
@@ -195,8 +206,13 @@ class Maps:
                     wait_for_packets()
         return count
 
-    def _apply_endpoint(self, write: Put | Delete) -> None:
+    def _apply_shared(self, write: Put | Delete) -> None:
+        """Write where packets may be reading, without a system call."""
         match write:
+            case Put("backends", index, backend):
+                self._backends.put(index.number, backend)
+            case Delete("backends", index):
+                self._backends.remove(index.number)
             case Put(table, key, value):
                 self._gates.open(key.address)
                 self._directory.put(_key(table, key), value.pack())
@@ -247,7 +263,8 @@ class Maps:
         return {index: entry for index, entry in entries.items() if entry is not None}
 
     def _check_shapes(self, directory: Path) -> None:
-        for name, (struct, _) in _ARRAYS.items():
+        structs = {name: struct for name, (struct, _) in _ARRAYS.items()}
+        for name, struct in {**structs, "backends": "gw_backend"}.items():
             if self.shape(name).value_size != abi.sizeof(struct):
                 raise PinError(str(directory / name), "is a map of another layout")
 

@@ -170,38 +170,45 @@ class Backend:
     is_tracked: bool = False
 
     @property
+    def place(self) -> tuple[int, bytes, int]:
+        """What makes it this backend, however it is reached."""
+        return (self.service_id, self.address.packed, self.port)
+
+    @property
     def owner(self) -> int:
         """What tells this backend from others that have or had its id, 32 bits."""
-        place = (self.service_id, self.address.packed, self.port)
-        return crc32(repr(place).encode())
+        return crc32(repr(self.place).encode())
 
     def pack(self) -> bytes:
-        """Return the bytes of the struct."""
+        """Return the bytes of the struct; the first of its two hops is the current one."""
         value: Any = ffi.new("struct gw_backend *")
+        value.is_used = True
         value.service_id = self.service_id
-        self.segment.put(value.segment)
+        hop = value.hops[0]
+        self.segment.put(hop.segment)
         value.owner = self.owner
         value.is_down = self.is_down
         value.is_tracked = self.is_tracked
         value.port = _wire(self.port)
         _put(value.address.word, _mapped(self.address))
-        _put(value.mac, self.mac)
-        _put(value.source_mac, self.source_mac)
+        _put(hop.mac, self.mac)
+        _put(hop.source_mac, self.source_mac)
         return bytes(ffi.buffer(value))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self | None:
         """Read what :meth:`pack` wrote; None if the entry is nobody's."""
         value = _cast("gw_backend", data)
-        if not value.segment.ifindex:
+        if not value.is_used:
             return None
+        hop = value.hops[value.current & 1]
         return cls(
             value.service_id,
             _address(value.address),
             _wire(value.port),
-            Segment.get(value.segment),
-            bytes(ffi.buffer(value.mac)),
-            bytes(ffi.buffer(value.source_mac)),
+            Segment.get(hop.segment),
+            bytes(ffi.buffer(hop.mac)),
+            bytes(ffi.buffer(hop.source_mac)),
             bool(value.is_down),
             bool(value.is_tracked),
         )

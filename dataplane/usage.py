@@ -40,6 +40,8 @@ def memory(maps: Maps) -> dict[str, int]:
 def _used(maps: Maps, name: str) -> int:
     if name == "slots":  # a ring at a time: there are millions of slots
         return maps.slots_used()
+    if name == "backends":  # who went leaves traces there too
+        return maps.backends_used()
     if name in ("directory", "endpoints"):  # what is gone leaves its traces there
         return maps.endpoints_used()
     fd, shape = maps.fd(name), maps.shape(name)

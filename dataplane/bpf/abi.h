@@ -8,7 +8,7 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 5
+#define GW_ABI_VERSION 6
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
@@ -184,17 +184,28 @@ struct gw_speaker {
 	__u8 pad[6];
 };
 
-/* Value of `backends`; the index is the backend's id and that of its counter. */
+/* The way to a backend. */
+struct gw_hop {
+	struct gw_segment segment; /* where to send */
+	__u8 mac[6];        /* of the next hop */
+	__u8 source_mac[6]; /* of the interface where to send, or of the VLAN's */
+};
+
+/*
+ * Value of `backends`; the index is the backend's id and that of its counter. While it is
+ * used, only flags change, and the hop that is not the current one (backends.py).
+ */
 struct gw_backend {
 	struct gw_address address;
 	__u32 service_id; /* the service it belongs to */
-	struct gw_segment segment; /* where to send; ifindex 0: this entry is nobody's */
 	__u32 owner;      /* tells this owner of the id from others, before and after it */
 	__be16 port;
-	__u8 mac[6];        /* of the next hop */
-	__u8 source_mac[6]; /* of the interface where to send, or of the VLAN's */
-	__u8 is_down;       /* may not keep flows that are recorded, or were its own before */
-	__u8 is_tracked;    /* flows that go there are written to `replies` */
+	__u8 is_used;    /* 0: this entry is nobody's */
+	__u8 current;    /* 0 or 1: which of the hops */
+	__u8 is_down;    /* may not keep flows that are recorded, or were its own before */
+	__u8 is_tracked; /* flows that go there are written to `replies` */
+	__u8 pad[2];
+	struct gw_hop hops[2];
 };
 
 /* Whom a NAT backend's reply comes from, as its client sees it. */
@@ -229,9 +240,29 @@ struct gw_datagram {
 /* Value of `fragments`: what became of the first fragment. */
 struct gw_fragment {
 	__u64 seen_ns; /* CLOCK_MONOTONIC */
-	struct gw_address address; /* of the backend; if there is none, the VIP of a NAT reply */
-	__u32 backend_id;          /* or GW_NO_BACKEND_ID */
-	__u32 mode;                /* enum gw_mode */
+	struct gw_address vip; /* that a NAT backend's reply is shown to be from; else 0 */
+	__u32 backend_id;      /* or GW_NO_BACKEND_ID: it was a reply */
+	__u32 owner;           /* of that id, then; see gw_backend */
+	__u32 mode;            /* enum gw_mode */
+	__u32 pad;
+};
+
+/* What a packet leaves behind: bits. */
+enum gw_trace {
+	GW_TRACE_RECORD = 1,
+	GW_TRACE_SPEAKER = 2,
+	GW_TRACE_FRAGMENT = 4
+};
+
+/* Value of `traces`, one per CPU: what the packet in hand is to leave behind. */
+struct gw_traces {
+	struct gw_record record;
+	struct gw_speaker speaker;
+	struct gw_fragment fragment;
+	struct gw_flow flow;              /* key of the record */
+	struct gw_reply_flow reply_flow;  /* of the speaker */
+	struct gw_datagram datagram;      /* of the fragment */
+	__u32 kinds; /* enum gw_trace */
 };
 
 /*

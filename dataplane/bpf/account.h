@@ -10,9 +10,10 @@ static __always_inline void count(struct gw_counter *counter, const struct packe
 	counter->flows += begins_flow(pkt);
 }
 
-/* Count a packet that goes to a backend. */
-static __always_inline void account(u32 service_id, u32 backend_id, const struct packet *pkt)
+/* Count a packet that went to a backend. */
+static __always_inline void account(const struct packet *pkt)
 {
+	u32 service_id = pkt->service_id, backend_id = pkt->backend_id;
 	struct gw_counter *of_service = service_counters.lookup(&service_id);
 	struct gw_counter *of_backend = backend_counters.lookup(&backend_id);
 

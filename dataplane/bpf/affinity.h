@@ -29,23 +29,33 @@ static __always_inline struct gw_backend *find_keeper(u32 id)
 
 /* The backend that a record names, unless the record is stale or the backend cannot serve. */
 static __always_inline struct gw_backend *
-follow(struct gw_record *record, const struct gw_service *service, u64 now_ns,
-       const bool may_write)
+follow(const struct gw_record *record, const struct gw_service *service, u64 now_ns)
 {
 	struct gw_backend *backend = find_keeper(record->backend_id);
 
 	if (!backend || backend->owner != record->owner ||
 	    is_older_than(record->seen_ns, now_ns, service->idle_seconds * SECOND_NS))
 		return NULL;
-	if (may_write && is_to_be_refreshed(record->seen_ns, now_ns))
-		record->seen_ns = now_ns;
 	return backend;
+}
+
+/* That backend `pkt->backend_id` serves the flow is to be recorded, or goes on being so. */
+static __always_inline void note_record(struct packet *pkt, const struct gw_flow *flow,
+					const struct gw_backend *backend, u64 now_ns)
+{
+	struct gw_traces *left = traces_of(pkt);
+
+	if (!left)
+		return;
+	left->kinds |= GW_TRACE_RECORD;
+	left->flow = *flow;
+	left->record = (struct gw_record){ now_ns, pkt->backend_id, backend->owner };
 }
 
 /* The backend of a flow whose slot is in transition, or which is recorded anyway. */
 static __always_inline struct gw_backend *
-pick_by_record(const struct packet *pkt, const struct gw_service *service,
-	       const struct gw_slot *slot, const bool may_write, u32 *id)
+pick_by_record(struct packet *pkt, const struct gw_service *service,
+	       const struct gw_slot *slot, const bool may_write)
 {
 	struct gw_flow key = flow_of(pkt, service);
 	struct gw_record *record = records.lookup(&key);
@@ -53,46 +63,45 @@ pick_by_record(const struct packet *pkt, const struct gw_service *service,
 	u64 now_ns = bpf_ktime_get_ns();
 	/* A client may have had flows before the one that its SYN begins. */
 	bool begins = begins_flow(pkt) && service->hash != GW_HASH_SOURCE;
+	u32 before_id = slot->before_id;
 
 	if (record && !begins)
-		backend = follow(record, service, now_ns, may_write);
+		backend = follow(record, service, now_ns);
 	if (backend) {
-		*id = record->backend_id;
-		note_choice(GW_RULE_RECORD, *id);
+		pkt->backend_id = record->backend_id;
+		note_choice(GW_RULE_RECORD, pkt->backend_id);
+		if (may_write && is_older_than(record->seen_ns, now_ns, REFRESH_NS))
+			note_record(pkt, &key, backend, now_ns);
 		return backend;
 	}
-	*id = slot->before_id;
-	if (*id != GW_NO_BACKEND_ID && *id != GW_RECORDS_ONLY && !begins)
-		backend = find_keeper(*id);
-	note_choice(GW_RULE_BEFORE, *id);
+	pkt->backend_id = before_id;
+	if (before_id != GW_NO_BACKEND_ID && before_id != GW_RECORDS_ONLY && !begins)
+		backend = find_keeper(before_id);
+	note_choice(GW_RULE_BEFORE, before_id);
 	if (!backend) {
-		*id = slot->backend_id;
-		note_choice(GW_RULE_NOW, *id);
-		backend = find_backend(*id);
+		pkt->backend_id = slot->backend_id;
+		note_choice(GW_RULE_NOW, pkt->backend_id);
+		backend = find_backend(pkt->backend_id);
 	}
-	if (backend && may_write && may_be_recorded(pkt)) {
-		struct gw_record new_record = { now_ns, *id, backend->owner };
-
-		records.update(&key, &new_record);
-	}
+	if (backend && may_write && may_be_recorded(pkt))
+		note_record(pkt, &key, backend, now_ns);
 	return backend;
 }
 
 /*
- * The backend of the packet's flow; NULL if nobody can serve. An ICMP error about a flow
- * is not a packet of it: it may not write a record.
+ * The backend of the packet's flow, whose id is noted; NULL if nobody can serve. An ICMP error
+ * about a flow is not a packet of it: it may not leave a record.
  */
 static __always_inline struct gw_backend *
-pick_backend(const struct packet *pkt, const struct gw_service *service, const bool may_write,
-	     u32 *id)
+pick_backend(struct packet *pkt, const struct gw_service *service, const bool may_write)
 {
 	struct gw_slot *slot = find_slot(pkt, service);
 
 	if (!slot)
 		return NULL;
 	if (slot->before_id || service->affinity == GW_AFFINITY_ALWAYS)
-		return pick_by_record(pkt, service, slot, may_write, id);
-	*id = slot->backend_id;
-	note_choice(GW_RULE_SLOT, *id);
-	return find_backend(*id);
+		return pick_by_record(pkt, service, slot, may_write);
+	pkt->backend_id = slot->backend_id;
+	note_choice(GW_RULE_SLOT, pkt->backend_id);
+	return find_backend(pkt->backend_id);
 }

@@ -19,7 +19,7 @@
 
 #define AF_INET 2 /* linux/socket.h does not say */
 #define AF_INET6 10
-#define FLOWINFO_MASK 0x0fffffff /* traffic class and flow label, RFC 8200, 3 */
+#define TRAFFIC_CLASS_MASK 0x0ff00000 /* of IPv6's first word, RFC 8200, 3 */
 
 #include "abi.h"
 #include "decision.h"
@@ -42,6 +42,7 @@
 #include "forward_nat.h"
 #include "serve.h"
 #include "icmp.h"
+#include "leave.h"
 
 /*
  * Verifier: a family that is only known at run time makes it try IPv6's code on IPv4's
@@ -81,7 +82,7 @@ static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct p
 	struct cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
 	__be16 type;
 
-	pkt->bytes = cur.end - cur.pos;
+	pkt->bytes = bpf_xdp_get_buff_len(ctx); /* more than there is up to `end`, perhaps */
 	pkt->in.ifindex = ctx->ingress_ifindex;
 	if (!parse_ethernet(&cur, pkt, &type))
 		return GW_NOT_OURS;
@@ -92,22 +93,9 @@ static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct p
 	return GW_NOT_OURS;
 }
 
-/* The only function that knows which verdict a reason means, and the only exit. */
-int balancer(struct xdp_md *ctx)
+/* The only function that knows which verdict a reason means. */
+static __always_inline int verdict_of(enum gw_reason reason, const struct packet *pkt)
 {
-	struct packet pkt = {};
-	enum gw_reason reason = balance_frame(ctx, &pkt);
-
-	if (pkt.out)
-		reason = transmit(ctx, &pkt, reason);
-
-	u32 index = reason;
-	struct gw_counter *counter = reason_counters.lookup(&index);
-
-	if (counter)
-		count(counter, &pkt);
-	note_end(reason, pkt.out);
-
 	switch (reason) {
 	case GW_FORWARDED_DR:
 	case GW_FORWARDED_NAT:
@@ -115,7 +103,7 @@ int balancer(struct xdp_md *ctx)
 	case GW_ICMP_ANSWERED:
 	case GW_ICMP_FORWARDED:
 	case GW_ICMP_REPLIED:
-		return pkt.action;
+		return pkt->action;
 	case GW_NOT_OURS:
 	case GW_OTHER_STATION:
 	case GW_REPLY_DIRECT:
@@ -126,4 +114,27 @@ int balancer(struct xdp_md *ctx)
 	default:
 		return XDP_DROP;
 	}
+}
+
+/* The only exit: what a packet did is written and counted here, when all is decided. */
+int balancer(struct xdp_md *ctx)
+{
+	struct packet pkt = {};
+	enum gw_reason reason = balance_frame(ctx, &pkt);
+
+	if (pkt.out)
+		reason = transmit(ctx, &pkt, reason);
+
+	int verdict = verdict_of(reason, &pkt);
+
+	if (verdict != XDP_DROP && !DRY_RUN)
+		leave_traces(&pkt);
+	note_end(reason, pkt.out);
+
+	u32 index = reason;
+	struct gw_counter *counter = reason_counters.lookup(&index);
+
+	if (counter)
+		count(counter, &pkt);
+	return verdict;
 }

@@ -2,8 +2,7 @@
 /*
  * `guideway explain` asks what would become of a packet, and only this program knows. So it
  * is built a second time, with DRY_RUN 1 (source.py), over the maps of the one that serves,
- * where it leaves no trace: traces.h and fragments.h see to that, and counters it has of its
- * own. What it finds out, it notes here.
+ * where it leaves no trace (the exit sees to that), and with counters of its own. What it finds out, it notes here.
  *
  * Where DRY_RUN is 0, the compiler leaves nothing of all this.
  */

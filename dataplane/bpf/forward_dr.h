@@ -5,8 +5,8 @@
  */
 
 static __always_inline enum gw_reason
-forward_dr(struct packet *pkt, const struct gw_backend *backend)
+forward_dr(struct packet *pkt, const struct gw_backend *backend, u32 service_id)
 {
-	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
+	send_to_backend(pkt, backend, service_id);
 	return GW_FORWARDED_DR;
 }

@@ -17,7 +17,7 @@ static __always_inline void translate(struct packet *pkt, void *field, __be16 *p
 }
 
 static __always_inline enum gw_reason
-forward_nat(struct packet *pkt, const struct gw_backend *backend)
+forward_nat(struct packet *pkt, const struct gw_backend *backend, u32 service_id)
 {
 	struct l4_ports *ports = pkt->l4;
 
@@ -27,10 +27,9 @@ forward_nat(struct packet *pkt, const struct gw_backend *backend)
 		return GW_HAIRPIN;
 	if (backend->is_tracked && may_be_recorded(pkt))
 		track(pkt, backend);
-
 	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
 	set_ttl(pkt, ttl_of(pkt) - 1);
-	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
+	send_to_backend(pkt, backend, service_id);
 	return GW_FORWARDED_NAT;
 }
 
@@ -60,12 +59,12 @@ static __always_inline enum gw_reason forward_reply(struct xdp_md *ctx, struct p
 
 	if (reason != GW_REPLIED_NAT)
 		return reason;
-	if (!find_speaker(from, &pkt->dst, &pkt->src, &speaker))
+	if (!find_speaker(pkt, from, &pkt->dst, &pkt->src, true, &speaker))
 		return GW_REPLY_UNKNOWN;
 	if (ttl_of(pkt) <= 1)
 		return GW_TTL_EXCEEDED;
 	if (pkt->first_fragment)
-		remember_reply(pkt, &speaker.address);
+		note_reply_fragment(pkt, &speaker.address);
 	translate(pkt, source_of(pkt), &ports->source, &speaker.address, speaker.port);
 	return send_reply(pkt, way, reason);
 }

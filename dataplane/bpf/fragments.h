@@ -15,24 +15,40 @@ static __always_inline struct gw_datagram datagram_of(const struct packet *pkt)
 	};
 }
 
+/* Where this first fragment goes is to be remembered. */
 static __always_inline void
-remember(const struct packet *pkt, u32 backend_id, const struct gw_address *address, u32 mode)
+note_fragment(struct packet *pkt, const struct gw_backend *backend, u32 mode)
 {
-	struct gw_datagram key = datagram_of(pkt);
-	struct gw_fragment value = {
+	struct gw_traces *left = traces_of(pkt);
+
+	if (!left)
+		return;
+	left->kinds |= GW_TRACE_FRAGMENT;
+	left->datagram = datagram_of(pkt);
+	left->fragment = (struct gw_fragment){
 		.seen_ns = bpf_ktime_get_ns(),
-		.address = *address,
-		.backend_id = backend_id,
+		.backend_id = pkt->backend_id,
+		.owner = backend->owner,
 		.mode = mode,
 	};
-
-	if (!DRY_RUN)
-		fragments.update(&key, &value);
 }
 
-static __always_inline void remember_reply(const struct packet *pkt, const struct gw_address *vip)
+/* The same for that of a reply, which is shown to be from `vip`. */
+static __always_inline void
+note_reply_fragment(struct packet *pkt, const struct gw_address *vip)
 {
-	remember(pkt, GW_NO_BACKEND_ID, vip, GW_MODE_NAT);
+	struct gw_traces *left = traces_of(pkt);
+
+	if (!left)
+		return;
+	left->kinds |= GW_TRACE_FRAGMENT;
+	left->datagram = datagram_of(pkt);
+	left->fragment = (struct gw_fragment){
+		.seen_ns = bpf_ktime_get_ns(),
+		.vip = *vip,
+		.backend_id = GW_NO_BACKEND_ID,
+		.mode = GW_MODE_NAT,
+	};
 }
 
 /* What became of the first fragment of this one's datagram; NULL if nobody knows. */

@@ -60,6 +60,23 @@ struct quoted_flow {
 	struct gw_endpoint dst;
 };
 
+/* False: there is no layer 4 to be seen behind the extension headers of a quoted packet. */
+static __always_inline bool skip_quoted_extensions(struct cursor *cur, u8 *next)
+{
+	struct fragment_header *fragment;
+	void *start = cur->pos;
+
+#pragma unroll
+	for (int i = 0; i < EXTENSION_HEADERS; i++) {
+		if (!is_extension(*next))
+			break;
+		if (!skip_extension(cur, next, &fragment) || (fragment && is_later(fragment)))
+			return false;
+	}
+	cur->pos = forget_distance(start, cur->pos, 0x3fff);
+	return true;
+}
+
 static __always_inline bool
 parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct quoted_flow *flow)
 {
@@ -73,7 +90,8 @@ parse_quoted_ip(struct cursor *cur, bool is_ipv6, struct quote *quote, struct qu
 		flow->src.address = map_ipv6(&ip6->saddr);
 		flow->dst.address = map_ipv6(&ip6->daddr);
 		flow->src.protocol = ip6->nexthdr;
-		return !is_mapped(&flow->src.address) && !is_mapped(&flow->dst.address);
+		return !is_mapped(&flow->src.address) && !is_mapped(&flow->dst.address) &&
+		       skip_quoted_extensions(cur, &flow->src.protocol);
 	}
 	if (!pull(cur, ip) || ip->ihl * 4 < sizeof(*ip) ||
 	    ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
@@ -179,7 +197,6 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 {
 	struct quoted_flow flow = {};
 	struct quote quote = {};
-	u32 backend_id;
 
 	if (!parse_quote(ctx, pkt, &quote, &flow) ||
 	    !is_equal(&flow.src.address, &pkt->dst.address))
@@ -194,8 +211,7 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 	if (from_martian)
 		return GW_MARTIAN;
 
-	u32 service_id = service->id;
-	struct gw_backend *backend = pick_backend(pkt, service, false, &backend_id);
+	struct gw_backend *backend = pick_backend(pkt, service, false);
 	enum gw_reason reason = GW_ICMP_FORWARDED;
 
 	if (!backend)
@@ -204,8 +220,7 @@ forward_error(struct xdp_md *ctx, struct packet *pkt, bool from_martian)
 		reason = translate_error(pkt, &quote, backend);
 	if (reason != GW_ICMP_FORWARDED)
 		return reason;
-	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
-	account(service_id, backend_id, pkt);
+	send_to_backend(pkt, backend, service->id);
 	return reason;
 }
 
@@ -232,7 +247,7 @@ static __always_inline enum gw_reason forward_error_reply(struct xdp_md *ctx, st
 		return reason;
 	if (is_martian(pkt))
 		return GW_MARTIAN;
-	if (!find_speaker(from, &flow.src, &flow.dst, &speaker))
+	if (!find_speaker(pkt, from, &flow.src, &flow.dst, false, &speaker))
 		return GW_REPLY_UNKNOWN;
 	if (ttl_of(pkt) <= 1)
 		return GW_TTL_EXCEEDED;

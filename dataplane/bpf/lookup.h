@@ -57,7 +57,13 @@ static __always_inline struct gw_backend *find_backend(u32 id)
 {
 	struct gw_backend *backend = backends.lookup(&id);
 
-	return backend && backend->segment.ifindex ? backend : NULL;
+	return backend && backend->is_used ? backend : NULL;
+}
+
+/* The way to a backend; asked for once, since it may be another the next time. */
+static __always_inline const struct gw_hop *hop_to(const struct gw_backend *backend)
+{
+	return &backend->hops[backend->current & 1];
 }
 
 /* The slot of the packet's flow; NULL if nobody can serve. */

@@ -18,7 +18,8 @@ BPF_F_TABLE("array", u32, struct gw_entry, endpoints, LIMIT_ENDPOINTS, BPF_F_MMA
 /* All rings, one after the other; the controller maps them into its memory. */
 BPF_F_TABLE("array", u32, struct gw_slot, slots, LIMIT_SLOTS, BPF_F_MMAPABLE);
 
-BPF_TABLE("array", u32, struct gw_backend, backends, LIMIT_BACKENDS);
+/* Written in place, and yet never seen half-written: backends.py says how. */
+BPF_F_TABLE("array", u32, struct gw_backend, backends, LIMIT_BACKENDS, BPF_F_MMAPABLE);
 
 BPF_F_TABLE("lpm_trie", struct gw_prefix, u32, direct, GW_DIRECT_PREFIXES, BPF_F_NO_PREALLOC);
 
@@ -29,6 +30,9 @@ BPF_TABLE("lru_hash", struct gw_flow, struct gw_record, records, LIMIT_RECORDS);
 BPF_TABLE("lru_hash", struct gw_reply_flow, struct gw_speaker, replies, LIMIT_REPLIES);
 
 BPF_TABLE("lru_hash", struct gw_datagram, struct gw_fragment, fragments, GW_FRAGMENTS);
+
+/* On its way through the stages; the program's own memory, since its stack is full. */
+BPF_TABLE("percpu_array", u32, struct gw_traces, traces, 1);
 
 BPF_TABLE("percpu_array", u32, struct gw_way, ways, GW_WAYS);
 

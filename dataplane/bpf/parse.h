@@ -15,7 +15,10 @@
 
 #define TCP_FLAGS (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN)
 
-/* How far we are in the frame. Every header is checked against `end` before it is read. */
+/*
+ * How far we are in the frame. Every header is checked against `end` before it is read. A
+ * frame may go on behind that, in further buffers, which are carried along unseen.
+ */
 struct cursor {
 	void *pos;
 	void *end;
@@ -80,6 +83,9 @@ struct packet {
 	const struct gw_segment *out; /* where to send it; set by the stage that forwards */
 	__be32 priorities[VLAN_TAGS]; /* of each tag */
 	u32 tag_count; /* one that tells a priority and no VLAN is not in `in` */
+	u32 service_id; /* whose backend it goes to */
+	u32 backend_id; /* GW_NO_BACKEND_ID: to none */
+	struct gw_traces *traces; /* what it is to leave behind; NULL: nothing */
 	int action; /* XDP_TX, XDP_REDIRECT ... */
 };
 
@@ -100,6 +106,16 @@ static __always_inline bool begins_flow(const struct packet *pkt)
 		}                                        \
 		ok;                                      \
 	})
+
+/* The bytes that the frame has from here on. */
+static __always_inline u32 rest_of(const struct packet *pkt, const struct cursor *cur)
+{
+	u32 gone = cur->pos - (void *)pkt->eth;
+
+	/* Verifier: or clang would add to a pointer what may be any number. */
+	asm volatile("" : "+r"(gone));
+	return pkt->bytes - gone;
+}
 
 /*
  * Verifier: it would walk all that follows once for each number of tags or headers that a
@@ -221,7 +237,7 @@ static __always_inline enum kind later_fragment(u8 protocol)
 static __always_inline enum kind parse_ipv4(struct cursor *cur, struct packet *pkt)
 {
 	struct iphdr *ip;
-	u32 room = cur->end - cur->pos;
+	u32 room = rest_of(pkt, cur);
 
 	if (!pull(cur, ip)) /* too short to say for whom */
 		return KIND_FOREIGN;
@@ -246,34 +262,52 @@ static __always_inline enum kind parse_ipv4(struct cursor *cur, struct packet *p
 	return parse_l4(cur, pkt, ip->protocol, total_bytes - header_bytes);
 }
 
-/* Step over one extension header. Returns KIND_FLOW if what follows can be looked at. */
+/*
+ * Step over an extension header of the kind *next; then that is what follows. `fragment` is
+ * set if it was a fragment header. Returns false if it is cut short.
+ */
+static __always_inline bool
+skip_extension(struct cursor *cur, u8 *next, struct fragment_header **fragment)
+{
+	struct extension *extension;
+
+	if (!pull(cur, extension))
+		return false;
+	*fragment = NULL;
+	if (*next == IPPROTO_FRAGMENT)
+		*fragment = (struct fragment_header *)extension;
+	else
+		cur->pos += extension->length * 8;
+	*next = extension->next;
+	return true;
+}
+
+static __always_inline bool is_later(const struct fragment_header *fragment)
+{
+	return fragment->offset & bpf_htons(IPV6_FRAGMENT_OFFSET);
+}
+
+/* Note the packet's own extension header. Returns KIND_FLOW if what follows can be looked at. */
 static __always_inline enum kind
 parse_extension(struct cursor *cur, struct packet *pkt, u8 *next)
 {
-	struct extension *extension;
-	struct fragment_header *fragment = cur->pos;
+	struct fragment_header *fragment;
 
-	if (!pull(cur, extension))
+	if (!skip_extension(cur, next, &fragment))
 		return KIND_MALFORMED;
-	if (*next != IPPROTO_FRAGMENT) {
-		*next = extension->next;
-		cur->pos += extension->length * 8;
+	if (!fragment)
 		return KIND_FLOW;
-	}
-	*next = fragment->next;
 	pkt->fragment_id = fragment->id;
 	pkt->fragment_protocol = fragment->next;
 	pkt->first_fragment = fragment->offset & bpf_htons(IPV6_MORE_FRAGMENTS);
-	return fragment->offset & bpf_htons(IPV6_FRAGMENT_OFFSET) ?
-		       later_fragment(fragment->next) :
-		       KIND_FLOW;
+	return is_later(fragment) ? later_fragment(fragment->next) : KIND_FLOW;
 }
 
 static __always_inline enum kind parse_ipv6(struct cursor *cur, struct packet *pkt)
 {
 	struct ipv6hdr *ip;
 	void *start = cur->pos;
-	u32 room = cur->end - cur->pos;
+	u32 room = rest_of(pkt, cur);
 
 	if (!pull(cur, ip)) /* too short to say for whom */
 		return KIND_FOREIGN;

@@ -17,11 +17,24 @@ reply_flow(const struct gw_endpoint *client, const struct gw_endpoint *backend)
 	};
 }
 
+/* It is to be written down, or goes on being known, whom the client speaks to. */
+static __always_inline void note_speaker(struct packet *pkt, const struct gw_reply_flow *flow,
+					 const struct gw_address *vip, __be16 port, u64 now_ns)
+{
+	struct gw_traces *left = traces_of(pkt);
+
+	if (!left)
+		return;
+	left->kinds |= GW_TRACE_SPEAKER;
+	left->reply_flow = *flow;
+	left->speaker = (struct gw_speaker){ .seen_ns = now_ns, .vip = *vip, .port = port };
+}
+
 /*
  * Write down whom the client speaks to. One that has spoken to another VIP from the same port
  * speaks to this one now: the backend cannot tell the two apart.
  */
-static __always_inline void track(const struct packet *pkt, const struct gw_backend *backend)
+static __always_inline void track(struct packet *pkt, const struct gw_backend *backend)
 {
 	struct gw_endpoint to = {
 		.address = backend->address,
@@ -32,23 +45,16 @@ static __always_inline void track(const struct packet *pkt, const struct gw_back
 	struct gw_speaker *known = replies.lookup(&key);
 	u64 now_ns = bpf_ktime_get_ns();
 
-	if (known && !is_older_than(known->seen_ns, now_ns, REFRESH_NS) &&
-	    is_equal(&known->vip, &pkt->dst.address) && known->port == pkt->dst.port)
-		return;
-
-	struct gw_speaker speaker = {
-		.seen_ns = now_ns,
-		.vip = pkt->dst.address,
-		.port = pkt->dst.port,
-	};
-
-	replies.update(&key, &speaker);
+	if (!known || is_older_than(known->seen_ns, now_ns, REFRESH_NS) ||
+	    !is_equal(&known->vip, &pkt->dst.address) || known->port != pkt->dst.port)
+		note_speaker(pkt, &key, &pkt->dst.address, pkt->dst.port, now_ns);
 }
 
 /* The VIP and port that a backend's packet to a client comes from; false: from none. */
 static __always_inline bool
-find_speaker(const struct gw_return *from, const struct gw_endpoint *client,
-	     const struct gw_endpoint *backend, struct gw_endpoint *speaker)
+find_speaker(struct packet *pkt, const struct gw_return *from,
+	     const struct gw_endpoint *client, const struct gw_endpoint *backend,
+	     const bool may_write, struct gw_endpoint *speaker)
 {
 	speaker->address = from->vip;
 	speaker->port = from->port;
@@ -61,9 +67,9 @@ find_speaker(const struct gw_return *from, const struct gw_endpoint *client,
 
 	if (!known || is_older_than(known->seen_ns, now_ns, GW_REPLY_SECONDS * SECOND_NS))
 		return now_ns < from->until_ns;
-	if (is_to_be_refreshed(known->seen_ns, now_ns))
-		known->seen_ns = now_ns;
 	speaker->address = known->vip;
 	speaker->port = known->port;
+	if (may_write && is_older_than(known->seen_ns, now_ns, REFRESH_NS))
+		note_speaker(pkt, &key, &speaker->address, speaker->port, now_ns);
 	return true;
 }

@@ -23,35 +23,28 @@ static __always_inline bool is_martian(const struct packet *pkt)
 static __always_inline enum gw_reason
 serve(struct packet *pkt, const struct gw_service *service)
 {
-	u32 service_id = service->id, backend_id;
-
 	if (!is_acceptable(pkt))
 		return GW_OTHER_STATION;
 	if (is_martian(pkt))
 		return GW_MARTIAN;
 
-	struct gw_backend *backend = pick_backend(pkt, service, true, &backend_id);
+	struct gw_backend *backend = pick_backend(pkt, service, true);
 
 	if (!backend)
 		return GW_NO_BACKEND;
 
-	enum gw_reason reason = service->mode == GW_MODE_NAT ? forward_nat(pkt, backend) :
-							       forward_dr(pkt, backend);
-
-	if (reason != GW_FORWARDED_DR && reason != GW_FORWARDED_NAT)
-		return reason; /* and the other fragments are dropped as well */
 	if (pkt->first_fragment)
-		remember(pkt, backend_id, &backend->address, service->mode);
-	account(service_id, backend_id, pkt);
-	return reason;
+		note_fragment(pkt, backend, service->mode);
+	return service->mode == GW_MODE_NAT ? forward_nat(pkt, backend, service->id) :
+					      forward_dr(pkt, backend, service->id);
 }
 
-/* The backend that got the first fragment, unless it is down, or its id another one's by now. */
+/* The backend that got the first fragment, unless it is down, or its id another's by now. */
 static __always_inline struct gw_backend *find_backend_again(const struct gw_fragment *first)
 {
 	struct gw_backend *backend = find_keeper(first->backend_id);
 
-	return backend && is_equal(&backend->address, &first->address) ? backend : NULL;
+	return backend && backend->owner == first->owner ? backend : NULL;
 }
 
 static __always_inline enum gw_reason
@@ -67,8 +60,8 @@ serve_request_fragment(struct packet *pkt, const struct gw_fragment *first)
 		readdress(pkt, destination_of(pkt), &backend->address);
 		set_ttl(pkt, ttl_of(pkt) - 1);
 	}
-	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
-	account(backend->service_id, first->backend_id, pkt);
+	pkt->backend_id = first->backend_id;
+	send_to_backend(pkt, backend, backend->service_id);
 	return first->mode == GW_MODE_NAT ? GW_FORWARDED_NAT : GW_FORWARDED_DR;
 }
 
@@ -82,7 +75,7 @@ serve_reply_fragment(struct xdp_md *ctx, struct packet *pkt, const struct gw_fra
 		return reason;
 	if (ttl_of(pkt) <= 1)
 		return GW_TTL_EXCEEDED;
-	readdress(pkt, source_of(pkt), &first->address);
+	readdress(pkt, source_of(pkt), &first->vip);
 	return send_reply(pkt, way, reason);
 }
 

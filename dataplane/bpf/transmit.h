@@ -12,6 +12,16 @@ send_out(struct packet *pkt, const struct gw_segment *out, const u8 *to, const u
 	pkt->out = out;
 }
 
+/* Send the packet to the backend that was picked for it. */
+static __always_inline void
+send_to_backend(struct packet *pkt, const struct gw_backend *backend, u32 service_id)
+{
+	const struct gw_hop *hop = hop_to(backend);
+
+	send_out(pkt, &hop->segment, hop->mac, hop->source_mac);
+	pkt->service_id = service_id;
+}
+
 /* Write a tag and what follows it; the next one may be written over that. */
 static __always_inline void write_tag(__be16 *wire, __be32 tag, __be16 following)
 {
@@ -53,7 +63,7 @@ change_tags(struct xdp_md *ctx, const struct packet *pkt, const __be32 *tags)
 static __always_inline enum gw_reason
 transmit(struct xdp_md *ctx, struct packet *pkt, enum gw_reason reason)
 {
-	const struct gw_segment out = *pkt->out; /* the controller may change it meanwhile */
+	const struct gw_segment out = *pkt->out;
 
 	if ((pkt->in.tags[0] ^ out.tags[0]) | (pkt->in.tags[1] ^ out.tags[1])) {
 		if (is_tagged(pkt) && !find_vlan(pkt))

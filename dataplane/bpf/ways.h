@@ -2,6 +2,10 @@
 /*
  * The way of a NAT backend's reply to its client: what the kernel's own routes and neighbours
  * say. Asking them takes some 100 ns, so the answer counts for a moment.
+ *
+ * It is an answer for two addresses, not for a flow: ports and IPv6's flow label are no part
+ * of the question. Or else each flow would need a way of its own; and with several routers,
+ * flows would jump from one to another with whoever happens to ask.
  */
 
 static __always_inline u8 traffic_class_of(const struct packet *pkt)
@@ -82,7 +86,7 @@ look_up_way(struct xdp_md *ctx, const struct packet *pkt, const struct gw_journe
 		const struct ipv6hdr *ip = pkt->ip;
 
 		fib->family = AF_INET6;
-		fib->flowinfo = *(__be32 *)ip & bpf_htonl(FLOWINFO_MASK);
+		fib->flowinfo = *(__be32 *)ip & bpf_htonl(TRAFFIC_CLASS_MASK);
 		__builtin_memcpy(fib->ipv6_src, &ip->saddr, sizeof(ip->saddr));
 		__builtin_memcpy(fib->ipv6_dst, &ip->daddr, sizeof(ip->daddr));
 	} else {

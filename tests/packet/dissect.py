@@ -185,10 +185,17 @@ def parse_quote(error: Packet) -> Packet | None:
     quote.end = error.end
     if error.version == 4:
         quote.protocol, quote.l4 = frame[at + 9], at + header_bytes(frame, at)
-        if quote.l4 < at + 20 or number(frame, at + 6) & 0x1FFF:
+        quote.is_later = bool(number(frame, at + 6) & 0x1FFF)
+        if quote.l4 < at + 20:
             return None
     else:
         quote.protocol, quote.l4 = frame[at + 6], at + 40
+        try:
+            step_over_extensions(quote)
+        except MalformedError:
+            return None
+    if quote.is_later:
+        return None
     if quote.protocol not in {TCP, UDP} or quote.l4 + QUOTED_BYTES > error.end:
         return None
     return None if is_mapped(quote.source) or is_mapped(quote.dest) else quote

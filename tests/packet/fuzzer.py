@@ -182,8 +182,9 @@ def remembered(fd: int) -> dict[tuple[object, ...], tuple[object, ...]]:
         datagram, first = struct("gw_datagram", key), struct("gw_fragment", value)
         ends = buffer(datagram.source), buffer(datagram.dest)
         found[*ends, datagram.id, datagram.protocol] = (
-            buffer(first.address),
+            buffer(first.vip),
             first.backend_id,
+            first.owner,
             first.mode,
         )
     return found

@@ -141,6 +141,16 @@ class Frame:
             payload = Raw(b"the rest of it")
         return front(self.to, self.tags, family) + bytes(joined(*layers, payload))
 
+    def packet(
+        self, family: Family, source: str, dest: str, protocol: int, l4: bytes
+    ) -> bytes:
+        """Return an IP packet, as an ICMP error quotes it."""
+        headers = self.ipv4 if family.version == 4 else self.ipv6
+        *_, last = layers = headers(source, dest, protocol)
+        if family.version == 6:
+            last.setfieldval("nh", protocol)
+        return bytes(joined(*layers, Raw(l4)))
+
     def ipv4(self, source: str, dest: str, protocol: int) -> list[Packet]:
         header = V4.ip(
             source,
@@ -223,18 +233,25 @@ def reply(flow: Flow, frame: Frame, flags: str, size: int) -> bytes:
 
 
 @lru_cache(maxsize=1 << 16)
-def error(flow: Flow, frame: Frame, kind: str, about: str, sender: str, size: int) -> bytes:
-    """Return an ICMP error about the flow, with so much of layer 4 quoted."""
+def error(  # noqa: PLR0913, PLR0917
+    flow: Flow, frame: Frame, kind: str, about: str, sender: str, inside: Frame, size: int
+) -> bytes:
+    """Return an ICMP error about the flow, with so much of layer 4 quoted.
+
+    ``inside`` says what surrounded the packet that it quotes.
+    """
     family = flow.family
     if about == "answer" or not flow.is_nat:
         ends = (flow.vip, flow.port, flow.client, flow.client_port)
     else:
         backend = address(flow, "mapped" if about == "mapped" else "backend")
         ends = (flow.client, flow.client_port, backend, flow.backend_port)
-    header = family.ip(ends[0], ends[2], ttl=50)
-    shown = len(header) + size
-    inner = joined(header, segment(flow.protocol, ends[1], ends[3], "A", 64))
-    payload = joined(ICMP_KINDS[family.version][kind].copy(), Raw(bytes(inner)[:shown]))
+    l4 = bytes(segment(flow.protocol, ends[1], ends[3], "A", 64))
+    bare = inside.packet(family, ends[0], ends[2], flow.protocol, b"")
+    inner = inside.packet(family, ends[0], ends[2], flow.protocol, l4)
+    payload = joined(
+        ICMP_KINDS[family.version][kind].copy(), Raw(inner[: len(bare) + size])
+    )
     return frame.around(family, address(flow, sender), ends[0], payload)
 
 
@@ -281,12 +298,13 @@ def _wish() -> tuple[object, ...]:
     quoted = often(28, 8, 8, 20, 7, 0)
     about = _shuffle.choice(["answer", "answer", "request", "request", "mapped"])
     sender = often(_shuffle.choice(["router", "backend"]), *STRANGE_SOURCES)
+    inside = _frame()
     kind = often("ping", *ICMP_KINDS[6], "no ICMP")
     return _shuffle.choice(
         [
             *[(request, "client", flags, size)] * 7,
             *[(reply, flags, size)] * 4,
-            *[(error, _shuffle.choice(ERRORS), about, sender, quoted)] * 7,
+            *[(error, _shuffle.choice(ERRORS), about, sender, inside, quoted)] * 7,
             (request, _shuffle.choice(STRANGE_SOURCES), flags, size),
             (other, kind, "client", often("vip", "vip", "other", "own")),
             (other, kind, _shuffle.choice(STRANGE_SOURCES), "vip"),

@@ -6,9 +6,11 @@ bytes are then, and for whom it counts. It is written from the rules, not from t
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from dataplane.image import Image
@@ -60,6 +62,9 @@ PASSED = {
     "icmp_passed",
     "other_station",
 }
+
+
+Traces = list[Callable[[], None]]  # what a packet leaves behind if it gets out
 
 
 class NextHop(NamedTuple):
@@ -117,9 +122,10 @@ class First(NamedTuple):
     """What became of the first fragment of a datagram."""
 
     seen: int  # seconds
-    backend_id: int  # NO_BACKEND_ID: it was a reply
-    address: bytes  # of the backend, or the VIP that the reply is from
     mode: int
+    vip: bytes = b""  # that a reply is from
+    backend_id: int = NO_BACKEND_ID  # it was a reply
+    owner: int = 0
 
 
 class Outcome(NamedTuple):
@@ -175,12 +181,15 @@ class Model:
         except End as end:
             reason = str(end)
         verdict = way.verdict or (Verdict.PASS if reason in PASSED else Verdict.DROP)
+        gets_out = verdict is not Verdict.DROP
+        for leave_trace in way.traces if gets_out else ():
+            leave_trace()
         return Outcome(
             reason,
             verdict,
             bytes(way.frame),
-            way.service_id,
-            way.backend_id,
+            way.service_id if gets_out else None,
+            way.backend_id if gets_out else None,
             way.packet and way.packet.version,
             (reason, way.service_id, *way.path()),
         )
@@ -196,8 +205,9 @@ class Model:
         """Return the datagrams that are remembered, as the map has them."""
         return {
             (mapped(source), mapped(dest), host(number), protocol): (
-                mapped(first.address),
+                mapped(first.vip) if first.vip else bytes(16),
                 first.backend_id,
+                first.owner,
                 first.mode,
             )
             for (source, dest, number, protocol), first in self.fragments.items()
@@ -213,13 +223,16 @@ class Model:
             for flow, speaker in self.replies.items()
         }
 
-    def speaker(self, flow: ReplyFlow, shown: Return) -> tuple[bytes, int]:
+    def speaker(
+        self, flow: ReplyFlow, shown: Return, traces: Traces | None
+    ) -> tuple[bytes, int]:
         """Return the VIP and port that a reply is from; End if it is none."""
         if not shown.is_tracked:
             return shown.vip.packed, shown.port
         known = self.replies.get(flow)
         if known and self.now - known.seen <= REPLY_SECONDS:
-            known.seen = self.now
+            if traces is not None:
+                traces.append(partial(setattr, known, "seen", self.now))
             return known.vip, known.port
         if not shown.until_ns:  # else the time is not over in any test
             raise End("reply_unknown")
@@ -249,10 +262,18 @@ class Model:
         backend = self.backends.get(backend_id)
         return None if backend is None or backend.is_down else backend
 
-    def pick(self, service: Service, flow: Flow, vip: bytes, flags: int | None) -> int:
+    def pick(
+        self,
+        service: Service,
+        flow: Flow,
+        vip: bytes,
+        flags: int = 0,
+        traces: Traces | None = None,
+    ) -> int:
         """Return the id of a flow's backend; End if nobody can serve.
 
-        ``flags`` are those of its packet; None: it is no packet of the flow.
+        ``flags`` are those of its packet, which adds its ``traces``; None: it is no packet
+        of the flow.
         """
         if not service.ring_size:
             raise End("no_backend")
@@ -261,27 +282,35 @@ class Model:
         now_id, before_id = ring.view()[2 * slot], ring.before[slot]
         chosen = now_id
         if before_id or service.affinity == AFFINITY_ALWAYS:
-            chosen = self.pick_by_record(service, flow, now_id, before_id, flags)
+            slot_ids = now_id, before_id
+            chosen = self.pick_by_record(service, flow, slot_ids, flags, traces)
         if chosen not in self.backends:
             raise End("no_backend")
         return chosen
 
     def pick_by_record(
-        self, service: Service, flow: Flow, now_id: int, before_id: int, flags: int | None
+        self,
+        service: Service,
+        flow: Flow,
+        slot_ids: tuple[int, int],
+        flags: int,
+        traces: Traces | None,
     ) -> int:
-        may_record, flags = flags is not None, flags or 0
+        now_id, before_id = slot_ids
         begins = flags & (SYN | ACK | FIN | RST) == SYN
         if service.hash == HASH_SOURCE:  # a client may well have other flows already
             flow, begins = flow._replace(client_port=0, port=0), False
         record = None if begins else self.records.get(flow)
         is_fresh = record and self.now - record.seen <= service.idle_seconds
         if is_fresh and self.keeper(record.backend_id):
-            record.seen = self.now if may_record else record.seen
+            if traces is not None:
+                traces.append(partial(setattr, record, "seen", self.now))
             return record.backend_id
         keeps = not begins and before_id != RECORDS_ONLY and self.keeper(before_id)
         chosen = before_id if keeps else now_id
-        if may_record and leaves_trace(flags) and chosen in self.backends:
-            self.records[flow] = Record(self.now, chosen)
+        if traces is not None and leaves_trace(flags) and chosen in self.backends:
+            record = Record(self.now, chosen)
+            traces.append(partial(self.records.__setitem__, flow, record))
         return chosen
 
 
@@ -320,6 +349,7 @@ class Way:
     service_id: int | None = None
     backend_id: int | None = None
     tags: list[bytes] = field(default_factory=list)  # as on the wire
+    traces: Traces = field(default_factory=list)
     came: Segment = Segment(0)  # noqa: RUF009 - frozen
     out: Segment | None = None
 
@@ -423,6 +453,10 @@ class Way:
         self.send(backend.segment, backend.mac, backend.source_mac)
         self.service_id, self.backend_id = service_id, backend_id
 
+    def leave_trace(self, memory: dict[Any, Any], key: object, value: object) -> None:
+        """Have it remembered, if the packet gets out."""
+        self.traces.append(partial(memory.__setitem__, key, value))
+
     # To a service
 
     def serve(self, packet: Packet, service: Service) -> str:
@@ -432,7 +466,7 @@ class Way:
         flags = (
             packet.flags if packet.protocol == TCP else ACK
         )  # UDP is always in the middle
-        backend_id = self.model.pick(service, flow, packet.dest, flags)
+        backend_id = self.model.pick(service, flow, packet.dest, flags, self.traces)
         backend = self.model.backends[backend_id]
         address = backend.address.packed
         if service.mode == MODE_NAT:
@@ -441,14 +475,15 @@ class Way:
                 raise End("hairpin")
             if backend.is_tracked and leaves_trace(flags):
                 ends = packet.source, address, packet.sport, backend.port
-                self.model.replies[ReplyFlow(*ends, packet.protocol)] = Speaker(
-                    self.model.now, packet.dest, packet.dport
-                )
+                speaker = Speaker(self.model.now, packet.dest, packet.dport)
+                flow_back = ReplyFlow(*ends, packet.protocol)
+                self.leave_trace(self.model.replies, flow_back, speaker)
             changes = {packet.dest_at: address, packet.l4 + 2: port(backend.port)}
             self.translate(packet, changes, packet.of_all())
         if packet.is_first:
-            first = First(self.model.now, backend_id, address, service.mode)
-            self.model.fragments[packet.datagram] = first
+            whose = {"backend_id": backend_id, "owner": backend.owner}
+            first = First(self.model.now, service.mode, **whose)
+            self.leave_trace(self.model.fragments, packet.datagram, first)
         self.send_to_backend(service.id, backend_id)
         return "forwarded_nat" if service.mode == MODE_NAT else "forwarded_dr"
 
@@ -461,11 +496,12 @@ class Way:
             return "not_ours"
         self.check_reply(packet)
         ends = packet.dest, packet.source, packet.dport, packet.sport
-        vip, vip_port = self.model.speaker(ReplyFlow(*ends, packet.protocol), shown)
+        flow = ReplyFlow(*ends, packet.protocol)
+        vip, vip_port = self.model.speaker(flow, shown, self.traces)
         self.need_ttl(packet)
         if packet.is_first:
-            first = First(self.model.now, NO_BACKEND_ID, vip, MODE_NAT)
-            self.model.fragments[packet.datagram] = first
+            first = First(self.model.now, MODE_NAT, vip)
+            self.leave_trace(self.model.fragments, packet.datagram, first)
         changes = {packet.source_at: vip, packet.l4: port(vip_port)}
         return self.send_reply(packet, changes, packet.of_all(), "replied_nat")
 
@@ -504,15 +540,15 @@ class Way:
                 self.need_our_mac(or_broadcast=True)
             self.check_reply(packet)
             self.need_ttl(packet)
-            changes = {packet.source_at: first.address}
+            changes = {packet.source_at: first.vip}
             return self.send_reply(packet, changes, packet.of_header(), "replied_nat")
         self.need_our_mac(or_broadcast=True)
         backend = self.model.keeper(first.backend_id)
-        if backend is None or backend.address.packed != first.address:
+        if backend is None or backend.owner != first.owner:
             raise End("no_backend")
         if first.mode == MODE_NAT:
             self.need_ttl(packet)
-            changes = {packet.dest_at: first.address}
+            changes = {packet.dest_at: backend.address.packed}
             self.translate(packet, changes, packet.of_header())
         self.send_to_backend(backend.service_id, first.backend_id)
         return "forwarded_nat" if first.mode == MODE_NAT else "forwarded_dr"
@@ -550,7 +586,7 @@ class Way:
             return "icmp_passed"
         self.need_sane_source(packet)
         flow = Flow(quote.dest, service.id, quote.dport, quote.sport)
-        backend_id = self.model.pick(service, flow, packet.dest, None)
+        backend_id = self.model.pick(service, flow, packet.dest)
         backend = self.model.backends[backend_id]
         if service.mode == MODE_NAT:
             self.need_ttl(packet)
@@ -575,7 +611,8 @@ class Way:
         self.check_reply(packet)
         self.need_sane_source(packet)
         ends = quote.source, quote.dest, quote.sport, quote.dport
-        vip, vip_port = self.model.speaker(ReplyFlow(*ends, quote.protocol), shown)
+        flow = ReplyFlow(*ends, quote.protocol)
+        vip, vip_port = self.model.speaker(flow, shown, None)
         self.need_ttl(packet)
         changes = {quote.dest_at: vip, quote.l4 + 2: port(vip_port)}
         if packet.source == quote.dest:  # a router on the way speaks for itself

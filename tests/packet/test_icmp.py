@@ -1,7 +1,7 @@
 """ICMP and ICMPv6 to a VIP, and errors about translated packets."""
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
     ICMPv6EchoReply,
@@ -9,6 +9,11 @@ from scapy.layers.inet6 import (
     ICMPv6PacketTooBig,
     ICMPv6ParamProblem,
     ICMPv6TimeExceeded,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    PadN,
 )
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
@@ -351,3 +356,140 @@ def test_an_error_that_quotes_an_ipv4_mapped_address_is_the_hosts(
 
     assert balancer.send_bytes(bytes(report)) == (Verdict.PASS, bytes(report))
     assert set(balancer.reasons()) == {"not_ours"}
+
+
+PADDING = [PadN(optdata=b"\0" * 4)]
+# What may stand between a quoted packet's IP header and its layer 4.
+BETWEEN = {
+    "options of IPv4": (V4, {"options": [IPOption_NOP()] * 4}, ()),
+    "all options of IPv4": (V4, {"options": [IPOption_NOP()] * 40}, ()),
+    "a first fragment of IPv4": (V4, {"flags": "MF"}, ()),
+    "hop-by-hop": (V6, {}, (IPv6ExtHdrHopByHop(options=PADDING),)),
+    "routing": (V6, {}, (IPv6ExtHdrRouting(addresses=[V6.other], segleft=0),)),
+    "destination options": (V6, {}, (IPv6ExtHdrDestOpt(options=PADDING),)),
+    "a first fragment of IPv6": (V6, {}, (IPv6ExtHdrFragment(id=7, m=1),)),
+    "four headers": (
+        V6,
+        {},
+        (
+            IPv6ExtHdrHopByHop(options=PADDING),
+            IPv6ExtHdrDestOpt(options=PADDING),
+            IPv6ExtHdrRouting(addresses=[V6.other], segleft=0),
+            IPv6ExtHdrFragment(id=7, m=1),
+        ),
+    ),
+}
+EACH_BETWEEN = pytest.mark.parametrize("between", BETWEEN)
+
+
+def quoted_behind(between: str, source: str, dest: str, l4: Packet, size: int) -> bytes:
+    """Return a packet as an error quotes it, with headers between IP's and layer 4."""
+    of, fields, headers = BETWEEN[between]
+    packet = of.ip(source, dest, ttl=50, **fields)
+    for header in headers:
+        packet /= header.copy()
+    before = len(packet)
+    return bytes(packet / l4 / (b"x" * 64))[: before + size]
+
+
+@pytest.mark.parametrize("size", [8, 20, 84])
+@pytest.mark.parametrize("l4", L4)
+@EACH_BETWEEN
+def test_an_error_is_steered_and_translated_whatever_headers_the_quoted_packet_has(
+    balancer: Balancer, between: str, l4: str, size: int
+) -> None:
+    of = BETWEEN[between][0]
+    protocol = 6 if l4 == "TCP" else 17
+    balancer.add_service(of, protocol=protocol, mode=MODE_NAT, backend_port=8080)
+    backend = of.backends[0]
+
+    def report(source: str, port: int) -> Packet:
+        flow = L4[l4](sport=port, dport=5555)
+        return error(
+            of, "time exceeded", quoted_behind(between, source, of.client, flow, size)
+        )
+
+    _, sent = balancer.send_bytes(
+        bytes(TO_US / of.ip(of.router, of.vip) / report(of.vip, 80))
+    )
+
+    wanted = TO_BACKEND / of.ip(of.router, backend, ttl=63) / report(backend, 8080)
+    assert sent == checksummed(wanted)
+    assert set(balancer.reasons()) == {"icmp_forwarded"}
+
+
+@EACH_BETWEEN
+def test_dr_steers_such_an_error_to_the_backend_of_the_flow(
+    balancer: Balancer, between: str
+) -> None:
+    of = BETWEEN[between][0]
+    balancer.add_service(of, backends=8, ring_size=1021)
+    flow = TO_US / of.ip(of.client, of.vip) / TCP(sport=5555, dport=80)
+    home = balancer.send(flow)[1].dst
+    seen = quoted_behind(between, of.vip, of.client, TCP(sport=80, dport=5555), 8)
+    report = TO_US / of.ip(of.router, of.vip, ttl=1) / error(of, "time exceeded", seen)
+
+    verdict, sent = balancer.send_bytes(bytes(report))
+
+    meant = bytes(Ether(src=BALANCER_MAC, dst=home) / report.payload)
+    assert (verdict, sent) == (Verdict.TX, meant)
+
+
+@EACH_BETWEEN
+def test_such_an_error_about_a_packet_that_we_forwarded_goes_back_to_the_client(
+    balancer: Balancer, between: str
+) -> None:
+    of = BETWEEN[between][0]
+    balancer.add_service(of, mode=MODE_NAT, backend_port=8080)
+
+    def report(dest: str, port: int) -> Packet:
+        flow = TCP(sport=5555, dport=port)
+        return error(of, "time exceeded", quoted_behind(between, of.client, dest, flow, 20))
+
+    about = FROM_BACKEND / of.ip(of.router, of.client) / report(of.backends[0], 8080)
+    verdict, sent = balancer.send_bytes(bytes(about))
+
+    wanted = TO_CLIENT / of.ip(of.router, of.client, ttl=63) / report(of.vip, 80)
+    assert verdict is Verdict.REDIRECT
+    assert sent == checksummed(wanted)
+
+
+@EACH_BETWEEN
+def test_an_error_that_ends_within_the_headers_of_what_it_quotes_is_the_hosts(
+    balancer: Balancer, between: str
+) -> None:
+    of = BETWEEN[between][0]
+    balancer.add_service(of, mode=MODE_NAT)
+    flow = TCP(sport=80, dport=5555)
+    seen = quoted_behind(between, of.vip, of.client, flow, 7)
+    for length in range(len(seen) + 1):
+        kind = error(of, "time exceeded", seen[:length])
+        report = TO_US / of.ip(of.router, of.vip) / kind
+
+        assert balancer.send_bytes(bytes(report)) == (Verdict.PASS, bytes(report))
+
+    assert set(balancer.reasons()) == {"icmp_passed"}
+
+
+@pytest.mark.parametrize(
+    ("of", "fields", "headers"),
+    [
+        pytest.param(V4, {"frag": 3}, (), id="a later fragment of IPv4"),
+        pytest.param(
+            V6, {}, (IPv6ExtHdrFragment(offset=3),), id="a later fragment of IPv6"
+        ),
+        pytest.param(V6, {}, (IPv6ExtHdrDestOpt(options=PADDING),) * 5, id="five headers"),
+    ],
+)
+def test_an_error_that_quotes_no_ports_is_the_hosts(
+    balancer: Balancer, of: Family, fields: dict[str, int], headers: tuple[Packet, ...]
+) -> None:
+    balancer.add_service(of)
+    seen = of.ip(of.vip, of.client, **fields)
+    for header in headers:
+        seen /= header.copy()
+    seen = bytes(seen / TCP(sport=80, dport=5555))
+    report = TO_US / of.ip(of.router, of.vip) / error(of, "time exceeded", seen)
+
+    assert balancer.send_bytes(bytes(report)) == (Verdict.PASS, bytes(report))
+    assert set(balancer.reasons()) == {"icmp_passed"}

@@ -19,7 +19,7 @@ from tests.packet.balancer import (
     Balancer,
     Verdict,
 )
-from tests.packet.families import Family
+from tests.packet.families import V6, Family
 from tests.support.wait import eventually
 
 OTHER_ROUTER_MAC = "02:00:00:00:00:0f"
@@ -106,3 +106,42 @@ def test_a_reply_that_is_too_long_for_the_way_is_left_to_the_host(
 
     assert (fits, does_not) == (Verdict.REDIRECT, Verdict.PASS)
     assert balancer.reasons()["replied_by_host"].packets == 1
+
+
+@contextmanager
+def two_routers(destination: str) -> Iterator[None]:
+    """Let two routers lead there; the kernel chooses by addresses and flow label."""
+    routers = {"2001:db8:1::a": ROUTER_MAC, "2001:db8:1::b": OTHER_ROUTER_MAC}
+    ways = [{"gateway": router, "oif": OUT} for router in routers]
+    with IPRoute() as ip:
+        for router, address in routers.items():
+            ip.neigh("replace", index=OUT, dst=router, lladdr=address, state=128)
+        ip.route("add", dst=destination, multipath=ways)
+        try:
+            yield
+        finally:
+            ip.route("del", dst=destination, multipath=ways)
+            for router in routers:
+                ip.neigh("del", index=OUT, dst=router)
+
+
+def test_flows_between_two_addresses_go_one_way_whatever_their_label(
+    balancer: Balancer, forget_ways: Callable[[], None]
+) -> None:
+    balancer.add_service(V6, mode=MODE_NAT)
+    backend = V6.backends[0]
+
+    def router_to(client: str, label: int) -> str:
+        header = V6.ip(backend, client, fl=label)
+        frame = Ether(src=BACKEND_MACS[0], dst=BALANCER_MAC) / header / TCP(sport=80)
+        forget_ways()
+        verdict, sent = balancer.send(frame)
+        assert verdict is Verdict.REDIRECT
+        return sent.dst
+
+    with two_routers("2001:db8:77::/64"):
+        by_label = {router_to("2001:db8:77::1", label) for label in range(32)}
+        by_client = {router_to(f"2001:db8:77::{n:x}", label=0) for n in range(1, 33)}
+
+    assert len(by_label) == 1
+    assert by_client == {ROUTER_MAC, OTHER_ROUTER_MAC}

@@ -26,9 +26,12 @@ class Memory:
         self.words = array("Q", bytes(8 * WORDS))
         self.entries = bytearray(abi.sizeof("gw_entry") * entries)
         self.waits = 0
+        self.seen: list[tuple[list[int], bytes]] = []  # at each fence
 
     def open(self) -> Directory:
-        return Directory(memoryview(self.words), memoryview(self.entries), self._wait)
+        return Directory(
+            memoryview(self.words), memoryview(self.entries), self._wait, self._fence
+        )
 
     def entry(self, number: int) -> bytes:
         size = abi.sizeof("gw_entry")
@@ -36,6 +39,9 @@ class Memory:
 
     def _wait(self) -> None:
         self.waits += 1
+
+    def _fence(self) -> None:
+        self.seen.append((self.words.tolist(), bytes(self.entries)))
 
 
 def key(number: int) -> bytes:
@@ -154,3 +160,15 @@ def test_words_that_somebody_else_wrote_do_no_harm(scribbles) -> None:
 
     directory.put(key(1), b"again".ljust(VALUE_BYTES))
     assert directory.read() == {key(1): b"again".ljust(VALUE_BYTES)}
+
+
+def test_an_entry_is_whole_before_the_word_that_leads_to_it_is_written() -> None:
+    memory = Memory()
+    directory = memory.open()
+
+    directory.put(key(1), b"x" * VALUE_BYTES)
+
+    ((words, entries),) = memory.seen
+    assert not any(words)
+    assert entries == bytes(memory.entries)
+    assert any(memory.words)

@@ -23,9 +23,11 @@ _PROGRAM: Final = (
 )
 _ffi: Final = FFI()
 _ffi.cdef("""
+    struct options { size_t size; int attempts; uint32_t attach_type, btf_fd, flags; };
     int bpf_prog_load(int type, const char *name, const char *license, const void *program,
-                      size_t instructions, const void *options);
+                      size_t instructions, const struct options *options);
 """)
+_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS: jumbo frames may come, too
 
 
 def attach(host: Host, interface: str) -> None:
@@ -52,9 +54,9 @@ def load() -> int:
             "the lab needs libbpf 1 (Debian: apt-get install libbpf1)"
         ) from error
     count = len(_PROGRAM) // _INSTRUCTION.size
-    loaded: int = libbpf.bpf_prog_load(
-        _XDP, b"lab_pass", b"GPL", _PROGRAM, count, _ffi.NULL
-    )
+    size = _ffi.sizeof("struct options")
+    options = _ffi.new("struct options *", {"size": size, "flags": _HAS_FRAGS})
+    loaded: int = libbpf.bpf_prog_load(_XDP, b"lab_pass", b"GPL", _PROGRAM, count, options)
     if loaded < 0:
         raise HostError(
             f"the kernel refuses to load an XDP program: {os.strerror(-loaded)}"
