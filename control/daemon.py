@@ -22,8 +22,9 @@ import structlog
 
 from control import beacon, logs
 from control.api.server import check_socket, serving
+from control.capacity import check_capacity
 from control.checks import Initial
-from control.compile import Settings, check_capacity, remembered
+from control.compile import Settings, remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError

@@ -1,4 +1,4 @@
-"""Small numbers for services and backends, and places for rings.
+"""Small numbers for services and backends. Pure.
 
 They are kept as long as what they name lives, and stored nowhere but in the maps: whoever
 starts reads them back from there.
@@ -64,18 +64,3 @@ def assign(
             raise HostError(f"more than {limit - first} {what}: raise `limits.{what}`")
         assigned[key] = number
     return assigned
-
-
-def place_ring(size: int, taken: Mapping[int, int], slots: int) -> int:
-    """Return the first offset where ``size`` of ``slots`` slots are free.
-
-    ``taken`` is sizes by offset. Raises HostError if there is no such place.
-    """
-    offset = 0
-    for start in sorted(taken):
-        if start - offset >= size:
-            break
-        offset = start + taken[start]
-    if offset + size > slots:
-        raise HostError(f"no room for a ring of {size} slots: raise `limits.slots`")
-    return offset

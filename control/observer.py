@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.compile import UNHEALTHY, UNPROBED, Served
 from control.config import NodeConfig
 from control.errors import HostError
 from control.facts import BackendKey, Network
@@ -14,6 +13,7 @@ from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.reconciler import Reconciler
+from control.serving import UNHEALTHY, UNPROBED, Served
 from control.status import (
     Attachment,
     BackendStatus,

@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
+from control.capacity import check_capacity
 from control.checks import TcpCheck
-from control.compile import Settings, check_capacity, compile_image, remembered
+from control.compile import Settings, compile_image, remembered
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop, Vlan
 from control.model import (

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.arena import place_ring
 from control.errors import HostError
-from control.ids import assign, place_ring
+from control.ids import assign
 
 known_numbers = st.dictionaries(st.text(max_size=2), st.integers(0, 20), max_size=8).filter(
     lambda known: len(set(known.values())) == len(known)
