@@ -1,42 +1,24 @@
 """From what is wanted and what is known to what the maps should hold. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import Final
 
-from control import arena, entries
-from control.addresses import IpNetwork
-from control.entries import PRESENT, endpoint_of
+from control import arena
+from control.admission import Waits, admit_backends, number_services
+from control.assembly import assemble
+from control.capacity import check_capacity
+from control.entries import endpoint_of
 from control.facts import BackendKey, Facts, Moment
-from control.ids import BackendPlace, Ids, assign
-from control.model import Affinity, DesiredState, Hash, Mode
-from control.returns import answering, returns
-from control.serving import Served, remember, serve, serving_ids
+from control.ids import BackendPlace, Ids
+from control.model import DesiredState, Service
+from control.returns import answering
+from control.rounds import Round, Settings
+from control.serving import LATE, Served, backends_of, hold, remember, serve, serving_ids
 from control.status import Health
 from control.tables import Tables
-from control.transition import PATIENCE
-from dataplane import records
 from dataplane.image import Image
-from dataplane.records import Address, Endpoint, Index, port_index
-from dataplane.source import Limits
-
-_MODES: Final = {Mode.DR: records.MODE_DR, Mode.NAT: records.MODE_NAT}
-_AFFINITIES: Final = {
-    Affinity.NONE: records.AFFINITY_NONE,
-    Affinity.TRANSITION: records.AFFINITY_TRANSITION,
-    Affinity.ALWAYS: records.AFFINITY_ALWAYS,
-}
-_HASHES: Final = {Hash.FLOW: records.HASH_FLOW, Hash.SOURCE: records.HASH_SOURCE}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the configuration fixes for all services."""
-
-    limits: Limits
-    hash_seed: int
-    direct: tuple[IpNetwork, ...]
+from dataplane.records import Endpoint, Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +26,8 @@ class Compiled:
     """What the maps should hold, and what there is to say of it."""
 
     image: Image
-    services: tuple[Served, ...]
+    services: tuple[Served, ...]  # in the maps; in the operator's order
+    waiting: frozenset[str] = frozenset()  # services that have to wait for another round
 
 
 def compile_image(
@@ -58,80 +41,107 @@ def compile_image(
     """Return the maps' contents for ``desired`` under ``facts``.
 
     ``known`` is what the maps hold: numbers and rings that still fit are kept, and a ring
-    that changes remembers it. ``tables`` remembers what was computed before. Raises
+    that changes remembers it. If there is no room for what is new beside what goes, some of
+    it is ``waiting``: write what is there, and compile again. So it comes to an end after
+    some rounds, from wherever. ``tables`` remembers what was computed before. Raises
     HostError if the maps are too small.
     """
+    check_capacity(desired, settings.limits)
     tables.begin_round()
-    configured, desired = desired, _weighted(desired, facts.weights)
-    ids = Ids.of(known)
-    service_ids = assign(
-        (endpoint_of(service) for service in desired),
-        ids.services,
-        first=0,
-        limit=settings.limits.services,
-        what="services",
+    around = Round(
+        desired,
+        _weighted(desired, facts.weights),
+        facts,
+        settings,
+        known,
+        Ids.of(known).within(settings.limits),
+        serving_ids(known),
+        tables,
+        moment,
     )
-    backends = entries.backends(
-        desired, facts.network, service_ids, known, ids, settings.limits
+    waits = Waits()
+    while isinstance(attempt := _attempt(around, waits), Waits):
+        waits = attempt
+    return attempt
+
+
+def _attempt(around: Round, waits: Waits) -> Compiled | Waits:
+    """Return what the maps should hold, or who has to wait besides ``waits``."""
+    known = around.known
+    candidates = [s for s in around.desired if endpoint_of(s) not in waits.absent]
+    service_ids = number_services(around, candidates)
+    present = [s for s in candidates if endpoint_of(s) in service_ids]
+    admission = admit_backends(around, present, service_ids)
+    if stranded := {e for e in admission.stranded - waits.held if _can_hold(around, e)}:
+        return waits.and_held(stranded)
+    served = [
+        _served(around, service, service_ids, admission.numbers, waits)
+        for service in present
+    ]
+    offsets = arena.place(
+        [one.ring for one in served], known.rings, around.settings.limits.slots
     )
-    numbers = {
-        BackendPlace(record.service_id, record.address, record.port): index.number
-        for index, record in backends.items()
+    homeless = {
+        endpoint_of(one.service)
+        for one, offset in zip(served, offsets, strict=True)
+        if offset is None
     }
-    serving = serving_ids(known)
-    served = tuple(
-        remember(
-            serve(
-                service, service_ids[endpoint_of(service)], numbers, facts, serving, tables
-            ),
-            known,
-            moment,
-        )
-        for service in desired
+    if homeless:
+        held = {e for e in homeless - waits.held if _can_hold(around, e)}
+        return waits.and_held(held).and_absent(homeless - held)
+    image, late = assemble(around, served, offsets, admission)
+    compiled = Compiled(
+        image, _as_configured(around, served), _waiting(around, served, late)
     )
-    down = frozenset[int]().union(*(one.down for one in served))
-    rings = [one.ring for one in served]
-    offsets = arena.place(rings, known, settings.limits.slots)
-    answers = returns(desired, known.returns, moment.now_ns)
-    tracked = _tracked(served, {end for end, one in answers.items() if one.is_tracked})
-    interfaces = facts.network.interfaces
-    vlans = entries.vlans(facts.network)
-    image = Image(
-        ports=entries.ports(facts.network, vlans.values()),
-        vlans=vlans,
-        transmit_ports={port_index(i.ifindex): Index(i.ifindex) for i in interfaces},
-        direct=entries.direct(desired, facts.network, settings.direct),
-        backends={
-            index: replace(
-                backend,
-                is_down=index.number in down,
-                is_tracked=index.number in tracked,
-            )
-            for index, backend in backends.items()
-        },
-        returns=answers,
-        rings={offset: ring for offset, ring in zip(offsets, rings, strict=True) if ring},
-        vips={Address(service.vip): PRESENT for service in desired},
-        services={
-            endpoint_of(one.service): records.Service(
-                one.id,
-                offset,
-                len(ring),
-                settings.hash_seed,
-                _MODES[one.service.mode],
-                _AFFINITIES[one.service.affinity],
-                _HASHES[one.service.hash],
-                PATIENCE[one.service.protocol],
-                one.changed_ns,
-            )
-            for one, offset, ring in zip(served, offsets, rings, strict=True)
-        },
+    if compiled.waiting and compiled.image == known and waits.held:
+        # Nothing gets anywhere any more: rather that one is away for a moment.
+        return waits.and_absent([min(waits.held, key=service_ids.__getitem__)])
+    return compiled
+
+
+def _can_hold(around: Round, endpoint: Endpoint) -> bool:
+    """Tell whether a service can stay as the maps have it, somebody serving."""
+    entry = around.known.services.get(endpoint)
+    if entry is None or not entry.ring_size or endpoint not in around.ids.services:
+        return False
+    return all(
+        index.number < around.settings.limits.backends
+        for index in backends_of(around.known, entry)
     )
-    as_configured = (
-        replace(one, service=service)
-        for one, service in zip(served, configured, strict=True)
-    )
-    return Compiled(image, tuple(as_configured))
+
+
+def _served(
+    around: Round,
+    service: Service,
+    service_ids: Mapping[Endpoint, int],
+    numbers: Mapping[BackendPlace, int],
+    waits: Waits,
+) -> Served:
+    endpoint, facts, serving = endpoint_of(service), around.facts, around.serving
+    if endpoint in waits.held:
+        return hold(service, numbers, facts, serving, around.known)
+    number = service_ids[endpoint]
+    one = serve(service, number, numbers, facts, serving, around.tables)
+    return remember(one, around.known, around.moment)
+
+
+def _as_configured(around: Round, served: Sequence[Served]) -> tuple[Served, ...]:
+    configured = {service.name: service for service in around.configured}
+    return tuple(replace(one, service=configured[one.service.name]) for one in served)
+
+
+def _waiting(
+    around: Round, served: Sequence[Served], late: AbstractSet[Endpoint]
+) -> frozenset[str]:
+    """Return the services that are not all that they are to be, for want of room."""
+    there = {one.service.name for one in served}
+    return frozenset(service.name for service in around.desired) - there | {
+        one.service.name
+        for one in served
+        if one.held
+        or LATE in one.problems.values()
+        or (late and any(answering(one.service, b) in late for b in one.service.backends))
+    }
 
 
 def remembered(desired: DesiredState, known: Image) -> dict[BackendKey, Health]:
@@ -164,15 +174,4 @@ def _weighted(desired: DesiredState, weights: Mapping[BackendKey, int]) -> Desir
             )
             for service in desired
         )
-    )
-
-
-def _tracked(served: Iterable[Served], endpoints: AbstractSet[Endpoint]) -> frozenset[int]:
-    """Return the ids of the NAT backends that answer from one of ``endpoints``."""
-    return frozenset(
-        one.backend_ids[backend.name]
-        for one in served
-        if one.service.mode is Mode.NAT
-        for backend in one.service.backends
-        if backend.name in one.backend_ids and answering(one.service, backend) in endpoints
     )

@@ -10,13 +10,11 @@ from typing import Final
 
 from control.addresses import IpAddress, IpNetwork
 from control.facts import Network, NextHop
-from control.ids import BackendPlace, Ids, assign
+from control.ids import BackendPlace
 from control.model import Backend, DesiredState, Service
 from dataplane import records
-from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image
 from dataplane.records import Endpoint, Index, Port, Prefix, Segment, port_index
-from dataplane.source import Limits
 
 PRESENT: Final = Index(1)
 
@@ -46,36 +44,25 @@ def ports(network: Network, on_vlans: Iterable[Port]) -> dict[Index, Port]:
     return found
 
 
-def backends(
-    desired: DesiredState,
-    network: Network,
-    service_ids: Mapping[Endpoint, int],
-    known: Image,
-    ids: Ids,
-    limits: Limits,
-) -> dict[Index, records.Backend]:
-    """Return the entries of all backends that we can reach, or once could."""
+def next_hops(network: Network) -> dict[IpAddress, NextHop]:
+    """Return the next hops that packets can be sent to, by backend."""
     attached = {interface.name for interface in network.interfaces}
     attached |= {vlan.name for vlan in network.vlans.values() if vlan.segment}
-    hops: dict[BackendPlace, NextHop | None] = {
-        BackendPlace(service_ids[endpoint_of(service)], backend.address, backend.port): (
-            hop if hop and hop.mac and hop.interface in attached else None
-        )
-        for service in desired
-        for backend in service.backends
-        for hop in [network.next_hops.get(backend.address)]
+    return {
+        address: hop
+        for address, hop in network.next_hops.items()
+        if hop.mac and hop.interface in attached
     }
-    reachable = [place for place, hop in hops.items() if place in ids.backends or hop]
-    numbers = assign(
-        reachable,
-        ids.backends,
-        first=NO_BACKEND_ID + 1,
-        limit=limits.backends,
-        what="backends",
-    )
+
+
+def backends(
+    numbers: Mapping[BackendPlace, int], network: Network, known: Image
+) -> dict[Index, records.Backend]:
+    """Return the entries of backends that we can reach, or once could."""
+    hops = next_hops(network)
     return {
         Index(number): _record(
-            place, hops[place], known.backends.get(Index(number)), network
+            place, hops.get(place.address), known.backends.get(Index(number)), network
         )
         for place, number in numbers.items()
     }

@@ -154,6 +154,11 @@ class NodeObserver:
         )
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
+        if waiting := len(self.reconciler.waiting):
+            warnings.append(
+                f"services that wait for room in the maps: {waiting}; what goes makes room, "
+                "step by step; with larger `limits` a change is one step"
+            )
         ways = {
             (backend.address.version, hop.interface)
             for service in desired

@@ -1,11 +1,13 @@
 """How a service comes out of a round: who can serve it, and its ring. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
+from control.addresses import with_port
 from control.entries import endpoint_of, unreachable
 from control.facts import Facts, Moment
 from control.ids import BackendPlace
@@ -22,13 +24,16 @@ from control.transition import (
     ordinary,
     owners,
 )
+from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
+from dataplane.records import Index
 from maglev import default_size
 
 TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 UNPROBED: Final = "its first health check has not ended"  # here too, if something is amiss
+LATE: Final = "the maps have no room for it before others have gone: a moment"
 _EMPTY: Final = Ring(b"")
 
 
@@ -44,6 +49,7 @@ class Served:
     backend_ids: Mapping[str, int]  # by backend name; only who is in the maps
     problems: Mapping[str, str]  # by backend name: why it gets no traffic
     down: frozenset[int]  # ids of backends that cannot even keep the flows they have
+    held: records.Service | None = None  # as the maps have it, if it has to stay so
 
 
 def ring_size(service: Service) -> int:
@@ -79,9 +85,10 @@ def serve(
         backend.name: problem
         for backend in service.backends
         if (
-            problem := _problem(
+            problem := problem_of(
                 service, backend, facts, serves=backend_ids.get(backend.name) in serving
             )
+            or ("" if backend.name in backend_ids else LATE)
         )
     }
     ring, slots = _ring(service, backend_ids, frozenset(problems), tables)
@@ -90,14 +97,74 @@ def serve(
         for backend in service.backends
         if ring and not slots.get(backend.name) and backend.name not in problems
     }
-    down = frozenset(
-        backend_ids[backend.name]
-        for backend in service.backends
-        if backend.name in backend_ids
-        and _trouble(service, backend, facts, serves=backend_ids[backend.name] in serving)
-    )
+    down = _down(service, backend_ids, facts, serving)
     return Served(
         service, service_id, ring, 0, slots, backend_ids, problems | too_light, down
+    )
+
+
+def hold(
+    service: Service,
+    numbers: Mapping[BackendPlace, int],
+    facts: Facts,
+    serving: frozenset[int],
+    known: Image,
+) -> Served:
+    """Return a service as the maps have it, for what it is to be has no room yet.
+
+    Backends that are going serve on, called by their address and port.
+    """
+    entry = known.services[endpoint_of(service)]
+    ring = ring_of(known, entry)
+    stay = set(numbers.values())
+    going = {
+        with_port(known.backends[index].address, known.backends[index].port): index.number
+        for index in backends_of(known, entry)
+        if index.number not in stay
+    }
+    ids = {
+        backend.name: number
+        for backend in service.backends
+        for place in [BackendPlace(entry.id, backend.address, backend.port)]
+        if (number := numbers.get(place)) is not None
+    }
+    counts = Counter(owners(ring).tolist())
+    slots = {name: counts[number] for name, number in (going | ids).items()}
+    down = {n for n in going.values() if known.backends[Index(n)].is_down}
+    return Served(
+        service,
+        entry.id,
+        ring,
+        entry.changed_ns,
+        slots,
+        ids,
+        {each.name: LATE for each in service.backends if not slots.get(each.name)},
+        _down(service, ids, facts, serving) | down,
+        entry,
+    )
+
+
+def ring_of(known: Image, entry: records.Service) -> Ring:
+    """Return the ring of a service that the maps have; empty if nobody can serve it."""
+    return known.rings.get(entry.ring_offset, _EMPTY) if entry.ring_size else _EMPTY
+
+
+def backends_of(known: Image, entry: records.Service) -> list[Index]:
+    """Return who has slots of a service that the maps have, or had them before."""
+    named = {Index(number) for number in set(ring_of(known, entry).view())}
+    return sorted(
+        (index for index in named & known.backends.keys()), key=lambda each: each.number
+    )
+
+
+def _down(
+    service: Service, ids: Mapping[str, int], facts: Facts, serving: frozenset[int]
+) -> frozenset[int]:
+    return frozenset(
+        ids[backend.name]
+        for backend in service.backends
+        if backend.name in ids
+        and _trouble(service, backend, facts, serves=ids[backend.name] in serving)
     )
 
 
@@ -106,12 +173,12 @@ def remember(served: Served, known: Image, moment: Moment) -> Served:
     before = known.services.get(endpoint_of(served.service))
     if before is None or served.service.affinity is Affinity.NONE:
         return served
-    old = known.rings.get(before.ring_offset, _EMPTY) if before.ring_size else _EMPTY
+    old = ring_of(known, before)
     keepers = frozenset(served.backend_ids.values()) - served.down
     if not served.ring and not (old and keepers):
         return served
     # Nobody may get new flows, and yet some keep those that they have.
-    wanted = owners(served.ring) if served.ring else nobody(len(old))
+    wanted = owners(served.ring) if served.ring else nobody(ring_size(served.service))
     ring, changed_ns = change(old, wanted, keepers), before.changed_ns
     window_ns = PATIENCE[served.service.protocol] * 1_000_000_000
     if not np.array_equal(wanted, owners(old)):
@@ -122,8 +189,8 @@ def remember(served: Served, known: Image, moment: Moment) -> Served:
     return replace(served, ring=ring, changed_ns=changed_ns)
 
 
-def _problem(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
-    """Say why a backend gets no new flows; "" if it does."""
+def problem_of(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
+    """Say why a backend gets no new flows; "" if it does. ``serves``: it gets packets."""
     return _withheld(backend) or _trouble(service, backend, facts, serves=serves)
 
 

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from control.compile import Settings, compile_image
+from control.compile import compile_image
 from control.facts import Facts, Interface, Moment, Network, NextHop
 from control.model import (
     Affinity,
@@ -17,6 +17,7 @@ from control.model import (
     Protocol,
     Service,
 )
+from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables
 from control.transition import is_in_transition
