@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 
-from control.entries import endpoint_of, next_hops
+from control.entries import endpoint_of
 from control.ids import BackendPlace
 from control.model import Backend, Mode, Service
 from control.returns import answering
@@ -68,7 +68,7 @@ def admit_backends(
     around: Round, services: Sequence[Service], service_ids: Mapping[Endpoint, int]
 ) -> Admission:
     """Return the backends that have an entry, or get one; who is not reached, gets none."""
-    ids, hops = around.ids, next_hops(around.facts.network)
+    ids, hops = around.ids, around.hops
     members = [
         [
             (service, backend, place)
@@ -80,7 +80,7 @@ def admit_backends(
         for number in [service_ids[endpoint_of(service)]]
     ]
     numbers, speakers = _admit(around, chain(*members))
-    if all(place in numbers for each in members for _, _, place in each):
+    if len(numbers) == sum(map(len, members)):  # no two are the same
         return Admission(numbers, speakers, frozenset())
     able = [[one for one in each if _is_able(around, one)] for each in members]
     urgent = [
@@ -109,15 +109,15 @@ def _admit(
     free, speakers = ids.free_backends(limits), set(around.known.returns)
     numbers: dict[BackendPlace, int] = {}
     for service, backend, place in members:
-        speaker = answering(service, backend)
-        is_new = service.mode is Mode.NAT and speaker not in speakers
-        if place in numbers or (is_new and len(speakers) >= limits.backends):
+        speaker = answering(service, backend) if service.mode is Mode.NAT else None
+        is_known = speaker is None or speaker in speakers
+        if place in numbers or not (is_known or len(speakers) < limits.backends):
             continue
         number = ids.backends.get(place)
         number = next(free, None) if number is None else number
         if number is None:
             continue
         numbers[place] = number
-        if is_new:
+        if speaker:
             speakers.add(speaker)
     return numbers, speakers

@@ -18,10 +18,7 @@ def place(rings: Sequence[Ring], known: Mapping[int, Ring], slots: int) -> list[
     None: there is no room for it in this round. That comes from a round that did not get to
     its end, and never while all that is known is in one half. An empty ring is at 0.
     """
-    half = slots // 2
-    halves = (range(half), range(slots - half, slots))
-    wanted = set(rings)
-    for part in sorted(halves, key=lambda part: -_used(part, known, wanted)):
+    for part in _halves(rings, known, slots):
         offsets = _place_within(part, rings, known)
         if None not in offsets:
             return offsets
@@ -41,12 +38,15 @@ def first_gap(size: int, part: range, taken: Iterable[tuple[int, int]]) -> int |
     return offset if offset + size <= part.stop else None
 
 
-def _used(part: range, known: Mapping[int, Ring], wanted: set[Ring]) -> int:
-    return sum(
-        len(ring)
-        for offset, ring in known.items()
-        if ring in wanted and _is_within(part, offset, ring)
-    )
+def _halves(
+    rings: Iterable[Ring], known: Mapping[int, Ring], slots: int
+) -> tuple[range, range]:
+    """Return the halves of the arena, the one first where more stays as it is."""
+    half, stay = slots // 2, set(rings)
+    lower, upper = range(half), range(slots - half, slots)
+    staying = {offset: len(ring) for offset, ring in known.items() if ring in stay}
+    in_upper = sum(size for offset, size in staying.items() if offset in upper)
+    return (upper, lower) if 2 * in_upper > sum(staying.values()) else (lower, upper)
 
 
 def _is_within(part: range, offset: int, ring: Ring) -> bool:

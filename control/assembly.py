@@ -98,7 +98,7 @@ def _backends(
     numbers: Mapping[BackendPlace, int],
     answers: Mapping[Endpoint, Return],
 ) -> dict[Index, records.Backend]:
-    found = entries.backends(numbers, around.facts.network, around.known)
+    found = entries.backends(numbers, around.hops, around.facts.network, around.known)
     down = frozenset[int]().union(*(one.down for one in served))
     speaking = {}  # the protocols of NAT services, by id
     for one in served:

@@ -8,7 +8,7 @@ from control import arena
 from control.admission import Waits, admit_backends, number_services
 from control.assembly import assemble
 from control.capacity import check_capacity
-from control.entries import endpoint_of
+from control.entries import endpoint_of, next_hops
 from control.facts import BackendKey, Facts, Moment
 from control.ids import BackendPlace, Ids
 from control.model import DesiredState, Service
@@ -56,6 +56,7 @@ def compile_image(
         known,
         Ids.of(known).within(settings.limits),
         serving_ids(known),
+        next_hops(facts.network),
         tables,
         moment,
     )

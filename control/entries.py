@@ -56,10 +56,12 @@ def next_hops(network: Network) -> dict[IpAddress, NextHop]:
 
 
 def backends(
-    numbers: Mapping[BackendPlace, int], network: Network, known: Image
+    numbers: Mapping[BackendPlace, int],
+    hops: Mapping[IpAddress, NextHop],
+    network: Network,
+    known: Image,
 ) -> dict[Index, records.Backend]:
     """Return the entries of backends that we can reach, or once could."""
-    hops = next_hops(network)
     return {
         Index(number): _record(
             place, hops.get(place.address), known.backends.get(Index(number)), network

@@ -156,7 +156,7 @@ class NodeObserver:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         if waiting := len(self.reconciler.waiting):
             warnings.append(
-                f"services that wait for room in the maps: {waiting}; what goes makes room, "
+                f"services that wait for room in the maps: {waiting}; what goes makes it, "
                 "step by step; with larger `limits` a change is one step"
             )
         ways = {

@@ -1,9 +1,10 @@
 """What a round of the reconciler goes by. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from control.addresses import IpNetwork
-from control.facts import Facts, Moment
+from control.addresses import IpAddress, IpNetwork
+from control.facts import Facts, Moment, NextHop
 from control.ids import Ids
 from control.model import DesiredState
 from control.tables import Tables
@@ -30,6 +31,7 @@ class Round:
     settings: Settings
     known: Image
     ids: Ids
-    serving: frozenset[int]
+    serving: frozenset[int]  # ids of backends that get packets
+    hops: Mapping[IpAddress, NextHop]  # that packets can be sent to, by backend
     tables: Tables
     moment: Moment
