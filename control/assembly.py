@@ -108,12 +108,13 @@ def _backends(
         for index in backends_of(around.known, one.held) if one.held else ():
             found.setdefault(index, around.known.backends[index])
 
+    tracked = {endpoint for endpoint, answer in answers.items() if answer.is_tracked}
+
     def is_tracked(backend: records.Backend) -> bool:
-        protocol = speaking.get(backend.service_id)
+        protocol = speaking.get(backend.service_id) if tracked else None
         if protocol is None:
             return False
-        answer = answers.get(Endpoint(backend.address, backend.port, protocol))
-        return answer is not None and answer.is_tracked
+        return Endpoint(backend.address, backend.port, protocol) in tracked
 
     return {
         index: replace(one, is_down=index.number in down, is_tracked=is_tracked(one))

@@ -317,6 +317,20 @@ def _check_state(state: DesiredState) -> None:
                 f"{service.where} belongs to service {places[place]!r} already",
             )
         places[place] = service.name
+    _check_loops(state)
+
+
+def _check_loops(state: DesiredState) -> None:
+    """Refuse backends that are VIPs: their packets would come back to the node."""
+    vips = {service.vip: service for service in reversed(state.services)}
+    for service in state:
+        for backend in service.backends:
+            if other := vips.get(backend.address):
+                raise ConfigError(
+                    f"service {service.name!r}, backend {backend.name!r}",
+                    f"{backend.address} is the VIP of service {other.name!r}, and a VIP is "
+                    "not forwarded to another one; give the servers' own addresses",
+                )
 
 
 def _check_address(where: str, address: IpAddress) -> None:

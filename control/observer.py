@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+from control.advice import NO_SEED, merge_warnings
 from control.config import NodeConfig
 from control.errors import HostError
 from control.facts import BackendKey, Network
@@ -169,6 +170,9 @@ class NodeObserver:
         warnings.extend(nat_warnings(ways))
         warnings.extend(source_warnings({one.vip for one in desired}, network))
         warnings.extend(vlan_warnings(network))
+        warnings.extend(merge_warnings(network))
+        if desired.services and not self.config.hash_seed:
+            warnings.append(NO_SEED)
         return tuple(warnings)
 
     def _service(

@@ -46,6 +46,10 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         ("service change web --ring-size 4096", "ring size 4096 is not a prime number"),
         ("service change web --check-interval nan", "interval nan s is not in 0.01…3600 s"),
         (ADD_WEB, "service 'web' exists already"),
+        (
+            "service add two --vip 10.0.0.1 --port 80 --mode nat",
+            "'a': 10.0.0.1 is the VIP of service 'two', and a VIP is not forwarded to",
+        ),
     ],
 )
 def test_what_the_daemon_refuses_is_one_sentence(
@@ -64,6 +68,11 @@ def test_what_the_daemon_refuses_is_one_sentence(
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
+        (
+            "backend add web 10.0.0.3:80,weight=2 --port 80 --weight 3",
+            "--port and --weight: stands behind the address already; say it once",
+        ),
+        ("backend add web 10.0.0.3:http", "'http' is not a valid integer range"),
         (
             "service change web",
             "say what to change: --mode, --ring-size, --affinity, --hash, --returns or",

@@ -222,6 +222,16 @@ def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:
     )
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_backend_may_not_be_the_vip_of_another_service(order: int) -> None:
+    loop = service(name="loop", vip=A.address, backends=())
+
+    assert refusal(lambda: DesiredState((WEB, loop)[::order])) == (
+        "service 'web', backend 'a': 10.0.0.1 is the VIP of service 'loop', and a VIP is "
+        "not forwarded to another one; give the servers' own addresses"
+    )
+
+
 def test_two_services_differ_in_name_and_in_what_packets_name() -> None:
     again = service(name="web2")
 

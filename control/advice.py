@@ -1,0 +1,24 @@
+"""What an operator should mend, a sentence each. Pure."""
+
+from typing import Final
+
+from control.facts import Network
+
+NO_SEED: Final = (
+    "hash_seed is 0, which everybody knows: clients can choose ports that lead to one "
+    "backend; add a secret one to the file, the same on all nodes, before there are "
+    'connections, for it moves them: `echo "hash_seed: 0x$(openssl rand -hex 4)"`'
+)
+
+
+def merge_warnings(network: Network) -> tuple[str, ...]:
+    """Say where a card merges packets before a program in generic mode sees them.
+
+    The kernel turns that off when the program is attached; anybody may turn it on again.
+    """
+    return tuple(
+        f"{one.name} runs in generic mode and merges packets: what is then longer than the "
+        f"MTU is lost: `ethtool -K {one.name} {' '.join(f'{each} off' for each in merges)}`"
+        for one in network.interfaces
+        if one.xdp == "generic" and (merges := sorted(one.merges))
+    )
