@@ -109,6 +109,8 @@ def _backends(
             found.setdefault(index, around.known.backends[index])
 
     tracked = {endpoint for endpoint, answer in answers.items() if answer.is_tracked}
+    # Who serves every port may answer from one that another service shares.
+    tracked |= {replace(endpoint, port=0) for endpoint in tracked}
 
     def is_tracked(backend: records.Backend) -> bool:
         protocol = speaking.get(backend.service_id) if tracked else None

@@ -217,8 +217,6 @@ def _check_service(service: Service) -> None:
     _check_name("service name", service.name)
     _check_port(where, service.port, lowest=0)
     _check_address(where, service.vip)
-    if service.mode is Mode.NAT and service.port == 0:
-        raise ConfigError(where, "NAT needs a port: every port (0) goes with mode dr only")
     if service.mode is Mode.DR and service.returns is Returns.TRACKED:
         raise ConfigError(
             where,

@@ -5,6 +5,7 @@ its service tracks its flows, the data plane writes the flows down on their way 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from control.model import Backend, Mode, Returns, Service
@@ -24,7 +25,7 @@ def returns(
     replies of unknown flows are not to be translated, and for ever if they are.
     """
     return {
-        endpoint: _return(several, known.get(endpoint), now_ns)
+        endpoint: _return(several, known.get(endpoint, known.get(_every(endpoint))), now_ns)
         for endpoint, several in _speakers(services).items()
     }
 
@@ -60,7 +61,16 @@ def _speakers(services: Iterable[Service]) -> dict[Endpoint, list[Service]]:
         if service.mode is Mode.NAT:
             for backend in service.backends:
                 speakers.setdefault(answering(service, backend), []).append(service)
-    return speakers
+    # A service of every port may have its answers from the port of another one, too.
+    return {
+        endpoint: several + (speakers.get(_every(endpoint), []) if endpoint.port else [])
+        for endpoint, several in speakers.items()
+    }
+
+
+def _every(endpoint: Endpoint) -> Endpoint:
+    """Return the same address and protocol, at every port."""
+    return replace(endpoint, port=0)
 
 
 def _return(services: Sequence[Service], known: Return | None, now_ns: int) -> Return:

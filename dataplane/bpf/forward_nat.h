@@ -28,7 +28,8 @@ forward_nat(struct packet *pkt, const struct gw_backend *backend)
 	if (backend->is_tracked && may_be_recorded(pkt))
 		track(pkt, backend);
 
-	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
+	translate(pkt, destination_of(pkt), &ports->dest, &backend->address,
+		  port_at(backend, ports->dest));
 	set_ttl(pkt, ttl_of(pkt) - 1);
 	send_out(pkt, &backend->segment, backend->mac, backend->source_mac);
 	return GW_FORWARDED_NAT;

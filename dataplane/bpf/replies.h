@@ -25,7 +25,7 @@ static __always_inline void track(const struct packet *pkt, const struct gw_back
 {
 	struct gw_endpoint to = {
 		.address = backend->address,
-		.port = backend->port,
+		.port = port_at(backend, pkt->dst.port),
 		.protocol = pkt->dst.protocol,
 	};
 	struct gw_reply_flow key = reply_flow(&pkt->src, &to);
@@ -51,7 +51,7 @@ find_speaker(const struct gw_return *from, const struct gw_endpoint *client,
 	     const struct gw_endpoint *backend, struct gw_endpoint *speaker)
 {
 	speaker->address = from->vip;
-	speaker->port = from->port;
+	speaker->port = from->port ? from->port : backend->port;
 	if (!from->is_tracked)
 		return true;
 

@@ -421,6 +421,28 @@ def test_an_unknown_next_hop_keeps_the_entry_but_gives_no_slot() -> None:
     assert set(after.rings[after.services[WEB].ring_offset]) == {2}
 
 
+def test_flows_to_a_port_that_services_share_are_written_down_by_each_of_them() -> None:
+    exact = web(backend(1), backend(2), mode=Mode.NAT)
+    every = web(
+        *(replace(backend(n), port=0) for n in (2, 3)),
+        name="all",
+        port=0,
+        mode=Mode.NAT,
+        checks=(),
+    )
+
+    image = compiled(exact, every).image
+
+    assert {
+        (str(one.address), one.port): one.is_tracked for one in image.backends.values()
+    } == {
+        ("10.0.0.11", 80): False,
+        ("10.0.0.12", 80): True,
+        ("10.0.0.12", 0): True,
+        ("10.0.0.13", 0): False,
+    }
+
+
 def test_maps_that_are_too_small_are_said_to_be() -> None:
     tiny = Limits(services=8, backends=16, slots=4093)
 

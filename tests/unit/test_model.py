@@ -213,8 +213,10 @@ def test_the_identities_that_tables_are_made_of_are_the_same_for_ever() -> None:
 
 def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:
     assert service(port=0, checks=(), backends=(backend(port=0),)).port == 0
-    assert refusal(lambda: service(port=0, checks=(), mode=Mode.NAT)) == (
-        "service 'web': NAT needs a port: every port (0) goes with mode dr only"
+    assert service(port=0, checks=(), mode=Mode.NAT, backends=(backend(port=0),)).port == 0
+    assert refusal(lambda: service(port=0, checks=(), mode=Mode.NAT, backends=(A,))) == (
+        "service 'web', backend 'a': port 0 (every port) goes only with a service and "
+        "backends that all have it"
     )
     assert refusal(lambda: service(port=0, checks=(), mode=Mode.DR, backends=(A,))) == (
         "service 'web', backend 'a': port 80 differs from the service's 0, and DR cannot "
