@@ -73,6 +73,7 @@ class BackendState(StrEnum):
 
     ACTIVE = "active"
     DRAINING = "draining"  # gets no new flows
+    DISABLED = "disabled"  # gets nothing: its flows go to others, as if it were down
 
 
 @dataclass(frozen=True, slots=True)

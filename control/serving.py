@@ -200,6 +200,8 @@ def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) 
     One that ``serves`` already keeps doing so while its health is not known: after a
     restart, or when its check was changed.
     """
+    if backend.state is BackendState.DISABLED:
+        return "disabled"
     health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
     if not service.checks or (health is Health.UNKNOWN and serves):
         health = Health.UNCHECKED

@@ -51,6 +51,7 @@ _RETURNS: Final = {
 _BACKEND_STATES: Final = {
     pb.BACKEND_STATE_ACTIVE: BackendState.ACTIVE,
     pb.BACKEND_STATE_DRAINING: BackendState.DRAINING,
+    pb.BACKEND_STATE_DISABLED: BackendState.DISABLED,
 }
 _PROTOCOLS_TO_PB: Final = {value: number for number, value in _PROTOCOLS.items()}
 _MODES_TO_PB: Final = {value: number for number, value in _MODES.items()}
@@ -208,4 +209,6 @@ def _returns(number: pb.Returns.ValueType) -> Returns | None:
 
 
 def _backend_state(number: pb.BackendState.ValueType) -> BackendState | None:
-    return _optional(number, _BACKEND_STATES, "backend.state", "active or draining")
+    return _optional(
+        number, _BACKEND_STATES, "backend.state", "active, draining or disabled"
+    )

@@ -82,7 +82,7 @@ def add(
 @click.argument("service")
 @click.argument("name", metavar="BACKEND")
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
-@click.option("--state", type=click.Choice(["active", "draining"]))
+@click.option("--state", type=click.Choice(["active", "draining", "disabled"]))
 @output_option
 @pass_session
 def set_backend(

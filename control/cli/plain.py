@@ -45,7 +45,7 @@ class BackendPlain(TypedDict):
     address: str
     port: int
     weight: int
-    state: str  # "active" or "draining"
+    state: str  # "active", "draining" or "disabled"
     health: str  # "up", "down", "unknown" or "unchecked"
     reason: str  # why it gets no new flows; "": it gets some
     since: float | None  # Unix time of the last change of health; null: never

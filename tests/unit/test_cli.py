@@ -129,6 +129,10 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
     assert answer == "10.0.0.3 has weight 0 and state active in web now\n"
     assert backend("10.0.0.3") == (0, BackendState.ACTIVE)
 
+    answer = cli.said("backend set web 10.0.0.3 --state disabled")
+    assert answer == "10.0.0.3 has state disabled in web now\n"
+    assert backend("10.0.0.3") == (0, BackendState.DISABLED)
+
     answer = cli.said("backend drain web 10.0.0.3")
     assert answer == "10.0.0.3 gets no new flows of web any more; those that it has stay\n"
     assert backend("10.0.0.3") == (0, BackendState.DRAINING)

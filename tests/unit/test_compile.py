@@ -279,6 +279,7 @@ def test_the_slots_of_a_backend_that_is_down_go_to_the_others_and_no_others_move
 
 UNABLE = [
     pytest.param({"state": BackendState.DRAINING}, {}, "draining", id="draining"),
+    pytest.param({"state": BackendState.DISABLED}, {}, "disabled", id="disabled"),
     pytest.param({"weight": 0}, {}, "its weight is 0", id="weight"),
     pytest.param(
         {}, {"health": {}}, "its first health check has not ended", id="health unknown"

@@ -208,6 +208,22 @@ def test_a_draining_backend_that_dies_keeps_no_flows(controller: Controller) -> 
     assert controller.image.backends[Index(2)].is_down
 
 
+def test_a_disabled_backend_keeps_no_flows(controller: Controller) -> None:
+    ring = controller.compile(web(A, replace(B, state=BackendState.DISABLED)))
+
+    assert 2 not in {*ring, *ring.before}
+    assert controller.image.backends[Index(2)].is_down
+
+
+def test_who_is_disabled_while_draining_gives_up_its_flows(controller: Controller) -> None:
+    ring = controller.compile(web(A, draining(B)))
+    assert 2 in set(ring.before)
+
+    ring = controller.compile(web(A, replace(B, state=BackendState.DISABLED)))
+
+    assert 2 not in {*ring, *ring.before}
+
+
 def test_a_restart_does_not_forget_a_draining_backend(controller: Controller) -> None:
     draining = web(A, replace(B, state=BackendState.DRAINING))
     controller.compile(draining)

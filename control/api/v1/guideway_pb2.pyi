@@ -152,6 +152,8 @@ class _BackendStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BackendS
     BACKEND_STATE_ACTIVE: _BackendState.ValueType  # 1
     BACKEND_STATE_DRAINING: _BackendState.ValueType  # 2
     """Gets no new flows."""
+    BACKEND_STATE_DISABLED: _BackendState.ValueType  # 3
+    """Gets nothing: its flows go to others, as if it were down. Its health is checked on."""
 
 class BackendState(_BackendState, metaclass=_BackendStateEnumTypeWrapper):
     """What the operator wants of a backend, whatever its health."""
@@ -160,6 +162,8 @@ BACKEND_STATE_UNSPECIFIED: BackendState.ValueType  # 0
 BACKEND_STATE_ACTIVE: BackendState.ValueType  # 1
 BACKEND_STATE_DRAINING: BackendState.ValueType  # 2
 """Gets no new flows."""
+BACKEND_STATE_DISABLED: BackendState.ValueType  # 3
+"""Gets nothing: its flows go to others, as if it were down. Its health is checked on."""
 Global___BackendState: _TypeAlias = BackendState  # noqa: Y015
 
 class _Health:
