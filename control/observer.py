@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.advice import NO_SEED, merge_warnings
+from control.advice import NO_SEED, merge_warnings, waiting_warnings
 from control.config import NodeConfig
 from control.errors import HostError
 from control.facts import BackendKey, Network
@@ -155,11 +155,7 @@ class NodeObserver:
         )
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
-        if waiting := len(self.reconciler.waiting):
-            warnings.append(
-                f"services that wait for room in the maps: {waiting}; what goes makes it, "
-                "step by step; with larger `limits` a change is one step"
-            )
+        warnings.extend(waiting_warnings(self.reconciler.waiting))
         ways = {
             (backend.address.version, hop.interface)
             for service in desired

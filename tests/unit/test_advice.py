@@ -1,6 +1,6 @@
 """What an operator is told to mend."""
 
-from control.advice import NO_SEED, merge_warnings
+from control.advice import NO_SEED, merge_warnings, waiting_warnings
 from control.config import parse
 from control.facts import Interface, Network
 from control.network import with_features
@@ -11,6 +11,16 @@ MAC = b"\2\0\0\0\0\1"
 def warned(*features: str, xdp: str) -> tuple[str, ...]:
     eth0 = with_features(Interface("eth0", 3, MAC, xdp), features)
     return merge_warnings(Network((eth0,)))
+
+
+def test_services_that_wait_for_room_are_named_the_first_of_them() -> None:
+    assert waiting_warnings(frozenset()) == ()
+    (few,) = waiting_warnings({"b", "a"})
+    assert few.startswith(
+        "the maps have no room for new beside old: a, b wait for what goes"
+    )
+    (many,) = waiting_warnings({f"s{number}" for number in range(9)})
+    assert ": s0, s1, s2, s3 and 5 more wait for" in many
 
 
 def test_a_card_that_merges_packets_before_generic_xdp_sees_them_is_warned_of() -> None:
