@@ -21,8 +21,8 @@ def waiting_warnings(waiting: Collection[str]) -> tuple[str, ...]:
     more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
     return (
         (
-            f"the maps have no room for new beside old: {names}{more} wait for what goes to "
-            "leave it, step by step; with larger `limits` a change is one step"
+            f"the maps have no room for new beside old: {names}{more} wait for what goes, "
+            "step by step; with larger `limits` a change is one step"
         ),
     )
 

@@ -61,6 +61,7 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
     port: Port | None = None  # the service's
     weight: Weight = 1
     state: BackendState = BackendState.ACTIVE
+    zone: str = ""
 
     def __post_init__(self) -> None:
         _address("address", self.address)
@@ -241,6 +242,7 @@ def _backend(backend: BackendConfig, port: int) -> Backend:
         port=port if backend.port is None else backend.port,
         weight=backend.weight,
         state=backend.state,
+        zone=backend.zone,
     )
 
 

@@ -85,6 +85,7 @@ class Backend:
     port: int
     weight: int = 1  # 0…65535; 0 gets no new flows, like draining
     state: BackendState = BackendState.ACTIVE
+    zone: str = ""  # failure domain: what fails together with it; "": only itself
 
     @property
     def identity(self) -> str:
@@ -248,6 +249,8 @@ def _check_service(service: Service) -> None:
 def _check_backend(where: str, service: Service, backend: Backend) -> None:
     here = f"{where}, backend {backend.name!r}"
     _check_name("backend name", backend.name)
+    if backend.zone:
+        _check_name(f"{here}, zone", backend.zone)
     _check_port(here, backend.port, lowest=0)
     _check_address(here, backend.address)
     if backend.address.version != service.vip.version:

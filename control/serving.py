@@ -1,7 +1,7 @@
 """How a service comes out of a round: who can serve it, and its ring. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -229,8 +229,16 @@ def _ring(
     if len(down) == len(members):
         return _EMPTY, {}
     pairs = tuple((backend.identity.encode(), backend.weight) for backend in members)
-    table = tables.effective(pairs, ring_size(service), down)
+    table = tables.effective(pairs, ring_size(service), down, _zones(members))
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]
     return ordinary(numbers[table]), dict(zip(names, slots, strict=True))
+
+
+def _zones(members: Sequence[Backend]) -> tuple[str, ...] | None:
+    """Return the failure domains; who has none fails alone."""
+    if not any(backend.zone for backend in members):
+        return None
+    # No name of a zone has a space.
+    return tuple(backend.zone or f" {backend.identity}" for backend in members)

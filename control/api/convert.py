@@ -142,6 +142,7 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
         port=backend.port,
         weight=backend.weight,
         state=_BACKEND_STATES_TO_PB[backend.state],
+        zone=backend.zone,
     )
 
 
@@ -154,6 +155,7 @@ def _backend(wanted: pb.Backend, port: int) -> Backend:
         port=wanted.port if wanted.HasField("port") else port,
         weight=wanted.weight if wanted.HasField("weight") else 1,
         state=_backend_state(wanted.state) or BackendState.ACTIVE,
+        zone=wanted.zone,
     )
 
 

@@ -50,22 +50,25 @@ def list_backends(session: Session, service: str | None) -> None:
 @click.option("--port", type=PORT, help="Defaults to the service's, as it must be in DR.")
 @click.option("--name", help="Defaults to ADDRESS.")
 @click.option("--weight", type=WEIGHT, help="Defaults to 1.")
+@click.option("--zone", help="What fails together with it, such as a rack.")
 @output_option
 @pass_session
-def add(
+def add(  # noqa: PLR0913 (one parameter per option)
     session: Session,
     service: str,
     new: pb.Backend,
+    *,
     port: int | None,
     name: str | None,
     weight: int | None,
+    zone: str | None,
 ) -> None:
     """Let the server at ADDRESS serve SERVICE.
 
-    Port, name and weight may stand behind the address, as in `guideway service add`, or be
-    options; not both. An IPv6 address with a port is written [ADDRESS]:PORT.
+    Port, name, weight and zone may stand behind the address, as in `guideway service
+    add`, or be options; not both. An IPv6 address with a port is written [ADDRESS]:PORT.
     """
-    options = pb.Backend(port=port, name=name or "", weight=weight)
+    options = pb.Backend(port=port, name=name or "", weight=weight, zone=zone or "")
     twice = {field.name for field, _ in options.ListFields()} & {
         field.name for field, _ in new.ListFields()
     }

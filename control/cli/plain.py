@@ -52,6 +52,7 @@ class BackendPlain(TypedDict):
     share: float  # of the service's slots, 0…1
     mac: str | None  # of the next hop; null: not resolved
     dynamic_weight: int | None  # that its checks give it; null: `weight` counts
+    zone: str  # its failure domain; "": none
 
 
 class ServicePlain(TypedDict):
@@ -218,6 +219,7 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
         "dynamic_weight": (
             status.dynamic_weight if status.HasField("dynamic_weight") else None
         ),
+        "zone": backend.zone,
     }
 
 

@@ -153,9 +153,9 @@ def test_a_backend_has_a_port_and_a_name_of_its_own_in_nat(cli: CommandLine) -> 
 @pytest.mark.parametrize(
     "line",
     [
-        "10.0.0.3:8080,weight=2,name=c",
-        "10.0.0.3:8080 --weight 2 --name c",
-        "10.0.0.3,weight=2 --port 8080 --name c",
+        "10.0.0.3:8080,weight=2,name=c,zone=r1",
+        "10.0.0.3:8080 --weight 2 --name c --zone r1",
+        "10.0.0.3,weight=2,zone=r1 --port 8080 --name c",
     ],
 )
 def test_a_backend_is_added_in_either_spelling(cli: CommandLine, line: str) -> None:
@@ -164,7 +164,7 @@ def test_a_backend_is_added_in_either_spelling(cli: CommandLine, line: str) -> N
     assert cli.said(f"backend add web {line}") == "c is added to web\n"
 
     added = cli.node.store.state.service("web").backend("c")
-    assert (added.identity, added.weight) == ("10.0.0.3:8080", 2)
+    assert (added.identity, added.weight, added.zone) == ("10.0.0.3:8080", 2, "r1")
 
 
 def test_an_ipv6_backend_is_added_with_a_port(cli: CommandLine) -> None:

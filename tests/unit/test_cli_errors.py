@@ -82,7 +82,10 @@ def test_what_the_daemon_refuses_is_one_sentence(
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
         ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
         (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),
-        (ADD_WEB + " --backend 10.0.0.3,wait=3", "'wait=3' is neither weight=N nor name=X"),
+        (
+            ADD_WEB + " --backend 10.0.0.3,wait=3",
+            "'wait=3' is none of weight=N, name=X and zone=Z",
+        ),
         (ADD_WEB + " --backend 10.0.0.3,weight=x", "'x' is not a valid integer range"),
         ("service list -o yaml", "'yaml' is not one of 'table', 'json'"),
     ],

@@ -277,6 +277,34 @@ def test_the_slots_of_a_backend_that_is_down_go_to_the_others_and_no_others_move
     assert after.services[0].problems == {"b2": "its health check fails"}
 
 
+def test_flows_of_a_backend_that_is_down_go_to_other_zones_first() -> None:
+    zones = {1: "rack1", 2: "rack1", 3: "rack2", 4: ""}
+    service = web(*(backend(n, zone=zone) for n, zone in zones.items()))
+    before = compiled(service)
+    up = facts(service)
+
+    def heirs(*dead: str) -> set[int]:
+        """Return who has the slots of those that are down."""
+        health = {**up.health, **{("web", name): Health.DOWN for name in dead}}
+        result = compiled(service, facts_=replace(up, health=health))
+        of = {
+            number: int(name[1:]) for name, number in result.services[0].backend_ids.items()
+        }
+        was = before.image.rings[before.image.services[WEB].ring_offset]
+        now = result.services[0].ring
+        return {of[b] for a, b in zip(was, now, strict=True) if f"b{of[a]}" in dead}
+
+    assert heirs("b1") == {3, 4}
+    assert heirs("b4") == {1, 2, 3}
+    assert heirs("b3", "b4") == {1, 2}
+
+
+def test_zones_change_nothing_while_everybody_is_up() -> None:
+    plain = compiled(web(backend(1), backend(2))).image
+
+    assert compiled(web(backend(1, zone="a"), backend(2, zone="b"))).image == plain
+
+
 UNABLE = [
     pytest.param({"state": BackendState.DRAINING}, {}, "draining", id="draining"),
     pytest.param({"state": BackendState.DISABLED}, {}, "disabled", id="disabled"),

@@ -39,7 +39,7 @@ services:
     ring_size: 4093
     check: {interval: 0.5, timeout: 2, rise: 1, fall: 5, port: 8080}
     backends:
-      - {address: 10.0.0.1, name: a, port: 8080, weight: 3, state: draining}
+      - {address: 10.0.0.1, name: a, port: 8080, weight: 3, state: draining, zone: r1}
       - {address: 10.0.0.2}
   - {name: dns, vip: 192.0.2.10, protocol: udp, port: 53, mode: dr, check: none}
 """
@@ -60,7 +60,9 @@ def test_a_whole_file_is_read() -> None:
         limits=Limits(services=10, backends=20, slots=9000, records=2000, replies=3000),
     )
     vip = IPv4Address("192.0.2.10")
-    a = Backend("a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING)
+    a = Backend(
+        "a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING, zone="r1"
+    )
     b = Backend("10.0.0.2", IPv4Address("10.0.0.2"), 80)
     check = TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=8080)
     web = Service("web", vip, Protocol.TCP, 80, Mode.NAT, (a, b), (check,), ring_size=4093)
