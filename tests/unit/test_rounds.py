@@ -159,7 +159,7 @@ def endpoints(desired: DesiredState) -> set[Endpoint]:
 
 
 @given(states(), states())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_from_any_state_to_any_other_that_fits_and_who_stays_is_always_served(
     before: DesiredState, after: DesiredState
 ) -> None:
@@ -178,7 +178,7 @@ def test_from_any_state_to_any_other_that_fits_and_who_stays_is_always_served(
     st.lists(st.tuples(states(), st.floats(0, 1)), min_size=1, max_size=5),
     states(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_wherever_rounds_were_cut_off_the_next_ones_get_there(history, last) -> None:
     limits = smallest_limits(last, *(state for state, _ in history))
     controller = Controller(limits)
@@ -191,7 +191,7 @@ def test_wherever_rounds_were_cut_off_the_next_ones_get_there(history, last) -> 
 
 
 @given(states(), states(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_larger_maps_go_over_into_smaller_ones(before, after, data) -> None:
     roomy = Controller(Limits(services=64, backends=256, slots=4096))
     for state in data.draw(st.lists(states(), max_size=3)):
