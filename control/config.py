@@ -77,6 +77,7 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
     port: Port | None = None  # the service's
     weight: Weight = 1
     state: BackendState = BackendState.ACTIVE
+    zone: str = ""
 
     def __post_init__(self) -> None:
         _address("address", self.address)
@@ -324,6 +325,7 @@ def _backend(backend: BackendConfig, port: int) -> Backend:
         port=port if backend.port is None else backend.port,
         weight=backend.weight,
         state=backend.state,
+        zone=backend.zone,
     )
 
 
@@ -351,7 +353,7 @@ def _listen(text: str) -> tuple[IpAddress, int]:
         or not 1 <= int(port) <= MAX_PORT
     ):
         raise ValueError(
-            f"`listen`: {text!r} is not ADDRESS:PORT, such as 192.0.2.1:7007 or "
+            f"`listen`: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:9475 or "
             "[2001:db8::1]:7007"
         )
     return _address("listen", host), int(port)

@@ -23,8 +23,9 @@ import structlog
 from control import beacon, logs
 from control.api.server import check as check_api
 from control.api.server import serving
+from control.capacity import check_capacity
 from control.checks import Initial
-from control.compile import Settings, check_capacity, remembered
+from control.compile import remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
@@ -41,6 +42,7 @@ from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
+from control.rounds import Settings
 from control.status import Health
 from control.store import Store
 from control.undoing import undo_overdue, undo_unconfirmed
@@ -216,7 +218,7 @@ class Daemon:
         version = self._store.version  # a file may be read again while we learn
         self._monitor.watch(self._store.state, await asyncio.to_thread(self._remembered))
         await self._learn()
-        await self._reconciler.round()
+        await self._reconciler.settle()
         await self._plane.attach()
         sizes = memory(self._instance.maps)
         _log.info("maps", bytes=sum(sizes.values()), **sizes)

@@ -81,6 +81,7 @@ BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "port": lambda backend: str(backend.port),
     "weight": lambda backend: str(backend.weight),
     "state": lambda backend: backend.state.value,
+    "zone": lambda backend: backend.zone,
 }
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from control.model import Affinity, Backend, Service
+from control.serving import ring_size, zones_of
 from control.status import Standing
 from control.tables import Tables
-from maglev import default_size
 
 Owners = NDArray[np.int64]  # of each slot, a number for the backend's identity
 
@@ -82,8 +82,7 @@ def _ring(
     owners = np.empty(0, np.int64)
     if len(down) < len(members):
         pool = tuple((one.identity.encode(), one.weight) for one in members)
-        size = service.ring_size or default_size(len(backends))
-        table = tables.effective(pool, size, down)
+        table = tables.effective(pool, ring_size(service), down, zones_of(members))
         owners = np.array([numbers[one.identity] for one in members], np.int64)[table]
     return _Ring(service, owners, frozenset(numbers[one.identity] for one in up))
 

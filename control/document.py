@@ -97,6 +97,8 @@ def backend_document(backend: Backend, service: Service) -> dict[str, Any]:
         written["weight"] = backend.weight
     if backend.state is not BackendState.ACTIVE:
         written["state"] = backend.state.value
+    if backend.zone:
+        written["zone"] = backend.zone
     return written
 
 

@@ -29,14 +29,15 @@ SHAPE: Final = 2
 _ONE_CHECK: Final = 1  # the shape in which a service had one check, of type tcp, or null
 
 
-class StoredBackend(Struct, frozen=True):
-    """A backend; every field is written, so that a new default changes nothing stored."""
+class StoredBackend(Struct, frozen=True, omit_defaults=True):
+    """A backend; a field that may be left out means the same for ever where it is."""
 
     name: str
     address: str
     port: int
     weight: int
     state: BackendState
+    zone: str = ""
 
 
 class StoredService(Struct, frozen=True):
@@ -119,7 +120,12 @@ def _store_service(service: Service) -> StoredService:
 
 def _store_backend(backend: Backend) -> StoredBackend:
     return StoredBackend(
-        backend.name, str(backend.address), backend.port, backend.weight, backend.state
+        backend.name,
+        str(backend.address),
+        backend.port,
+        backend.weight,
+        backend.state,
+        backend.zone,
     )
 
 
@@ -141,5 +147,10 @@ def _load_service(stored: StoredService) -> Service:
 
 def _load_backend(stored: StoredBackend) -> Backend:
     return Backend(
-        stored.name, parse_address(stored.address), stored.port, stored.weight, stored.state
+        stored.name,
+        parse_address(stored.address),
+        stored.port,
+        stored.weight,
+        stored.state,
+        stored.zone,
     )

@@ -76,7 +76,13 @@ class StaleError(GuidewayError):
 class ConfirmationError(GuidewayError):
     """A version waits to be confirmed and this is not its confirmation, or none waits."""
 
+    problem: str
 
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(eq=False)
 class ForbiddenError(GuidewayError):
     """Who asks may not do that; the sentence says who may."""
 

@@ -19,6 +19,8 @@ class Interface:
     xdp: str = "none"  # how a program is attached: native, generic, none
     # Protocols of VLAN tags that the driver takes off before a program sees the frame.
     hides: frozenset[int] = frozenset()
+    # By what the card merges packets before anybody sees them, as `ethtool -K` calls it.
+    merges: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

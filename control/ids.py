@@ -1,20 +1,19 @@
-"""Small numbers for services and backends, and places for rings.
+"""Small numbers for services and backends. Pure.
 
 They are kept as long as what they name lives, and stored nowhere but in the maps: whoever
 starts reads them back from there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import count
-from typing import Self, TypeVar
+from typing import Self
 
 from control.addresses import IpAddress
-from control.errors import HostError
+from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image
 from dataplane.records import Endpoint
-
-Key = TypeVar("Key")
+from dataplane.source import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,11 @@ class BackendPlace:
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """Who has which number."""
+    """Who has which number, and which ones are free.
+
+    A number of somebody who is going is not free in the same round: packets may still hold
+    it.
+    """
 
     services: Mapping[Endpoint, int]
     backends: Mapping[BackendPlace, int]
@@ -39,43 +42,26 @@ class Ids:
         return cls(
             {endpoint: service.id for endpoint, service in image.services.items()},
             {
-                BackendPlace(
-                    backend.service_id, backend.address, backend.port
-                ): index.number
-                for index, backend in image.backends.items()
+                BackendPlace(one.service_id, one.address, one.port): index.number
+                for index, one in image.backends.items()
             },
         )
 
+    def within(self, limits: Limits) -> Self:
+        """Return those that maps of these sizes can have: they may be of larger ones."""
+        return type(self)(
+            {key: n for key, n in self.services.items() if n < limits.services},
+            {place: n for place, n in self.backends.items() if n < limits.backends},
+        )
 
-def assign(
-    wanted: Iterable[Key], known: Mapping[Key, int], *, first: int, limit: int, what: str
-) -> dict[Key, int]:
-    """Return a number from ``first`` to ``limit - 1`` for each key, known ones unchanged.
+    def free_services(self, limits: Limits) -> Iterator[int]:
+        """Yield the ids that new services may have."""
+        return _free(0, limits.services, set(self.services.values()))
 
-    The number of a key that is going is not given away in the same round: packets may
-    still hold it. Raises HostError if the numbers do not suffice.
-    """
-    taken = set(known.values())
-    free = (number for number in count(first) if number not in taken)
-    assigned = {}
-    for key in wanted:
-        number = known[key] if key in known else next(free)
-        if number >= limit:
-            raise HostError(f"more than {limit - first} {what}: raise `limits.{what}`")
-        assigned[key] = number
-    return assigned
+    def free_backends(self, limits: Limits) -> Iterator[int]:
+        """Yield the ids that new backends may have."""
+        return _free(NO_BACKEND_ID + 1, limits.backends, set(self.backends.values()))
 
 
-def place_ring(size: int, taken: Mapping[int, int], slots: int) -> int:
-    """Return the first offset where ``size`` of ``slots`` slots are free.
-
-    ``taken`` is sizes by offset. Raises HostError if there is no such place.
-    """
-    offset = 0
-    for start in sorted(taken):
-        if start - offset >= size:
-            break
-        offset = start + taken[start]
-    if offset + size > slots:
-        raise HostError(f"no room for a ring of {size} slots: raise `limits.slots`")
-    return offset
+def _free(first: int, limit: int, taken: AbstractSet[int]) -> Iterator[int]:
+    return (number for number in range(first, limit) if number not in taken)

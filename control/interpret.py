@@ -1,10 +1,11 @@
 """From numbers that the program decided on to names and sentences for an operator. Pure."""
 
-from control.compile import Compiled, Served
+from control.compile import Compiled
 from control.explanation import Explanation, Question, SlotOwners
 from control.facts import Network
 from control.model import Backend, Mode, Protocol
 from control.reasons import Described, described
+from control.serving import Served
 from control.transition import is_in_transition
 from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from dataplane.decision import Action, Outcome, Rule, Slot

@@ -73,6 +73,7 @@ class BackendState(StrEnum):
 
     ACTIVE = "active"
     DRAINING = "draining"  # gets no new flows
+    DISABLED = "disabled"  # gets nothing: its flows go to others, as if it were down
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Backend:
     port: int
     weight: int = 1  # 0…65535; 0 gets no new flows, like draining
     state: BackendState = BackendState.ACTIVE
+    zone: str = ""  # failure domain: what fails together with it; "": only itself
 
     @property
     def identity(self) -> str:
@@ -217,9 +219,6 @@ def _check_service(service: Service) -> None:
     _check_name("service name", service.name, "name")
     _check_port(where, service.port, "port")
     _check_address(where, service.vip, "vip")
-    if service.mode is Mode.NAT and service.port == 0:
-        problem = "NAT needs a port: every port (0) goes with mode dr only"
-        raise ConfigError(where, problem, "port")
     if service.mode is Mode.DR and service.returns is Returns.TRACKED:
         raise ConfigError(
             where,
@@ -254,6 +253,8 @@ def _check_service(service: Service) -> None:
 def _check_backend(where: str, service: Service, backend: Backend, at: str) -> None:
     here = f"{where}, backend {backend.name!r}"
     _check_name("backend name", backend.name, f"{at}.name")
+    if backend.zone:
+        _check_name(f"{here}, zone", backend.zone, f"{at}.zone")
     _check_port(here, backend.port, f"{at}.port")
     _check_address(here, backend.address, f"{at}.address")
     if backend.address.version != service.vip.version:
@@ -331,6 +332,20 @@ def _check_state(state: DesiredState) -> None:
                 f"{at}.vip",
             )
         places[place] = service.name
+    _check_loops(state)
+
+
+def _check_loops(state: DesiredState) -> None:
+    """Refuse backends that are VIPs: their packets would come back to the node."""
+    vips = {service.vip: service for service in reversed(state.services)}
+    for service in state:
+        for backend in service.backends:
+            if other := vips.get(backend.address):
+                raise ConfigError(
+                    f"service {service.name!r}, backend {backend.name!r}",
+                    f"{backend.address} is the VIP of service {other.name!r}, and a VIP is "
+                    "not forwarded to another one; give the servers' own addresses",
+                )
 
 
 def _check_address(where: str, address: IpAddress, field: str) -> None:

@@ -43,6 +43,8 @@ _NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.E
 _XDP_MODES: Final = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload"}
 # Features by which a driver takes VLAN tags off, by the tag's protocol: linux/ethtool.h.
 _TAG_PARSERS: Final = {VLAN: "rx-vlan-hw-parse", SERVICE_VLAN: "rx-vlan-stag-hw-parse"}
+# Features by which a card merges packets, and how `ethtool -K` calls them.
+_MERGERS: Final = {"rx-lro": "lro", "rx-gro-hw": "rx-gro-hw"}
 _ATTEMPTS: Final = 5
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _SYSCTL: Final = Path("/proc/sys/net")
@@ -103,7 +105,8 @@ def _look(
         ]
         wanted = set(interfaces)
         attached = [link for link in links.values() if link.name in wanted]
-        if any(layer.tag for layer in layers.values()):
+        generic = any(link.xdp == "generic" for link in attached)
+        if generic or any(layer.tag for layer in layers.values()):
             attached = _with_offloads(attached)
         return Network(
             interfaces=tuple(attached),
@@ -225,21 +228,24 @@ def _layer(link: Any) -> Link:
 
 
 def _with_offloads(interfaces: Iterable[Interface]) -> list[Interface]:
-    """Return ``interfaces`` with the VLAN tags that their drivers take off."""
+    """Return ``interfaces`` with what their cards take off and put together."""
     with Ethtool() as ethtool:
-        return [replace(each, hides=_hides(ethtool, each.name)) for each in interfaces]
+        return [with_features(each, _enabled(ethtool, each.name)) for each in interfaces]
 
 
-def _hides(ethtool: Ethtool, name: str) -> frozenset[int]:
+def with_features(interface: Interface, features: Collection[str]) -> Interface:
+    """Return ``interface`` with what follows from the features that are on."""
+    hides = (protocol for protocol, name in _TAG_PARSERS.items() if name in features)
+    merges = (spelled for name, spelled in _MERGERS.items() if name in features)
+    return replace(interface, hides=frozenset(hides), merges=frozenset(merges))
+
+
+def _enabled(ethtool: Ethtool, name: str) -> frozenset[str]:
     try:
         features = ethtool.get_features(name).features
     except OSError:  # it is gone, or has no such thing
         return frozenset()
-    return frozenset(
-        protocol
-        for protocol, parser in _TAG_PARSERS.items()
-        if parser in features and features[parser].enable
-    )
+    return frozenset(name for name, feature in features.items() if feature.enable)
 
 
 def _mac(text: str | None) -> bytes:

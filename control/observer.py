@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.compile import UNHEALTHY, UNPROBED, Served
+from control.advice import NO_SEED, merge_warnings, waiting_warnings
 from control.config import NodeConfig
 from control.confirmation import Pending
 from control.errors import HostError
@@ -17,6 +17,7 @@ from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.reconciler import Reconciler
+from control.serving import UNHEALTHY, UNPROBED, Served
 from control.status import (
     Attachment,
     BackendStatus,
@@ -191,6 +192,7 @@ class NodeObserver:
             warnings.append(f"no metrics: {problem}")
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
+        warnings.extend(waiting_warnings(self.reconciler.waiting))
         ways = {
             (backend.address.version, hop.interface)
             for service in desired
@@ -201,6 +203,9 @@ class NodeObserver:
         warnings.extend(nat_warnings(ways))
         warnings.extend(source_warnings({one.vip for one in desired}, network))
         warnings.extend(vlan_warnings(network))
+        warnings.extend(merge_warnings(network))
+        if desired.services and not self.config.hash_seed:
+            warnings.append(NO_SEED)
         return tuple(warnings)
 
     def _service(

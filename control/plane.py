@@ -96,7 +96,7 @@ class Plane:
                 await self._reconciler.move(None)
                 seed = await asyncio.to_thread(instance.seed)
                 await self._reconciler.move(instance.maps, seed)
-                await self._reconciler.round()
+                await self._reconciler.settle()
                 await self.attach()
             except (DataplaneError, HostError) as error:
                 await self._reconciler.move(None)

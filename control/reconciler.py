@@ -2,8 +2,10 @@
 
 Each round compiles what is wanted from the desired state and the facts as they are now,
 plans the difference to what the maps hold, and writes it. A round that was missed or fails
-half-way is made good by the next one. Every so often, and after each failure, the maps are
-read back instead of remembered, so that foreign writes are found and mended.
+half-way is made good by the next one. Where the maps have no room for what is new beside
+what goes, it takes several: the first one settles what stays, the next ones have the room
+that it has left. Every so often, and after each failure, the maps are read back instead of
+remembered, so that foreign writes are found and mended.
 """
 
 import asyncio
@@ -15,10 +17,11 @@ from typing import Final
 
 import structlog
 
-from control.compile import Compiled, Settings, compile_image
+from control.compile import Compiled, compile_image
 from control.errors import HostError
 from control.facts import Facts, Moment
 from control.model import DesiredState
+from control.rounds import Settings
 from control.tables import Tables
 from control.transition import is_in_transition
 from dataplane.errors import DataplaneError
@@ -72,6 +75,7 @@ class Reconciler:
         self.problem = ""  # why the last round failed; "" if it did not
         self.reconciled: float | None = None  # Unix time of the last round that went well
         self.failures = 0  # rounds that failed, so far
+        self.waiting = frozenset[str]()  # services that need another round, by name
         self.repairs = Repairs()
 
     def wake(self) -> None:
@@ -85,10 +89,12 @@ class Reconciler:
         """
         async with self._turn:
             self._maps, self._seed, self._actual = maps, seed, None
+            self.waiting = frozenset()
 
     def forget(self) -> None:
         """Let go of what was written: the maps are gone."""
         self.compiled, self.applied_version, self.problem = None, 0, ""
+        self.waiting = frozenset()
 
     async def run(self) -> None:
         """Make a round whenever woken, and one now and then anyway, until cancelled."""
@@ -106,10 +112,17 @@ class Reconciler:
                 _log.error("kernel not updated", problem=self.problem)
                 pause = _RETRY_INTERVAL
 
-    async def round(self) -> None:
-        """Make the kernel equal to what is wanted now.
+    async def settle(self) -> None:
+        """Make rounds until none is due at once; raises as :meth:`round` does."""
+        await self.round()
+        while self.waiting:
+            await self.round()
 
-        Raises DataplaneError or HostError; the kernel then serves by what was written.
+    async def round(self) -> None:
+        """Make the kernel equal to what is wanted now, as far as there is room for it.
+
+        If some services are ``waiting`` for room, another round is due at once. Raises
+        DataplaneError or HostError; the kernel then serves by what was written.
         """
         async with self._turn:
             self._wake.clear()
@@ -125,9 +138,16 @@ class Reconciler:
                 # A thread cannot be stopped, and has the maps open.
                 await asyncio.wait([work])
                 raise
-            self.compiled, self.applied_version, self.problem = compiled, version, ""
+            self.compiled, self.waiting, self.problem = compiled, compiled.waiting, ""
             self.reconciled = time.time()
-        if writes:
+            if self.waiting:
+                self.wake()
+            else:
+                self.applied_version = version
+        if self.waiting:
+            facts = {"writes": writes, "waiting": len(self.waiting)}
+            _log.info("kernel updated as far as there is room", version=version, **facts)
+        elif writes:
             _log.info("kernel updated", version=version, writes=writes)
 
     def _look(self, maps: Maps, actual: Image) -> Moment:

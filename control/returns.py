@@ -5,9 +5,10 @@ its service tracks its flows, the data plane writes the flows down on their way 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from control.model import Backend, DesiredState, Mode, Returns, Service
+from control.model import Backend, Mode, Returns, Service
 from control.transition import PATIENCE
 from dataplane.records import Endpoint, Return
 
@@ -15,7 +16,7 @@ ALWAYS: Final = 2**64 - 1  # ns
 
 
 def returns(
-    desired: DesiredState, known: Mapping[Endpoint, Return], now_ns: int
+    services: Iterable[Service], known: Mapping[Endpoint, Return], now_ns: int
 ) -> dict[Endpoint, Return]:
     """Return whose replies are whose; of backends that are down or draining too.
 
@@ -24,9 +25,29 @@ def returns(
     replies of unknown flows are not to be translated, and for ever if they are.
     """
     return {
-        endpoint: _return(services, known.get(endpoint), now_ns)
-        for endpoint, services in _speakers(desired).items()
+        endpoint: _return(several, known.get(endpoint, known.get(_every(endpoint))), now_ns)
+        for endpoint, several in _speakers(services).items()
     }
+
+
+def go_on(
+    answers: Mapping[Endpoint, Return],
+    known: Mapping[Endpoint, Return],
+    vip: Endpoint,
+    backends: Iterable[Endpoint],
+) -> dict[Endpoint, Return]:
+    """Return ``answers`` by which ``backends`` still speak for the service ``vip``.
+
+    It stays as it was for a moment. Where one of them speaks for another service already,
+    that one's flows are written down, and all others are those of ``vip``.
+    """
+    held = {}
+    for backend in backends:
+        answer = answers.get(backend, known.get(backend))
+        if answer is None or (answer.vip, answer.port) != (vip.address, vip.port):
+            answer = Return(vip.address, vip.port, is_tracked=True, until_ns=ALWAYS)
+        held[backend] = answer
+    return {**answers, **held}
 
 
 def answering(service: Service, backend: Backend) -> Endpoint:
@@ -40,7 +61,16 @@ def _speakers(services: Iterable[Service]) -> dict[Endpoint, list[Service]]:
         if service.mode is Mode.NAT:
             for backend in service.backends:
                 speakers.setdefault(answering(service, backend), []).append(service)
-    return speakers
+    # A service of every port may have its answers from the port of another one, too.
+    return {
+        endpoint: several + (speakers.get(_every(endpoint), []) if endpoint.port else [])
+        for endpoint, several in speakers.items()
+    }
+
+
+def _every(endpoint: Endpoint) -> Endpoint:
+    """Return the same address and protocol, at every port."""
+    return replace(endpoint, port=0)
 
 
 def _return(services: Sequence[Service], known: Return | None, now_ns: int) -> Return:

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from maglev import Overlay, Permutations, Table
 
 Pool = tuple[tuple[bytes, int], ...]  # identity and weight of each backend
+Zones = tuple[Hashable, ...] | None  # a failure domain for each backend
 _Value = TypeVar("_Value")
 
 
@@ -21,21 +22,24 @@ class Tables:
         self._permutations.begin_round()
         self._overlays.begin_round()
 
-    def effective(self, pool: Pool, size: int, down: frozenset[int]) -> Table:
+    def effective(
+        self, pool: Pool, size: int, down: frozenset[int], zones: Zones = None
+    ) -> Table:
         """Return the table of ``pool`` in which those in ``down`` have no slot.
 
-        ``pool`` and ``size`` are as :func:`maglev.build` wants them.
+        ``pool`` and ``size`` are as :func:`maglev.build` wants them, ``zones`` as
+        :class:`maglev.Overlay` does.
         """
         identities, weights = zip(*pool, strict=True)
         permutations = self._permutations.recall(
             (identities, size), lambda: Permutations(identities, size)
         )
         overlay = self._overlays.recall(
-            (pool, size), lambda: Overlay(permutations, weights)
+            (pool, size, zones), lambda: Overlay(permutations, weights, zones)
         )
         if overlay.down != down:
             overlay = overlay.move(down)  # the less that changes, the quicker
-            self._overlays.keep((pool, size), overlay)
+            self._overlays.keep((pool, size, zones), overlay)
         return overlay.table
 
 

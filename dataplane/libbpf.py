@@ -286,7 +286,7 @@ def program_load(name: str, instructions: bytes) -> int:
 
 
 def map_create(name: str, shape: MapShape, inner: int = 0) -> int:
-    """Make a map; ``name``: at most 15 characters count; ``inner``: what one of maps has."""
+    """Make a map; ``name``: of 15 characters at most; ``inner``: what one of maps has."""
     # The kernel gives it to a devmap by itself, and refuses it from others.
     given = _RDONLY_PROG if shape.kind == MAP_DEVMAP else 0
     opts = _sized("struct map_create_opts", flags=shape.flags & ~given, inner_map=inner)

@@ -13,7 +13,7 @@ from typing import Final
 
 BPF_DIRECTORY: Final = Path(__file__).parent / "bpf"
 _MAIN: Final = "balancer.c"
-_SPARE_ENDPOINTS: Final = 1024
+SPARE_ENDPOINTS: Final = 1024
 # So that not even in a full directory a key finds the 8 places of its search taken.
 _SPARSITY: Final = 32
 _INCLUDE: Final = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
@@ -36,7 +36,7 @@ class Limits:
 
         What changes gets a new place. When there is none left, old ones are waited for.
         """
-        return 2 * self.services + self.backends + _SPARE_ENDPOINTS
+        return 2 * self.services + self.backends + SPARE_ENDPOINTS
 
     @property
     def directory(self) -> int:

@@ -29,6 +29,7 @@ _PACKAGES: Final = ("control", "dataplane", "maglev")  # what guidewayd is made 
 _STATES: Final = {
     BackendState.ACTIVE: pb.BACKEND_STATE_ACTIVE,
     BackendState.DRAINING: pb.BACKEND_STATE_DRAINING,
+    BackendState.DISABLED: pb.BACKEND_STATE_DISABLED,
 }
 _READY: Final = 30.0  # seconds; a busy machine takes its time to compile
 

@@ -51,6 +51,7 @@ _RETURNS: Final = {
 _BACKEND_STATES: Final = {
     pb.BACKEND_STATE_ACTIVE: BackendState.ACTIVE,
     pb.BACKEND_STATE_DRAINING: BackendState.DRAINING,
+    pb.BACKEND_STATE_DISABLED: BackendState.DISABLED,
 }
 _PROTOCOLS_TO_PB: Final = {value: number for number, value in _PROTOCOLS.items()}
 _MODES_TO_PB: Final = {value: number for number, value in _MODES.items()}
@@ -157,6 +158,7 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
         port=backend.port,
         weight=backend.weight,
         state=_BACKEND_STATES_TO_PB[backend.state],
+        zone=backend.zone,
     )
 
 
@@ -169,6 +171,7 @@ def _backend(wanted: pb.Backend, port: int, at: str) -> Backend:
         port=wanted.port if wanted.HasField("port") else port,
         weight=wanted.weight if wanted.HasField("weight") else 1,
         state=_backend_state(wanted.state, f"{at}.state") or BackendState.ACTIVE,
+        zone=wanted.zone,
     )
 
 
@@ -224,4 +227,4 @@ def _returns(number: pb.Returns.ValueType) -> Returns | None:
 
 
 def _backend_state(number: pb.BackendState.ValueType, at: str) -> BackendState | None:
-    return _optional(number, _BACKEND_STATES, at, "active or draining")
+    return _optional(number, _BACKEND_STATES, at, "active, draining or disabled")

@@ -6,7 +6,13 @@ import click
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.completion import backend_names, service_names
-from control.cli.options import PORT, WEIGHT, comment_option, output_option
+from control.cli.options import (
+    PORT,
+    WEIGHT,
+    BackendParameter,
+    comment_option,
+    output_option,
+)
 from control.cli.plain import backend_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import backends_table
@@ -42,36 +48,53 @@ def list_backends(session: Session, service: str | None) -> None:
     )
 
 
-@backend.command(epilog="Example: guideway backend add web 10.0.0.3 --weight 2")
+@backend.command(
+    epilog="Example: guideway backend add web 10.0.0.3 --weight 2; "
+    "or: guideway backend add web 10.0.0.3:8080,weight=2"
+)
 @click.argument("service", shell_complete=service_names)
-@click.argument("address")
+@click.argument("new", type=BackendParameter(), metavar=BackendParameter.name)
 @click.option("--port", type=PORT, help="Defaults to the service's, as it must be in DR.")
 @click.option("--name", help="Defaults to ADDRESS.")
-@click.option("--weight", type=WEIGHT, default=1, show_default=True)
+@click.option("--weight", type=WEIGHT, help="Defaults to 1.")
+@click.option("--zone", help="What fails together with it, such as a rack.")
 @comment_option
 @output_option
 @pass_session
-def add(
+def add(  # noqa: PLR0913 (one parameter per option)
     session: Session,
     service: str,
-    address: str,
+    new: pb.Backend,
+    *,
     port: int | None,
     name: str | None,
-    weight: int,
+    weight: int | None,
+    zone: str | None,
 ) -> None:
-    """Let the server at ADDRESS serve SERVICE."""
-    new = pb.Backend(name=name or "", address=address, port=port, weight=weight)
+    """Let the server at ADDRESS serve SERVICE.
+
+    Port, name, weight and zone may stand behind the address, as in `guideway service
+    add`, or be options; not both. An IPv6 address with a port is written [ADDRESS]:PORT.
+    """
+    options = pb.Backend(port=port, name=name or "", weight=weight, zone=zone or "")
+    twice = {field.name for field, _ in options.ListFields()} & {
+        field.name for field, _ in new.ListFields()
+    }
+    if twice:
+        what = " and ".join(f"--{name}" for name in sorted(twice))
+        raise click.UsageError(f"{what}: stands behind the address already; say it once")
+    new.MergeFrom(options)
     request = pb.AddBackendRequest(service=service, backend=new)
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddBackend, request)
-    session.done(f"{name or address} is added to {service}", answer.version)
+    session.done(f"{new.name or new.address} is added to {service}", answer.version)
 
 
 @backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")
 @click.argument("service", shell_complete=service_names)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
-@click.option("--state", type=click.Choice(["active", "draining"]))
+@click.option("--state", type=click.Choice(["active", "draining", "disabled"]))
 @comment_option
 @output_option
 @pass_session

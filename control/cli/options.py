@@ -176,9 +176,9 @@ def health_checks(options: CheckOptions) -> list[pb.HealthCheck]:
 
 
 class BackendParameter(click.ParamType[pb.Backend]):
-    """``ADDRESS[:PORT][,weight=N][,name=X]``; an IPv6 address with a port in brackets."""
+    """An address, and what it may have behind it; IPv6 with a port needs brackets."""
 
-    name = "ADDRESS[:PORT][,weight=N][,name=X]"
+    name = "ADDRESS[:PORT][,weight=N][,name=X][,zone=Z]"
 
     def convert(
         self,
@@ -200,6 +200,9 @@ class BackendParameter(click.ParamType[pb.Backend]):
                     backend.weight = WEIGHT(weight, param, ctx)
                 case ("name", "=", name):
                     backend.name = name
+                case ("zone", "=", zone):
+                    backend.zone = zone
                 case _:
-                    self.fail(f"{setting!r} is neither weight=N nor name=X", param, ctx)
+                    problem = f"{setting!r} is none of weight=N, name=X and zone=Z"
+                    self.fail(problem, param, ctx)
         return backend

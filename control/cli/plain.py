@@ -45,13 +45,14 @@ class BackendPlain(TypedDict):
     address: str
     port: int
     weight: int
-    state: str  # "active" or "draining"
+    state: str  # "active", "draining" or "disabled"
     health: str  # "up", "down", "unknown" or "unchecked"
     reason: str  # why it gets no new flows; "": it gets some
     since: float | None  # Unix time of the last change of health; null: never
     share: float  # of the service's slots, 0…1
     mac: str | None  # of the next hop; null: not resolved
     dynamic_weight: int | None  # that its checks give it; null: `weight` counts
+    zone: str  # its failure domain; "": none
 
 
 class ServicePlain(TypedDict):
@@ -227,6 +228,7 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
         "dynamic_weight": (
             status.dynamic_weight if status.HasField("dynamic_weight") else None
         ),
+        "zone": backend.zone,
     }
 
 

@@ -29,6 +29,7 @@ _STYLES: Final = {
     "down": "red",
     "unknown": "yellow",
     "draining": "yellow",
+    "disabled": "yellow",
     "drop": "red",
 }
 _DAY: Final = 86400

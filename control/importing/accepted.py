@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control import config
-from control.compile import check_capacity
+from control.capacity import check_capacity
 from control.errors import GuidewayError
 from control.importing.plain import written
 from vrrp import config as vrrp_config

@@ -7,11 +7,11 @@ of one. What people build dashboards and alerts on stays: names are added, not c
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from control.compile import Served
 from control.metrics.routers import router_families
 from control.metrics.seen import Seen
 from control.metrics.text import counter, gauge, labels, one
 from control.model import Backend
+from control.serving import Served
 from control.status import Health
 from dataplane.counters import Counters
 from dataplane.records import Counter

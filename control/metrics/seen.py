@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from control.compile import Served
 from control.facts import BackendKey
+from control.serving import Served
 from control.status import Health, MapStatus, NodeStatus
 from dataplane.counters import Counters
 

@@ -117,7 +117,7 @@ struct gw_segment {
 enum gw_role {
 	GW_ROLE_VIP = 1, /* port and protocol are 0 */
 	GW_ROLE_SERVICE, /* port 0: every port */
-	GW_ROLE_BACKEND  /* of a NAT service */
+	GW_ROLE_BACKEND  /* of a NAT service; port 0: every port */
 };
 
 /* (address, port, protocol) as something. */
@@ -199,7 +199,7 @@ struct gw_backend {
 	struct gw_address address;
 	__u32 service_id; /* the service it belongs to */
 	__u32 owner;      /* tells this owner of the id from others, before and after it */
-	__be16 port;
+	__be16 port;     /* 0: every port */
 	__u8 is_used;    /* 0: this entry is nobody's */
 	__u8 current;    /* 0 or 1: which of the hops */
 	__u8 is_down;    /* may not keep flows that are recorded, or were its own before */
@@ -211,7 +211,7 @@ struct gw_backend {
 /* Whom a NAT backend's reply comes from, as its client sees it. */
 struct gw_return {
 	struct gw_address vip;
-	__be16 port;
+	__be16 port;     /* 0: the backend's own */
 	__u8 is_tracked; /* `replies` say it; for flows that are not there, this does */
 	__u8 pad;
 	__u32 pad2;

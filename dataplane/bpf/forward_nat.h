@@ -27,7 +27,9 @@ forward_nat(struct packet *pkt, const struct gw_backend *backend, u32 service_id
 		return GW_HAIRPIN;
 	if (backend->is_tracked && may_be_recorded(pkt))
 		track(pkt, backend);
-	translate(pkt, destination_of(pkt), &ports->dest, &backend->address, backend->port);
+
+	translate(pkt, destination_of(pkt), &ports->dest, &backend->address,
+		  port_at(backend, ports->dest));
 	set_ttl(pkt, ttl_of(pkt) - 1);
 	send_to_backend(pkt, backend, service_id);
 	return GW_FORWARDED_NAT;

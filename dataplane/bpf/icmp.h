@@ -186,7 +186,7 @@ translate_error(struct packet *pkt, const struct quote *quote, const struct gw_b
 	u32 sum = readdress_error(pkt, destination_of(pkt), &backend->address);
 
 	translate_quote(pkt, quote, field, &quote->ports->source, &backend->address,
-			backend->port, sum);
+			port_at(backend, quote->ports->source), sum);
 	set_ttl(pkt, ttl_of(pkt) - 1);
 	return GW_ICMP_FORWARDED;
 }

@@ -20,6 +20,17 @@ static __always_inline bool may_be_ours(const struct gw_address *address)
 	return open && open->words[gate / 64] >> gate % 64 & 1;
 }
 
+/* The entry of an endpoint at its port, or else at every port (0); changes `key`. */
+static __always_inline struct gw_entry *find_port_entry(struct gw_endpoint *key)
+{
+	struct gw_entry *entry = find_entry(key);
+
+	if (entry)
+		return entry;
+	key->port = 0;
+	return find_entry(key);
+}
+
 static __always_inline struct gw_service *find_service(const struct packet *pkt)
 {
 	struct gw_endpoint key = pkt->dst;
@@ -28,12 +39,8 @@ static __always_inline struct gw_service *find_service(const struct packet *pkt)
 		return NULL;
 	key.role = GW_ROLE_SERVICE;
 
-	struct gw_entry *entry = find_entry(&key);
+	struct gw_entry *entry = find_port_entry(&key);
 
-	if (!entry) {
-		key.port = 0; /* every port */
-		entry = find_entry(&key);
-	}
 	note_service(entry);
 	return entry ? &entry->service : NULL;
 }
@@ -47,7 +54,7 @@ static __always_inline struct gw_return *find_return(const struct gw_endpoint *b
 		return NULL;
 	key.role = GW_ROLE_BACKEND;
 
-	struct gw_entry *entry = find_entry(&key);
+	struct gw_entry *entry = find_port_entry(&key);
 
 	return entry ? &entry->reply : NULL;
 }
@@ -64,6 +71,12 @@ static __always_inline struct gw_backend *find_backend(u32 id)
 static __always_inline const struct gw_hop *hop_to(const struct gw_backend *backend)
 {
 	return &backend->hops[backend->current & 1];
+}
+
+/* Where a NAT backend serves what came to `port`: at its own, or at the same of every port. */
+static __always_inline __be16 port_at(const struct gw_backend *backend, __be16 port)
+{
+	return backend->port ? backend->port : port;
 }
 
 /* The slot of the packet's flow; NULL if nobody can serve. */

@@ -38,7 +38,7 @@ static __always_inline void track(struct packet *pkt, const struct gw_backend *b
 {
 	struct gw_endpoint to = {
 		.address = backend->address,
-		.port = backend->port,
+		.port = port_at(backend, pkt->dst.port),
 		.protocol = pkt->dst.protocol,
 	};
 	struct gw_reply_flow key = reply_flow(&pkt->src, &to);
@@ -57,7 +57,7 @@ find_speaker(struct packet *pkt, const struct gw_return *from,
 	     const bool may_write, struct gw_endpoint *speaker)
 {
 	speaker->address = from->vip;
-	speaker->port = from->port;
+	speaker->port = from->port ? from->port : backend->port;
 	if (!from->is_tracked)
 		return true;
 

@@ -59,6 +59,25 @@ def test_services_that_share_backends_do_not_disturb_each_others_connections(
         assert [each.ask() for each in left] == [each.backend for each in left]
 
 
+def test_a_service_of_every_port_shares_backends_with_one_of_a_port(lab: Lab) -> None:
+    with ExitStack() as cleanup:
+        web = connect(lab, cleanup, 80)
+        backends = (str(backend.address) for backend in lab.services[0].backends)
+        options = (part for backend in backends for part in ("--backend", backend))
+        place = ("--vip", str(lab.services[0].vip), "--port", "0", "--mode", "nat")
+        change(lab, "service", "add", "all", *place, *options, "--no-check")
+        for node in lab.nodes.values():
+            node.wait_until_serving("all")
+        every = [*web, *connect(lab, cleanup, INNER_PORT), *connect(lab, cleanup, 80)]
+
+        assert [each.ask() for each in every] == [each.backend for each in every]
+
+        change(lab, "service", "remove", "web")
+
+        left = every[CONNECTIONS:-CONNECTIONS]
+        assert [each.ask() for each in left] == [each.backend for each in left]
+
+
 def can_talk_to_b1_directly(lab: Lab) -> bool:
     try:
         with Connection(lab, B1, INNER_PORT, patience=1) as connection:

@@ -38,7 +38,7 @@ from scapy.packet import Packet, Raw
 from dataplane.records import MODE_NAT
 from tests.packet.balancer import BALANCER_MAC, ROUTER_MAC
 from tests.packet.families import V4, V6, Family
-from tests.packet.world import MTU, PORTS, SECOND_VIP, VLAN_MAC
+from tests.packet.world import EVERY_PORT, MTU, PORTS, SECOND_VIP, VLAN_MAC
 
 Steps = tuple[bytes | int, ...]  # packets, and seconds that pass
 
@@ -118,6 +118,11 @@ def _flows() -> Iterator[Flow]:
         yield Flow(family, protocol, family.client, 5555, second_vip, at, *there)
         yield Flow(family, protocol, family.client, 5556, second_vip, at, *there)
         yield Flow(family, protocol, family.client, 5555, family.vip, 99, *there)
+        for vips, every in EVERY_PORT[1:]:
+            backend = family.backends[every.backends[0]]
+            for its_port in (at, 8084):
+                ends = (vips[family.version], its_port, backend, its_port)
+                yield Flow(family, protocol, family.client, 5555, *ends, is_nat=True)
 
 
 FLOWS = list(_flows())

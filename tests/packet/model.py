@@ -227,8 +227,9 @@ class Model:
         self, flow: ReplyFlow, shown: Return, traces: Traces | None
     ) -> tuple[bytes, int]:
         """Return the VIP and port that a reply is from; End if it is none."""
+        default = shown.vip.packed, shown.port or flow.backend_port
         if not shown.is_tracked:
-            return shown.vip.packed, shown.port
+            return default
         known = self.replies.get(flow)
         if known and self.now - known.seen <= REPLY_SECONDS:
             if traces is not None:
@@ -236,11 +237,15 @@ class Model:
             return known.vip, known.port
         if not shown.until_ns:  # else the time is not over in any test
             raise End("reply_unknown")
-        return shown.vip.packed, shown.port
+        return default
 
     def service_of(self, address: bytes, protocol: int, to_port: int) -> Service | None:
         exact = self.services.get(Endpoint(address, protocol, to_port))
         return exact or self.services.get(Endpoint(address, protocol, 0))
+
+    def return_of(self, address: bytes, protocol: int, from_port: int) -> Return | None:
+        exact = self.returns.get(Endpoint(address, protocol, from_port))
+        return exact or self.returns.get(Endpoint(address, protocol, 0))
 
     def is_direct(self, address: bytes) -> bool:
         return any(ip_address(address) in prefix.network for prefix in self.image.direct)
@@ -469,16 +474,17 @@ class Way:
         backend_id = self.model.pick(service, flow, packet.dest, flags, self.traces)
         backend = self.model.backends[backend_id]
         address = backend.address.packed
+        backend_port = backend.port or packet.dport
         if service.mode == MODE_NAT:
             self.need_ttl(packet)
             if packet.source == address:
                 raise End("hairpin")
             if backend.is_tracked and leaves_trace(flags):
-                ends = packet.source, address, packet.sport, backend.port
+                ends = packet.source, address, packet.sport, backend_port
                 speaker = Speaker(self.model.now, packet.dest, packet.dport)
                 flow_back = ReplyFlow(*ends, packet.protocol)
                 self.leave_trace(self.model.replies, flow_back, speaker)
-            changes = {packet.dest_at: address, packet.l4 + 2: port(backend.port)}
+            changes = {packet.dest_at: address, packet.l4 + 2: port(backend_port)}
             self.translate(packet, changes, packet.of_all())
         if packet.is_first:
             whose = {"backend_id": backend_id, "owner": backend.owner}
@@ -490,8 +496,7 @@ class Way:
     # From a NAT backend
 
     def serve_reply(self, packet: Packet) -> str:
-        said_by = Endpoint(packet.source, packet.protocol, packet.sport)
-        shown = self.model.returns.get(said_by)
+        shown = self.model.return_of(packet.source, packet.protocol, packet.sport)
         if shown is None:
             return "not_ours"
         self.check_reply(packet)
@@ -594,7 +599,7 @@ class Way:
             changes = {
                 packet.dest_at: address,
                 quote.source_at: address,
-                quote.l4: port(backend.port),
+                quote.l4: port(backend.port or quote.sport),
             }
             self.translate(packet, changes, quote.of_all() + packet.of_all())
         self.send_to_backend(service.id, backend_id)
@@ -605,7 +610,7 @@ class Way:
         quote = parse_quote(packet)
         if quote is None or quote.source != packet.dest:
             return "not_ours"
-        shown = self.model.returns.get(Endpoint(quote.dest, quote.protocol, quote.dport))
+        shown = self.model.return_of(quote.dest, quote.protocol, quote.dport)
         if shown is None:
             return "not_ours"
         self.check_reply(packet)

@@ -1,7 +1,7 @@
 """Maps with a service of every sort in both families, for generated packets to go to.
 
 Each family has a VIP with a service at each port of ``PORTS``, for TCP and UDP alike, and
-a second one that serves every port.
+others that serve every port.
 """
 
 from dataclasses import dataclass, field
@@ -43,7 +43,10 @@ from tests.packet.balancer import (
 from tests.packet.families import V4, V6, Family
 from tests.packet.model import Model, NextHop
 
+# VIPs with one service each, of every port.
 SECOND_VIP = {4: "198.51.100.2", 6: "2001:db8:f::2"}
+NAT_VIP = {4: "198.51.100.3", 6: "2001:db8:f::3"}
+TRACKED_VIP = {4: "198.51.100.4", 6: "2001:db8:f::4"}
 DIRECT = {4: "10.0.0.0/30", 6: "2001:db8:2::/125"}  # holds Family.own
 IDLE_SECONDS = 50
 MTU = 1500
@@ -109,7 +112,12 @@ PORTS = {
     87: Sort(MODE_NAT, (7,), ((A, 0),), backend_port=8087, tracked_until=ALWAYS),
     88: Sort(MODE_NAT, (7,), ((A, 0),), backend_port=8087, tracked_until=ALWAYS),
 }
-EVERY_PORT = Sort(MODE_DR, (0, 1), ((A, 0), (B, 0)))
+EVERY_PORT = (
+    (SECOND_VIP, Sort(MODE_DR, (0, 1), ((A, 0), (B, 0)))),
+    (NAT_VIP, Sort(MODE_NAT, (2, 3), ((A, 0), (B, 0)))),
+    # Its backend serves port 8084 for another service, too.
+    (TRACKED_VIP, Sort(MODE_NAT, (5,), ((A, 0),), tracked_until=0)),
+)
 
 
 @dataclass
@@ -180,7 +188,8 @@ def make(balancer: Balancer) -> Model:
         for protocol in (6, 17):
             for at, sort in PORTS.items():
                 world.add(family, family.vip, at, protocol, sort)
-            world.add(family, SECOND_VIP[family.version], 0, protocol, EVERY_PORT)
+            for vips, sort in EVERY_PORT:
+                world.add(family, vips[family.version], 0, protocol, sort)
         world.tables["direct"][Prefix(ip_network(DIRECT[family.version]))] = Index(1)
     balancer.fill(**world.tables)
     hop = NextHop(OUT, mac(ROUTER_MAC), mac(OUT_MAC), MTU)

@@ -107,6 +107,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
             port=port if mode is Mode.DR else draw(ports),
             weight=draw(st.integers(0, MAX_WEIGHT)),
             state=draw(st.sampled_from(BackendState)),
+            zone=draw(st.just("") | names),
         )
         for name, host in zip(backend_names, hosts, strict=True)
     ]

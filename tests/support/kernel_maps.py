@@ -14,6 +14,7 @@ from dataplane.records import (
     Service,
     port_index,
 )
+from dataplane.source import SPARE_ENDPOINTS, Limits
 
 _TABLES = tuple(name for name in FILL_ORDER if name != "rings")
 
@@ -73,6 +74,19 @@ class KernelMaps:
             for now, before in set(self._slots_of(service))
             for problem in self._problems(endpoint, service, now, before)
         ]
+
+    def beyond(self, limits: Limits) -> list[str]:
+        """Return what would have no room in maps of these sizes."""
+        tables, services = self.tables, self.tables["services"].values()
+        endpoints = sum(len(tables[name]) for name in ("vips", "services", "returns"))
+        places = {
+            "services": max((one.id for one in services), default=-1),
+            "backends": max((one.number for one in tables["backends"]), default=-1),
+            "slots": max(self.slots, default=-1),
+            # What changes has a new place before the old one is free.
+            "endpoints": endpoints + SPARE_ENDPOINTS - 1,
+        }
+        return [name for name, last in places.items() if last >= getattr(limits, name)]
 
     def _problems(
         self, endpoint: Endpoint, service: Service, now: int, before: int

@@ -96,7 +96,7 @@ def test_a_service_that_is_wrong_is_refused(
         ),
         (
             pb.Backend(address="10.0.0.2", state=99),
-            "backend.state: 99 is unknown: active or draining",
+            "backend.state: 99 is unknown: active, draining or disabled",
         ),
         (
             pb.Backend(name="[red]", address="10.0.0.2"),

@@ -129,6 +129,10 @@ def test_backends_come_change_and_go(cli: CommandLine) -> None:
     assert answer == "10.0.0.3 has weight 0 and state active in web now\n"
     assert backend("10.0.0.3") == (0, BackendState.ACTIVE)
 
+    answer = cli.said("backend set web 10.0.0.3 --state disabled")
+    assert answer == "10.0.0.3 has state disabled in web now\n"
+    assert backend("10.0.0.3") == (0, BackendState.DISABLED)
+
     answer = cli.said("backend drain web 10.0.0.3")
     assert answer == "10.0.0.3 gets no new flows of web any more; those that it has stay\n"
     assert backend("10.0.0.3") == (0, BackendState.DRAINING)
@@ -144,6 +148,32 @@ def test_a_backend_has_a_port_and_a_name_of_its_own_in_nat(cli: CommandLine) -> 
         cli.said("backend add web 10.0.0.3 --port 8080 --name c") == "c is added to web\n"
     )
     assert cli.node.store.state.service("web").backend("c").identity == "10.0.0.3:8080"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "10.0.0.3:8080,weight=2,name=c,zone=r1",
+        "10.0.0.3:8080 --weight 2 --name c --zone r1",
+        "10.0.0.3,weight=2,zone=r1 --port 8080 --name c",
+    ],
+)
+def test_a_backend_is_added_in_either_spelling(cli: CommandLine, line: str) -> None:
+    cli.run("service add web --vip 192.0.2.10 --port 80 --mode nat")
+
+    assert cli.said(f"backend add web {line}") == "c is added to web\n"
+
+    added = cli.node.store.state.service("web").backend("c")
+    assert (added.identity, added.weight, added.zone) == ("10.0.0.3:8080", 2, "r1")
+
+
+def test_an_ipv6_backend_is_added_with_a_port(cli: CommandLine) -> None:
+    cli.run("service add web --vip 2001:db8::10 --port 80 --mode nat")
+
+    assert cli.said("backend add web [2001:db8::1]:8080") == "2001:db8::1 is added to web\n"
+
+    (added,) = cli.node.store.state.service("web").backends
+    assert added.identity == "[2001:db8::1]:8080"
 
 
 def test_backends_of_one_service_or_of_all_are_listed(cli: CommandLine) -> None:

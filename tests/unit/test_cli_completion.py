@@ -47,7 +47,7 @@ def completed(path: Path, line: str) -> list[str]:
         ("backend set web a", ["a"]),
         ("backend remove wiki ", ["10.0.0.9"]),
         ("backend remove nobody ", []),
-        ("backend set web a --state ", ["active", "draining"]),
+        ("backend set web a --state ", ["active", "draining", "disabled"]),
         ("service list -o i", ["ipvsadm"]),
         ("compl", ["completion"]),
         ("completion z", ["zsh"]),

@@ -46,6 +46,10 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         ("service change web --ring-size 4096", "ring size 4096 is not a prime number"),
         ("service change web --check-interval nan", "interval nan s is not in 0.01…3600 s"),
         (ADD_WEB, "service 'web' exists already"),
+        (
+            "service add two --vip 10.0.0.1 --port 80 --mode nat",
+            "'a': 10.0.0.1 is the VIP of service 'two', and a VIP is not forwarded to",
+        ),
     ],
 )
 def test_what_the_daemon_refuses_is_one_sentence(
@@ -65,6 +69,11 @@ def test_what_the_daemon_refuses_is_one_sentence(
     ("line", "sentence"),
     [
         (
+            "backend add web 10.0.0.3:80,weight=2 --port 80 --weight 3",
+            "--port and --weight: stands behind the address already; say it once",
+        ),
+        ("backend add web 10.0.0.3:http", "'http' is not a valid integer range"),
+        (
             "service change web",
             "say what to change: --mode, --ring-size, --affinity, --hash, --returns or",
         ),
@@ -73,7 +82,10 @@ def test_what_the_daemon_refuses_is_one_sentence(
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
         ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
         (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),
-        (ADD_WEB + " --backend 10.0.0.3,wait=3", "'wait=3' is neither weight=N nor name=X"),
+        (
+            ADD_WEB + " --backend 10.0.0.3,wait=3",
+            "'wait=3' is none of weight=N, name=X and zone=Z",
+        ),
         (ADD_WEB + " --backend 10.0.0.3,weight=x", "'x' is not a valid integer range"),
         ("backend list -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
     ],

@@ -58,6 +58,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "share": 0.0,
                 "mac": None,
                 "dynamic_weight": None,
+                "zone": "",
             },
             {
                 "service": "web",
@@ -72,6 +73,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "share": 1.0,
                 "mac": BACKEND_MAC,
                 "dynamic_weight": None,
+                "zone": "",
             },
         ],
     }

@@ -5,8 +5,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import pytest
 
+from control.capacity import check_capacity
 from control.checks import TcpCheck
-from control.compile import Settings, check_capacity, compile_image, remembered
+from control.compile import compile_image, remembered
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop, Vlan
 from control.model import (
@@ -17,6 +18,7 @@ from control.model import (
     Protocol,
     Service,
 )
+from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables
 from dataplane import records
@@ -275,8 +277,37 @@ def test_the_slots_of_a_backend_that_is_down_go_to_the_others_and_no_others_move
     assert after.services[0].problems == {"b2": "its health check fails"}
 
 
+def test_flows_of_a_backend_that_is_down_go_to_other_zones_first() -> None:
+    zones = {1: "rack1", 2: "rack1", 3: "rack2", 4: ""}
+    service = web(*(backend(n, zone=zone) for n, zone in zones.items()))
+    before = compiled(service)
+    up = facts(service)
+
+    def heirs(*dead: str) -> set[int]:
+        """Return who has the slots of those that are down."""
+        health = {**up.health, **{("web", name): Health.DOWN for name in dead}}
+        result = compiled(service, facts_=replace(up, health=health))
+        of = {
+            number: int(name[1:]) for name, number in result.services[0].backend_ids.items()
+        }
+        was = before.image.rings[before.image.services[WEB].ring_offset]
+        now = result.services[0].ring
+        return {of[b] for a, b in zip(was, now, strict=True) if f"b{of[a]}" in dead}
+
+    assert heirs("b1") == {3, 4}
+    assert heirs("b4") == {1, 2, 3}
+    assert heirs("b3", "b4") == {1, 2}
+
+
+def test_zones_change_nothing_while_everybody_is_up() -> None:
+    plain = compiled(web(backend(1), backend(2))).image
+
+    assert compiled(web(backend(1, zone="a"), backend(2, zone="b"))).image == plain
+
+
 UNABLE = [
     pytest.param({"state": BackendState.DRAINING}, {}, "draining", id="draining"),
+    pytest.param({"state": BackendState.DISABLED}, {}, "disabled", id="disabled"),
     pytest.param({"weight": 0}, {}, "its weight is 0", id="weight"),
     pytest.param(
         {}, {"health": {}}, "its first health check has not ended", id="health unknown"
@@ -419,15 +450,35 @@ def test_an_unknown_next_hop_keeps_the_entry_but_gives_no_slot() -> None:
     assert set(after.rings[after.services[WEB].ring_offset]) == {2}
 
 
+def test_flows_to_a_port_that_services_share_are_written_down_by_each_of_them() -> None:
+    exact = web(backend(1), backend(2), mode=Mode.NAT)
+    every = web(
+        *(replace(backend(n), port=0) for n in (2, 3)),
+        name="all",
+        port=0,
+        mode=Mode.NAT,
+        checks=(),
+    )
+
+    image = compiled(exact, every).image
+
+    assert {
+        (str(one.address), one.port): one.is_tracked for one in image.backends.values()
+    } == {
+        ("10.0.0.11", 80): False,
+        ("10.0.0.12", 80): True,
+        ("10.0.0.12", 0): True,
+        ("10.0.0.13", 0): False,
+    }
+
+
 def test_maps_that_are_too_small_are_said_to_be() -> None:
     tiny = Limits(services=8, backends=16, slots=4093)
 
     with pytest.raises(HostError, match=r"slots.*`limits.slots` is 4093: raise it"):
         check_capacity(DesiredState((web(backend(1)),)), tiny)
-    settings = replace(SETTINGS, limits=tiny)
-    before = compiled(web(backend(1)), settings=settings).image
-    with pytest.raises(HostError, match="no room for a ring of 4093 slots"):
-        compiled(web(backend(2)), known=before, settings=settings)
+    with pytest.raises(HostError, match="this needs 8186 slots in the maps"):
+        compiled(web(backend(1)), settings=replace(SETTINGS, limits=tiny))
 
 
 def test_what_fits_is_not_refused() -> None:

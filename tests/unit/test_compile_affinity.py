@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from control.compile import Settings, compile_image
+from control.compile import compile_image
 from control.facts import Facts, Interface, Moment, Network, NextHop
 from control.model import (
     Affinity,
@@ -17,6 +17,7 @@ from control.model import (
     Protocol,
     Service,
 )
+from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables
 from control.transition import is_in_transition
@@ -205,6 +206,22 @@ def test_a_draining_backend_that_dies_keeps_no_flows(controller: Controller) -> 
 
     assert 2 not in set(ring.before)
     assert controller.image.backends[Index(2)].is_down
+
+
+def test_a_disabled_backend_keeps_no_flows(controller: Controller) -> None:
+    ring = controller.compile(web(A, replace(B, state=BackendState.DISABLED)))
+
+    assert 2 not in {*ring, *ring.before}
+    assert controller.image.backends[Index(2)].is_down
+
+
+def test_who_is_disabled_while_draining_gives_up_its_flows(controller: Controller) -> None:
+    ring = controller.compile(web(A, draining(B)))
+    assert 2 in set(ring.before)
+
+    ring = controller.compile(web(A, replace(B, state=BackendState.DISABLED)))
+
+    assert 2 not in {*ring, *ring.before}
 
 
 def test_a_restart_does_not_forget_a_draining_backend(controller: Controller) -> None:

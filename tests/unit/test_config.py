@@ -41,7 +41,7 @@ services:
     ring_size: 4093
     check: {interval: 0.5, timeout: 2, rise: 1, fall: 5, port: 8080}
     backends:
-      - {address: 10.0.0.1, name: a, port: 8080, weight: 3, state: draining}
+      - {address: 10.0.0.1, name: a, port: 8080, weight: 3, state: draining, zone: r1}
       - {address: 10.0.0.2}
   - {name: dns, vip: 192.0.2.10, protocol: udp, port: 53, mode: dr, check: none}
 """
@@ -64,7 +64,9 @@ def test_a_whole_file_is_read() -> None:
         metrics=MetricsEndpoint(IPv6Address("2001:db8::1"), 9999, Path("/run/lab.json")),
     )
     vip = IPv4Address("192.0.2.10")
-    a = Backend("a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING)
+    a = Backend(
+        "a", IPv4Address("10.0.0.1"), 8080, weight=3, state=BackendState.DRAINING, zone="r1"
+    )
     b = Backend("10.0.0.2", IPv4Address("10.0.0.2"), 80)
     check = TcpCheck(interval=0.5, timeout=2, rise=1, fall=5, port=8080)
     web = Service("web", vip, Protocol.TCP, 80, Mode.NAT, (a, b), (check,), ring_size=4093)
@@ -142,13 +144,13 @@ def test_metrics_can_be_left_out() -> None:
     ("metrics", "sentence"),
     [
         ("{listen: localhost:9475}", "`listen`: 'localhost' is not an IP address"),
-        ("{listen: 127.0.0.1}", "`listen` is '127.0.0.1': give an address and a port"),
+        ("{listen: 127.0.0.1}", "`listen`: '127.0.0.1' is not ADDRESS:PORT"),
         (
             "{listen: '127.0.0.1:0'}",
-            "`listen` is '127.0.0.1:0': give an address and a port",
+            "`listen`: '127.0.0.1:0' is not ADDRESS:PORT",
         ),
-        ("{listen: '127.0.0.1:65536'}", "`listen` is '127.0.0.1:65536': give an address"),
-        ("{listen: '2001:db8::1:9475x'}", "`listen`: '2001:db8::1:9475x' is not an IP"),
+        ("{listen: '127.0.0.1:65536'}", "`listen`: '127.0.0.1:65536' is not ADDRESS:PORT"),
+        ("{listen: '2001:db8::1:9475x'}", "`listen`: '2001:db8::1:9475x' is not"),
         ("{listen: 9475}", "Expected `str`, got `int`; put it in quotes"),
         ("{listne: 3}", "unknown field `listne`; did you mean `listen`?"),
         ("false", "Expected `str | object`, got `bool`"),

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from control.compile import Compiled, Settings, compile_image
+from control.compile import Compiled, compile_image
 from control.facts import Facts, Interface, Moment, Network, NextHop
 from control.model import (
     Affinity,
@@ -20,6 +20,7 @@ from control.model import (
     Protocol,
     Service,
 )
+from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables
 from dataplane.abi import NO_BACKEND_ID
@@ -32,7 +33,7 @@ from tests.support.kernel_maps import KernelMaps
 ETH0 = Interface("eth0", 3, b"\2\0\0\0\0\1")
 ETH1 = Interface("eth1", 4, b"\2\0\0\0\0\2")
 # So few slots that their places have to be used again and again.
-SETTINGS = Settings(Limits(services=8, backends=32, slots=60), 0, ())
+SETTINGS = Settings(Limits(services=8, backends=32, slots=66), 0, ())
 ENDPOINTS = [
     (IPv4Address("192.0.2.1"), Protocol.TCP, 80),
     (IPv4Address("192.0.2.1"), Protocol.UDP, 80),

@@ -73,7 +73,7 @@ def test_a_whole_file_is_checked_and_told_apart() -> None:
         ("services: []\nhash_seed: 1", "c.yaml: Object missing required field `interfac"),
         (
             "services: [{name: a, vip: 192.0.2.1, port: 0, mode: nat}]",
-            "c.yaml: service 'a': NAT needs a port: every port (0) goes with mode dr only",
+            "c.yaml: service 'a': a service of every port needs a port in its check",
         ),
         (
             "services: [{name: a, vip: 192.0.2.1, prt: 80, mode: nat}]",
@@ -89,7 +89,7 @@ def test_a_wrong_text_is_refused_in_a_sentence(text: str, sentence: str) -> None
 
 
 def test_every_setting_that_is_not_the_default_is_written() -> None:
-    backend = Backend("b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING)
+    backend = Backend("b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1")
     service = Service(
         name="dns",
         vip=IPv4Address("192.0.2.1"),

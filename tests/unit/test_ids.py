@@ -1,58 +1,40 @@
-"""Numbers, and places for rings."""
+"""Numbers of services and backends."""
 
-import pytest
+from ipaddress import IPv4Address
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.errors import HostError
-from control.ids import assign, place_ring
+from control.ids import BackendPlace, Ids
+from dataplane.records import Endpoint
+from dataplane.source import Limits
 
-known_numbers = st.dictionaries(st.text(max_size=2), st.integers(0, 20), max_size=8).filter(
-    lambda known: len(set(known.values())) == len(known)
-)
-
-
-def numbers(wanted, known):
-    return assign(wanted, known, first=0, limit=100, what="backends")
+LIMITS = Limits(services=12, backends=12)
+known_numbers = st.sets(st.integers(1, 20))
 
 
-@given(st.sets(st.text(max_size=2), max_size=8), known_numbers)
-def test_who_has_a_number_keeps_it_and_no_two_have_the_same(wanted, known) -> None:
-    assigned = numbers(wanted, known)
-
-    assert set(assigned) == wanted
-    assert len(set(assigned.values())) == len(wanted)
-    assert all(assigned[key] == known[key] for key in wanted & known.keys())
-
-
-@given(st.sets(st.text(max_size=2), max_size=8), known_numbers)
-def test_nobody_gets_the_number_of_one_who_is_going(wanted, known) -> None:
-    assigned = numbers(wanted, known)
-
-    new = {assigned[key] for key in wanted - known.keys()}
-    assert new.isdisjoint(known.values())
+def ids(numbers: set[int]) -> Ids:
+    vip = IPv4Address("192.0.2.1")
+    return Ids(
+        {Endpoint(vip, number, 6): number for number in numbers},
+        {BackendPlace(0, vip, number): number for number in numbers},
+    ).within(LIMITS)
 
 
-def test_more_than_there_are_numbers_is_refused() -> None:
-    with pytest.raises(HostError, match=r"more than 2 backends: raise `limits\.backends`"):
-        assign("abc", {}, first=1, limit=3, what="backends")
+@given(known_numbers)
+def test_all_numbers_within_the_limits_are_had_or_free_and_none_is_both(numbers) -> None:
+    known = ids(numbers)
+
+    for had, free, all_of_them in (
+        (known.services, list(known.free_services(LIMITS)), range(12)),
+        (known.backends, list(known.free_backends(LIMITS)), range(1, 12)),
+    ):
+        assert sorted([*had.values(), *free]) == list(all_of_them)
 
 
-@given(st.lists(st.integers(1, 50), max_size=12), st.integers(1, 50), st.data())
-def test_a_ring_is_placed_where_nobody_is(sizes, size, data) -> None:
-    taken: dict[int, int] = {}
-    for one in sizes:
-        taken[place_ring(one, taken, 10_000)] = one
-    for offset in data.draw(st.sets(st.sampled_from(sorted(taken)))) if taken else ():
-        del taken[offset]  # holes
+@given(known_numbers)
+def test_numbers_of_larger_maps_are_nobodys(numbers) -> None:
+    kept = {number for number in numbers if number < 12}
 
-    offset = place_ring(size, taken, 10_000)
-
-    end = offset + size
-    assert all(end <= start or start + n <= offset for start, n in taken.items())
-    assert end <= 10_000
-
-
-def test_a_full_arena_is_said_to_be() -> None:
-    with pytest.raises(HostError, match="no room for a ring of 3 slots"):
-        place_ring(3, {0: 4, 6: 2}, 8)
+    assert set(ids(numbers).services.values()) == kept
+    assert set(ids(numbers).backends.values()) == kept

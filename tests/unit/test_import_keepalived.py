@@ -300,7 +300,6 @@ def test_a_group_becomes_a_service_for_each_address() -> None:
 @pytest.mark.parametrize(
     ("head", "problem"),
     [
-        ("192.0.2.2", "NAT needs a port"),
         ("fwmark 3", "packets are known by address and port, not by marks"),
         ("group nobody", "there is no such group"),
         ("", "has no address"),

@@ -213,12 +213,24 @@ def test_the_identities_that_tables_are_made_of_are_the_same_for_ever() -> None:
 
 def test_every_port_of_a_vip_goes_to_every_port_of_a_backend() -> None:
     assert service(port=0, checks=(), backends=(backend(port=0),)).port == 0
-    assert refusal(lambda: service(port=0, checks=(), mode=Mode.NAT)) == (
-        "service 'web': NAT needs a port: every port (0) goes with mode dr only"
+    assert service(port=0, checks=(), mode=Mode.NAT, backends=(backend(port=0),)).port == 0
+    assert refusal(lambda: service(port=0, checks=(), mode=Mode.NAT, backends=(A,))) == (
+        "service 'web', backend 'a': port 0 (every port) goes only with a service and "
+        "backends that all have it"
     )
     assert refusal(lambda: service(port=0, checks=(), mode=Mode.DR, backends=(A,))) == (
         "service 'web', backend 'a': port 80 differs from the service's 0, and DR cannot "
         "change ports: use mode nat, or leave the backend's port out"
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_backend_may_not_be_the_vip_of_another_service(order: int) -> None:
+    loop = service(name="loop", vip=A.address, backends=())
+
+    assert refusal(lambda: DesiredState((WEB, loop)[::order])) == (
+        "service 'web', backend 'a': 10.0.0.1 is the VIP of service 'loop', and a VIP is "
+        "not forwarded to another one; give the servers' own addresses"
     )
 
 

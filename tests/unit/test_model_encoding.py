@@ -23,6 +23,10 @@ def test_a_state_is_read_as_it_was_written(state: DesiredState) -> None:
     assert decode(encode(state)) == state
 
 
+def test_what_has_no_zone_is_stored_as_it_was_before_there_were_any() -> None:
+    assert b"zone" not in encode(WANTED)
+
+
 @pytest.mark.parametrize(
     ("stored", "problem"),
     [

@@ -81,7 +81,7 @@ class MadeUpReconciler:
     async def move(self, maps, seed=None) -> None:
         self.at.append((maps, seed))
 
-    async def round(self) -> None:
+    async def settle(self) -> None:
         self.entered.set()
         if self.gate:
             await self.gate.wait()

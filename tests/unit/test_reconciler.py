@@ -1,16 +1,16 @@
 """Making maps equal to what is wanted; the maps are in memory, the rest is real."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 import pytest
 from structlog.testing import capture_logs
 
-from control.compile import Settings
 from control.facts import Facts, Interface, Network, NextHop
 from control.model import Backend, DesiredState, Mode, Protocol, Service
 from control.reconciler import Reconciler, Repairs
+from control.rounds import Settings
 from dataplane.errors import KernelError
 from dataplane.image import FILL_ORDER, Image
 from dataplane.plan import Delete, Put, Reset
@@ -244,6 +244,57 @@ def test_numbers_are_taken_over_from_the_maps_of_the_program_before() -> None:
     assert new.image.backends.items() <= old.image.backends.items()
 
 
+def test_what_has_no_room_beside_what_goes_follows_in_the_next_rounds_by_itself() -> None:
+    maps, wanted = MemoryMaps(), [(1, FULL)]
+    one = Reconciler(maps, TIGHT, lambda: wanted[0], lambda: FACTS)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(one.run())
+        async with asyncio.timeout(10):
+            one.wake()
+            while one.applied_version != 1:  # noqa: ASYNC110 - a thread is at work
+                await asyncio.sleep(0.001)
+            wanted[0] = (2, OTHERS)
+            one.wake()
+            while one.applied_version != 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        task.cancel()
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+
+    assert {str(each.address) for each in maps.image.services} == {"192.0.3.2", "192.0.3.3"}
+    (step,) = (e for e in logs if e["event"] == "kernel updated as far as there is room")
+    assert (step["version"], step["waiting"]) == (2, 1)
+
+
+def test_a_version_is_applied_when_nothing_waits_for_room_any_more() -> None:
+    maps = MemoryMaps()
+    asyncio.run(Reconciler(maps, TIGHT, lambda: (1, FULL), lambda: FACTS).round())
+    one = Reconciler(maps, TIGHT, lambda: (2, OTHERS), lambda: FACTS)
+
+    asyncio.run(one.round())
+    assert (one.waiting, one.applied_version) == ({"other3"}, 0)
+
+    asyncio.run(one.round())
+    assert (one.waiting, one.applied_version) == (frozenset(), 2)
+
+
+def test_maps_that_are_taken_away_leave_nobody_waiting() -> None:
+    maps = MemoryMaps()
+    asyncio.run(Reconciler(maps, TIGHT, lambda: (1, FULL), lambda: FACTS).round())
+    one = Reconciler(maps, TIGHT, lambda: (2, OTHERS), lambda: FACTS)
+
+    async def scenario() -> None:
+        await one.round()
+        await one.move(None)
+        await one.settle()
+
+    asyncio.run(scenario())
+
+    assert one.waiting == frozenset()
+
+
 WEB_2 = Service(
     "web2",
     IPv4Address("192.0.2.2"),
@@ -252,4 +303,13 @@ WEB_2 = Service(
     Mode.DR,
     (BACKEND,),
     checks=(),
+)
+# Room for two services, one of which may be new beside what goes.
+TIGHT = Settings(Limits(services=3, backends=16, slots=16384), 0, ())
+FULL = DesiredState((WEB, WEB_2))
+OTHERS = DesiredState(
+    tuple(
+        replace(WEB, name=f"other{number}", vip=IPv4Address(f"192.0.3.{number}"))
+        for number in (2, 3)
+    )
 )

@@ -45,6 +45,29 @@ def test_when_the_second_service_goes_flows_are_not_written_down_any_more() -> N
     assert of(MORE, known=of(WEB, MORE)) == Return(OTHER, 80)
 
 
+ALL = replace(
+    WEB, name="all", vip=OTHER, port=0, checks=(), backends=(replace(BACKEND, port=0),)
+)
+EVERY = replace(PLACE, port=0)
+
+
+def test_the_backend_of_a_service_of_every_port_speaks_for_it_at_every_port() -> None:
+    assert returns((ALL,), {}, NOW) == {EVERY: Return(OTHER, 0)}
+
+
+def test_at_a_port_that_another_service_has_flows_say_whom_it_speaks_for() -> None:
+    shared = Return(VIP, 80, is_tracked=True, until_ns=ALWAYS)
+
+    assert returns((ALL, WEB), {}, NOW) == {EVERY: Return(OTHER, 0), PLACE: shared}
+
+
+def test_flows_of_every_port_stay_those_of_their_service_when_one_gets_another() -> None:
+    found = returns((WEB, ALL), {EVERY: Return(OTHER, 0)}, NOW)
+
+    assert found[PLACE] == Return(OTHER, 0, is_tracked=True, until_ns=ALWAYS)
+    assert returns((ALL,), found, NOW) == {EVERY: Return(OTHER, 0)}
+
+
 def test_unknown_flows_of_a_tracked_service_are_not_its_replies() -> None:
     assert of(TRACKED) == Return(VIP, 80, is_tracked=True, until_ns=0)
 

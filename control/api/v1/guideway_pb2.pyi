@@ -160,6 +160,8 @@ class _BackendStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BackendS
     BACKEND_STATE_ACTIVE: _BackendState.ValueType  # 1
     BACKEND_STATE_DRAINING: _BackendState.ValueType  # 2
     """Gets no new flows."""
+    BACKEND_STATE_DISABLED: _BackendState.ValueType  # 3
+    """Gets nothing: its flows go to others, as if it were down. Its health is checked on."""
 
 class BackendState(_BackendState, metaclass=_BackendStateEnumTypeWrapper):
     """What the operator wants of a backend, whatever its health."""
@@ -168,6 +170,8 @@ BACKEND_STATE_UNSPECIFIED: BackendState.ValueType  # 0
 BACKEND_STATE_ACTIVE: BackendState.ValueType  # 1
 BACKEND_STATE_DRAINING: BackendState.ValueType  # 2
 """Gets no new flows."""
+BACKEND_STATE_DISABLED: BackendState.ValueType  # 3
+"""Gets nothing: its flows go to others, as if it were down. Its health is checked on."""
 Global___BackendState: _TypeAlias = BackendState  # noqa: Y015
 
 class _Health:
@@ -1686,6 +1690,7 @@ class Backend(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity within the service; see Service.name. Empty in a request: the address."""
     address: _builtins.str
@@ -1696,6 +1701,10 @@ class Backend(_message.Message):
     """Its share of new flows relative to the others', 0 to 65535; 0: none. Default 1."""
     state: Global___BackendState.ValueType
     """Unspecified in a request: active."""
+    zone: _builtins.str
+    """What fails together with it, such as a rack: letters, digits and any of . - _ :, at most
+    63. The flows of a backend that goes down move to other zones. Empty: only itself.
+    """
     def __init__(
         self,
         *,
@@ -1704,10 +1713,11 @@ class Backend(_message.Message):
         port: _builtins.int | None = ...,
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType = ...,
+        zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "port", b"port", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "address", b"address", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "address", b"address", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015

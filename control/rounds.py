@@ -1,0 +1,37 @@
+"""What a round of the reconciler goes by. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from control.addresses import IpAddress, IpNetwork
+from control.facts import Facts, Moment, NextHop
+from control.ids import Ids
+from control.model import DesiredState
+from control.tables import Tables
+from dataplane.image import Image
+from dataplane.source import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration fixes for all services."""
+
+    limits: Limits
+    hash_seed: int
+    direct: tuple[IpNetwork, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is wanted and known at one time."""
+
+    configured: DesiredState
+    desired: DesiredState  # with the weights that checks have given
+    facts: Facts
+    settings: Settings
+    known: Image
+    ids: Ids
+    serving: frozenset[int]  # ids of backends that get packets
+    hops: Mapping[IpAddress, NextHop]  # that packets can be sent to, by backend
+    tables: Tables
+    moment: Moment
