@@ -184,7 +184,7 @@ def load_xdp(name: str, instructions: bytes, log: Callable[[str], object]) -> in
     if code < 0:
         said = _ffi.new("char[]", _LOG_BYTES)
         _load_xdp(name, instructions, **fixed, log_level=1, log_size=_LOG_BYTES, log=said)
-        log(_ffi.string(said).decode(errors="replace"))
+        log(_text(said))
     return _checked("bpf_prog_load", code)
 
 
