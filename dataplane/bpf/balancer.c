@@ -53,7 +53,8 @@ static __always_inline enum gw_reason balance(struct xdp_md *ctx, struct packet 
 {
 	pkt->is_ipv6 = is_ipv6;
 
-	enum kind kind = is_ipv6 ? parse_ipv6(cur, pkt) : parse_ipv4(cur, pkt);
+	enum kind kind = is_ipv6 ? parse_ipv6(ctx, cur, pkt) :
+				   parse_ipv4(ctx, cur, pkt);
 
 	if (kind == KIND_FOREIGN)
 		return GW_NOT_OURS;
@@ -82,7 +83,9 @@ static __always_inline enum gw_reason balance_frame(struct xdp_md *ctx, struct p
 	struct cursor cur = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
 	__be16 type;
 
-	pkt->bytes = bpf_xdp_get_buff_len(ctx); /* more than there is up to `end`, perhaps */
+	pkt->bytes = cur.end - cur.pos;
+	if (pkt->bytes > USUAL_FRAME) /* it may go on in further buffers */
+		pkt->bytes = bpf_xdp_get_buff_len(ctx);
 	pkt->in.ifindex = ctx->ingress_ifindex;
 	if (!parse_ethernet(&cur, pkt, &type))
 		return GW_NOT_OURS;

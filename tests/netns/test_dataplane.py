@@ -201,9 +201,9 @@ def test_another_program_goes_on_with_records_and_counters(
     node: Node, remembered: list[Connection], tmp_path: Path
 ) -> None:
     before, maps = counters(node), map_ids(node)
-    line = "#define SECOND_NS 1000000000ULL"
+    line = "#define REFRESH_NS SECOND_NS"
     node.guidewayd.stop()
-    other = line.replace("1", "2", 1)
+    other = "#define REFRESH_NS (2 * SECOND_NS)"
     with another_release(node, tmp_path, "traces.h", line, other):
         restart(node)
         assert not node.api.status().adopted
