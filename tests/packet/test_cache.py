@@ -98,7 +98,9 @@ def test_what_the_verifier_refuses_is_told_with_its_last_words(
     Cache(tmp_path).store(source(LIMITS), Bytecode(b"\x95" + bytes(7), ()))
 
     with (
-        pytest.raises(LoadError, match=r"the kernel refuses the program: .*: .*R0 !read_ok"),
+        pytest.raises(
+            LoadError, match=r"the kernel refuses the program: .*: .*R0 !read_ok"
+        ),
         opened(bpffs, tmp_path),
     ):
         pass
