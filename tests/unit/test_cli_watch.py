@@ -37,7 +37,9 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
 
 @contextmanager
 def watching(socket: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "control.cli.main", "--socket", str(socket), *words]
+    python = [sys.executable, "-m", "control.cli.main"]
+    # Who runs the tests in the background may have Ctrl-C ignored, which is inherited.
+    command = ["env", "--default-signal=INT", *python, "--socket", str(socket), *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
