@@ -1,0 +1,190 @@
+"""The units under a real systemd: started, watched, restarted and confined by it."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import systemd
+from tests.support.requirements import require
+from tests.support.systemd import Systemd, booted
+from tests.support.units import NAMES
+from tests.support.wait import eventually
+
+GUIDEWAYD = {
+    "interfaces": ["eth0"],
+    "hash_seed": 7,
+    "limits": {"services": 16, "backends": 64, "slots": 65536, "records": 1024},
+    "services": [
+        {
+            "name": "web",
+            "vip": "10.0.0.100",
+            "port": 80,
+            "mode": "dr",
+            "check": "none",
+            "backends": [{"address": "10.0.0.2"}],
+        }
+    ],
+}
+VRRPD = {
+    "checks": [{"name": "xdp", "type": "guidewayd", "backends": False}],
+    "instances": [
+        {
+            "name": "front",
+            "interface": "eth0",
+            "vrid": 51,
+            "interval": 0.1,
+            "addresses": ["10.0.0.100/32"],
+            "track": ["xdp"],
+        }
+    ],
+}
+# A neighbour that answers ARP, or guidewayd would wait for it, and systemd not for long.
+NETWORK = """
+ip link set lo up
+ip netns add there
+ip link add eth0 type veth peer name eth0 netns there
+ip address add 10.0.0.1/24 dev eth0
+ip link set eth0 up
+ip -n there address add 10.0.0.2/24 dev eth0
+ip -n there link set eth0 up
+"""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
+    """Return a host on which the units were installed as the documentation says."""
+    require("systemd", systemd.missing())
+    directory = tmp_path_factory.mktemp("host")
+    with booted(directory, f"guideway-test-{os.getpid()}") as made:
+        made.run("sh", "-e", "-c", NETWORK)
+        made.run("sh", "-c", "cp /opt/guideway/deploy/*.service /etc/systemd/system/")
+        for unit in NAMES:  # there is no journal
+            made.write(f"/etc/systemd/system/{unit}.service.d/log.conf", _logs_to(unit))
+        made.write("/etc/guideway/guideway.yaml", json.dumps(GUIDEWAYD))
+        made.write("/etc/guideway/vrrp.yaml", json.dumps(VRRPD))
+        made.run("systemctl", "daemon-reload")
+        made.run("systemctl", "start", *NAMES)
+        yield made
+
+
+def _logs_to(unit: str) -> str:
+    place = f"append:/var/log/{unit}.log"
+    return f"[Service]\nStandardOutput={place}\nStandardError={place}\n"
+
+
+def guideway(host: Systemd, *words: str) -> str:
+    return host.run("guideway", *words)
+
+
+def vrrp_state(host: Systemd) -> str:
+    state: str = json.loads(guideway(host, "vrrp", "status", "-o", "json"))["instances"][
+        "front"
+    ]["state"]
+    return state
+
+
+def is_attached(host: Systemd) -> bool:
+    return "prog/xdp" in host.run("ip", "-d", "link", "show", "eth0")
+
+
+def test_a_start_is_over_when_packets_are_balanced(host: Systemd) -> None:
+    assert host.show("guidewayd", "ActiveState") == "active"
+    assert is_attached(host)
+    assert "10.0.0.2" in guideway(host, "backend", "list")
+    eventually(lambda: vrrp_state(host) == "active", within=5, what="it is Active")
+    assert "10.0.0.100/32" in host.run("ip", "-brief", "address", "show", "eth0")
+
+
+def test_systemctl_status_says_how_they_are(host: Systemd) -> None:
+    said = {unit: host.show(unit, "StatusText") for unit in NAMES}
+
+    assert said["guidewayd"] == "services: 1, on eth0; all is well"
+    assert said["guideway-vrrpd"].startswith("front ")
+
+
+def test_confined_as_they_are_they_do_all_that_is_asked_of_them(host: Systemd) -> None:
+    asked = ("tcp", "10.0.0.7:4000", "10.0.0.100:80")
+    assert "forwarded to backend web/10.0.0.2" in guideway(host, "explain", *asked)
+    guideway(host, "backend", "set", "web", "10.0.0.2", "--weight", "2")
+    guideway(host, "dataplane", "reload")
+    guideway(host, "dataplane", "detach", "--yes")
+    assert not is_attached(host)
+    guideway(host, "dataplane", "reload")
+    assert is_attached(host)
+    guideway(host, "vrrp", "maintenance", "on", "--force")
+    eventually(lambda: vrrp_state(host) == "initialize", within=5, what="it rests")
+    guideway(host, "vrrp", "maintenance", "off")
+
+
+def test_systemctl_reload_reads_the_file_again(host: Systemd) -> None:
+    web = GUIDEWAYD["services"][0]
+    more = {**GUIDEWAYD, "services": [web, {**web, "name": "tls", "port": 443}]}
+    host.write("/etc/guideway/guideway.yaml", json.dumps(more))
+
+    host.run("systemctl", "reload", "guidewayd")
+
+    assert "tls" in guideway(host, "service", "list")
+
+
+def test_a_restart_leaves_the_data_plane_where_it_is(host: Systemd) -> None:
+    before = host.run("ip", "-d", "link", "show", "eth0")
+
+    host.run("systemctl", "stop", "guidewayd")
+    meanwhile = host.run("ip", "-d", "link", "show", "eth0")
+    host.run("systemctl", "start", "guidewayd")
+
+    assert "prog/xdp" in before
+    assert meanwhile == before == host.run("ip", "-d", "link", "show", "eth0")
+    assert "adopted from the daemon before" in guideway(host, "status")
+    assert host.show("guideway-vrrpd", "NRestarts") == "0"
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_who_is_killed_is_started_again(host: Systemd, unit: str) -> None:
+    restarts = int(host.show(unit, "NRestarts"))
+
+    host.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", unit)
+
+    eventually(
+        lambda: (
+            int(host.show(unit, "NRestarts")) == restarts + 1
+            and host.show(unit, "ActiveState") == "active"
+        ),
+        within=30,
+        what=f"{unit} is back",
+    )
+
+
+def test_who_hangs_is_started_again(host: Systemd) -> None:
+    unit = "guideway-vrrpd"
+    assert host.show(unit, "WatchdogUSec") == "10s"
+    host.write(
+        f"/run/systemd/system/{unit}.service.d/soon.conf", "[Service]\nWatchdogSec=1\n"
+    )
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", unit)
+    restarts = int(host.show(unit, "NRestarts"))
+
+    host.run("systemctl", "kill", "--signal=STOP", "--kill-whom=main", unit)
+
+    eventually(
+        lambda: (
+            int(host.show(unit, "NRestarts")) > restarts
+            and host.show(unit, "ActiveState") == "active"
+        ),
+        within=30,
+        what="it is back",
+    )
+
+
+@pytest.mark.parametrize(("unit", "most"), [("guidewayd", 2.0), ("guideway-vrrpd", 2.5)])
+def test_exposure_is_no_more_than_the_documentation_says(
+    host: Systemd, unit: str, most: float
+) -> None:
+    said = host.run("systemd-analyze", "security", "--no-pager", f"{unit}.service")
+
+    (level,) = re.findall(r"Overall exposure level .*: ([0-9.]+)", said)
+    assert float(level) <= most
