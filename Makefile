@@ -16,8 +16,8 @@ lab-down: setup-lab  ## remove the lab (root)
 	@$(PYTHON) -m vagrant.lab down
 
 test: setup-dev  ## all tests; those that need root are skipped without it
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile tests/unit tests/packet
-	@$(PYTHON) -m pytest tests/netns
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not alone"
+	@$(PYTHON) -m pytest -m alone tests/netns
 
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
 	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"

@@ -15,6 +15,8 @@ from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.topology import DrTopology, NatTopology
 
+pytestmark = pytest.mark.alone
+
 CONNECTIONS = 500
 # Patient: a backend that a busy machine makes slow would rightly lose its connections.
 CHECK = TcpCheck(interval=0.5, timeout=2, rise=1, fall=2)

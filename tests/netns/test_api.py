@@ -209,7 +209,7 @@ def test_a_daemon_with_clients_that_watch_ends_and_starts_in_time(node: Node) ->
         node.guidewayd.start()
         node.wait_until_ready()
 
-    assert [path.name for path in node.paths.directory.glob("*.sock*")] == [
+    assert [path.name for path in node.paths.directory.glob("guidewayd.sock*")] == [
         "guidewayd.sock",
         "guidewayd.sock.grpc",
     ]

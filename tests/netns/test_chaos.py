@@ -19,7 +19,7 @@ LOAD = Load(datagrams=200, kept=40, new=4)
 SEED = 2
 RESTARTS = 20
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.topology import VIP, DrTopology, NatTopology
 
+pytestmark = pytest.mark.alone
+
 FILE_BYTES = 16 << 20  # more than the buffers of both ends hold
 
 

@@ -20,6 +20,8 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.topology import CLIENT, VIP, DrTopology, NatTopology
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module", params=[DrTopology, NatTopology], ids=["dr", "nat"])
 def lab(request) -> Iterator[Lab]:

@@ -36,6 +36,8 @@ from vagrant.lab.node import Node
 from vagrant.lab.program import Program
 from vagrant.lab.topology import VIP, NatTopology
 
+pytestmark = pytest.mark.alone
+
 B1, B2 = (NatTopology.backend_address(name) for name in ("b1", "b2"))
 FAST: dict[str, Any] = {"interval": 0.1, "timeout": 0.6, "rise": 2, "fall": 3}
 LATE = "within 0.6 s"

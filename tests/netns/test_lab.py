@@ -27,6 +27,8 @@ import signal, sys
 from vagrant.lab.lab import Lab
 from vagrant.lab.topology import DrTopology
 
+pytestmark = pytest.mark.alone
+
 with Lab(sys.argv[1], DrTopology) as lab:
     lab.start_servers("b1")
     lab.wait_for_servers("b1")

@@ -12,6 +12,7 @@ from dataplane.abi import PROGRAM, VERSION
 from tests.support.daemon import (
     ScriptedDaemon,
     another_release,
+    edit,
     guideway,
     guidewayd,
     programs,
@@ -204,6 +205,7 @@ def test_maps_that_the_kernel_has_no_memory_for_are_refused(
 ) -> None:
     node.guidewayd.stop()
     guidewayd(node, "--detach")
+    edit(node, lambda file: file.update(cache_directory=None))  # so it asks BCC
     message = "could not open bpf map: records, error: Cannot allocate memory"
     (tmp_path / "bcc.py").write_text(
         "import sys\n"

@@ -30,6 +30,8 @@ from tests.support.wait import eventually
 from vagrant.lab.errors import CommandError
 from vagrant.lab.segment import mac_of
 
+pytestmark = pytest.mark.alone
+
 LINK_LOCAL = "fe80::33/64"
 VIP6 = "2001:db8::100/128"
 GATEWAY6 = "2001:db8:20::1/64"

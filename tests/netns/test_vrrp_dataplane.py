@@ -13,6 +13,8 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.topology import DrTopology
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def lab(lab_name: str) -> Iterator[Lab]:

@@ -16,6 +16,8 @@ from scapy.packet import Packet
 from tests.support.vrrp_lan import DOWN_100, GATEWAY, VIP, Lan, Node, build, instance
 from tests.support.wait import eventually
 
+pytestmark = pytest.mark.alone
+
 ADDRESSES = ["10.0.0.100", "10.20.0.1"]
 FLOOD = 20_000  # packets
 SO_RCVBUFFORCE = 33  # asm/socket.h; the socket module does not have it

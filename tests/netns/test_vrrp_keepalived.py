@@ -13,6 +13,8 @@ from tests.support.requirements import require
 from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, Node, build, instance
 from tests.support.wait import eventually
 
+pytestmark = pytest.mark.alone
+
 LINK_LOCAL_VIP = "fe80::33/64"
 VIP6 = "2001:db8::100/128"
 GATEWAY6 = "2001:db8:20::1/64"

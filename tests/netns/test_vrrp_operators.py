@@ -25,6 +25,8 @@ from tests.support.vrrp_lan import (
 )
 from tests.support.wait import eventually
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:

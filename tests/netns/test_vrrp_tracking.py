@@ -12,6 +12,8 @@ from tests.support.requirements import require
 from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, build, instance
 from tests.support.wait import eventually
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:

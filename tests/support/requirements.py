@@ -8,8 +8,8 @@ import pytest
 def require(what: str, problem: str | None) -> None:
     """Skip with ``problem`` as the reason, or go on if it is None.
 
-    ``GUIDEWAY_REQUIRE=packet,netns,systemd`` names what must be there: a problem with that is
-    a failure, so that a green run cannot mean that nothing ran.
+    ``GUIDEWAY_REQUIRE=packet,netns,systemd`` names what must be there: a problem with that
+    is a failure, so that a green run cannot mean that nothing ran.
     """
     if problem is None:
         return
