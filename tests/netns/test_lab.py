@@ -21,13 +21,13 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.segment import ipv6_of
 from vagrant.lab.topology import CLIENT, GATEWAY, VIP, DrTopology, NatTopology
 
+pytestmark = pytest.mark.alone
+
 THREAD_NAMESPACE = Path("/proc/thread-self/ns/net")
 KILLED_RUN = """
 import signal, sys
 from vagrant.lab.lab import Lab
 from vagrant.lab.topology import DrTopology
-
-pytestmark = pytest.mark.alone
 
 with Lab(sys.argv[1], DrTopology) as lab:
     lab.start_servers("b1")

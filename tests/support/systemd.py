@@ -43,9 +43,16 @@ else
     mount -t cgroup2 none "$root/sys/fs/cgroup/unified"
 fi
 mount -t bpf none "$root/sys/fs/bpf"
-for place in "$root$2" "$root/opt/guideway"; do
-    mkdir -p "$place"
-    mount --bind "$2" "$place"
+mkdir -p "$root/opt/guideway"
+mount --bind "$2" "$root/opt/guideway"
+# Made ready elsewhere, it says so in these files; and elsewhere may be out of a unit's sight.
+mkdir "$1/moved"
+for file in "$root"/opt/guideway/.venv/bin/guideway* \
+    "$root"/opt/guideway/.venv/lib/python*/site-packages/__editable__*guideway*; do
+    copy=$1/moved/${file##*/}
+    cp "$file" "$copy"
+    sed -i "s|$2|/opt/guideway|g" "$copy"
+    mount --bind "$copy" "$file"
 done
 mkdir -p "$root/etc/guideway"
 printf '[Unit]\\nAllowIsolate=yes\\n' > "$root/etc/systemd/system/ours.target"
