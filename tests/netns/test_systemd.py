@@ -99,10 +99,11 @@ def test_a_start_is_over_when_packets_are_balanced(host: Systemd) -> None:
 
 
 def test_systemctl_status_says_how_they_are(host: Systemd) -> None:
-    said = {unit: host.show(unit, "StatusText") for unit in NAMES}
-
-    assert said["guidewayd"] == "services: 1, on eth0; all is well"
-    assert said["guideway-vrrpd"].startswith("front ")
+    well = "services: 1, on eth0; all is well"
+    eventually(
+        lambda: host.show("guidewayd", "StatusText") == well, within=10, what="it is said"
+    )
+    assert host.show("guideway-vrrpd", "StatusText").startswith("front ")
 
 
 def test_confined_as_they_are_they_do_all_that_is_asked_of_them(host: Systemd) -> None:

@@ -45,7 +45,7 @@ fi
 mount -t bpf none "$root/sys/fs/bpf"
 mkdir -p "$root/opt/guideway"
 mount --bind "$2" "$root/opt/guideway"
-# Made ready elsewhere, it says so in these files; and elsewhere may be out of a unit's sight.
+# Made ready elsewhere, it says so in these files, and a unit may not see elsewhere.
 mkdir "$1/moved"
 for file in "$root"/opt/guideway/.venv/bin/guideway* \
     "$root"/opt/guideway/.venv/lib/python*/site-packages/__editable__*guideway*; do
