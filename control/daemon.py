@@ -163,6 +163,7 @@ class Daemon:
         self._tasks = asyncio.TaskGroup()
         self._manager = ServiceManager()
         self._serving = False
+        self._unread = ""  # what was wrong with the file
         self._hub = Hub()
         self._monitor = Monitor(self._tasks, changed=self._wake, told=self._tell)
         self._reconciler = Reconciler(
@@ -185,6 +186,7 @@ class Daemon:
             self._reconciler,
             Explainer(config, instance, lambda: self._network, self._reconciler),
             unserved=lambda: self._metrics.problem if self._metrics else "",
+            unread=lambda: self._unread,
             pending=lambda: self._store.pending,
         )
         self._metrics = self._metrics_server()
@@ -324,8 +326,10 @@ class Daemon:
             config, desired = await asyncio.to_thread(load, self._path)
             _apply_file(self._store, desired)
         except GuidewayError as error:
-            _log.error("not reloaded", problem=str(error))
+            self._unread = str(error)
+            _log.error("not reloaded", problem=self._unread)
             return
+        self._unread = ""
         if config != self._config:
             _log.warning("reloaded; what is not under `services` waits for a restart")
         else:

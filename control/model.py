@@ -192,6 +192,7 @@ class DesiredState:
         *,
         weight: int | None = None,
         state: BackendState | None = None,
+        zone: str | None = None,
     ) -> Self:
         """Return the state with what is given changed; None leaves a field as it is."""
         old = self.service(service)
@@ -200,6 +201,8 @@ class DesiredState:
             backend = replace(backend, weight=weight)
         if state is not None:
             backend = replace(backend, state=state)
+        if zone is not None:
+            backend = replace(backend, zone=zone)
         return self.with_service(old.with_backend(backend))
 
     def without_backend(self, service: str, name: str) -> Self:

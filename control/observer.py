@@ -56,6 +56,7 @@ class NodeObserver:
     reconciler: Reconciler
     explainer: Explainer
     unserved: Callable[[], str] = str  # why metrics cannot be had; "": they can
+    unread: Callable[[], str] = str  # what was wrong with the file; "": it was taken over
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
 
@@ -188,6 +189,8 @@ class NodeObserver:
             f"health checks without a result: {count}; {why}"
             for why, count in self.monitor.hindrances().most_common(_SHOWN)
         )
+        if problem := self.unread():
+            warnings.append(f"the file was not taken over when it was read last: {problem}")
         if problem := self.unserved():
             warnings.append(f"no metrics: {problem}")
         if self.reconciler.problem:

@@ -47,7 +47,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
             problem = "is required; one without services takes all of them away"
             raise ConfigError("state", problem)
         wanted = await asyncio.to_thread(state_from_pb, request.state)
-        return await self._make(wanted, request, "", context)
+        return await self._make(wanted, request, "apply a whole state", context)
 
     @reports_errors
     async def Export(  # noqa: N802

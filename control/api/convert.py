@@ -130,6 +130,7 @@ def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> Desir
             request.backend,
             weight=request.weight if request.HasField("weight") else None,
             state=_backend_state(request.state, "state"),
+            zone=request.zone if request.HasField("zone") else None,
         )
 
 

@@ -95,11 +95,18 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
 @click.option("--state", type=click.Choice(["active", "draining", "disabled"]))
+@click.option("--zone", help="What fails together with it, such as a rack; '': nothing.")
 @comment_option
 @output_option
 @pass_session
 def set_backend(
-    session: Session, service: str, name: str, weight: int | None, state: str | None
+    session: Session,
+    service: str,
+    name: str,
+    *,
+    weight: int | None,
+    state: str | None,
+    zone: str | None,
 ) -> None:
     """Change what is given of the backend BACKEND of SERVICE."""
     facts = []
@@ -110,8 +117,11 @@ def set_backend(
     if state is not None:
         request.state = pb.BackendState.Value(f"BACKEND_STATE_{state.upper()}")
         facts.append(f"state {state}")
+    if zone is not None:
+        request.zone = zone
+        facts.append(f"zone {zone}" if zone else "no zone")
     if not facts:
-        raise click.UsageError("say what to change: --weight or --state")
+        raise click.UsageError("say what to change: --weight, --state or --zone")
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     session.done(f"{name} has {' and '.join(facts)} in {service} now", answer.version)

@@ -1,5 +1,7 @@
 """``guideway``: the root command."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Final, Unpack
 
@@ -99,7 +101,14 @@ for _command in (
 
 def main() -> None:
     """Run the command line; the entry point."""
-    guideway(prog_name="guideway")
+    try:
+        guideway(prog_name="guideway")
+    except OSError as error:
+        # Nobody else catches this one: the output. What is left of it would be tried again
+        # at the end, and be said once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"guideway: cannot write its output: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,10 @@ def _sentence(error: grpc.RpcError, place: Place, timeout: float = 0) -> str:
         return str(error)
     match error.code():
         case grpc.StatusCode.DEADLINE_EXCEEDED if not rpc_status.from_call(error):
-            return f"guidewayd did not answer within {timeout:g} s"
+            return (
+                f"guidewayd did not answer within {timeout:g} s (--timeout); what was "
+                "asked of it may happen yet"
+            )
         case grpc.StatusCode.UNAVAILABLE if place.files and _UNCONNECTED in str(error):
             return (
                 f"no TLS with {place.target.rpartition('/')[2]}: is --ca the CA of its "

@@ -75,14 +75,16 @@ def backends_table(
     backends: Iterable[BackendPlain], now: float, *, with_service: bool = True
 ) -> RenderableType:
     """Return a line per backend, then why some get no traffic; ``now`` is the Unix time."""
+    shown = list(backends)
+    with_zone = any(backend["zone"] for backend in shown)
     first = ("SERVICE",) if with_service else ()
     table = _table(
         *(*first, "BACKEND", "ADDRESS"),
         right=("WEIGHT", "SHARE"),
-        then=("HEALTH", "STATE", "MAC"),
+        then=("HEALTH", "STATE", *(("ZONE",) if with_zone else ()), "MAC"),
     )
     reasons = []
-    for backend in backends:
+    for backend in shown:
         name = (backend["service"], backend["name"])[0 if with_service else 1 :]
         since = backend["since"]
         table.add_row(
@@ -92,6 +94,7 @@ def backends_table(
             Text(f"{backend['share']:.1%}"),
             _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
             _colored(backend["state"]),
+            *((Text(backend["zone"]),) if with_zone else ()),
             Text(backend["mac"] or "?"),
         )
         if backend["reason"]:

@@ -1,7 +1,7 @@
 """``guideway watch``."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def watch(session: Session, services: tuple[str, ...]) -> None:
     as it is comes first, and each line is an object.
     """
     request = pb.WatchRequest(services=services)
-    show = _show_json if session.output == "json" else Lines().show
+    show = _show_json if session.output == "json" else Lines(services).show
     try:
         for message in session.client.watch(request):
             show(happening_plain(message))
@@ -50,7 +50,9 @@ def _show_json(plain: Plain) -> None:
 class Lines:
     """Lines for people; what is there at first is counted, not listed."""
 
-    def __init__(self) -> None:
+    def __init__(self, asked: Iterable[str] = ()) -> None:
+        self._asked = tuple(asked)  # services
+        self._missing: list[str] = []
         self._version = 0
         self._services = 0
         self._serving: list[bool] = []
@@ -63,6 +65,7 @@ class Lines:
 
     def _begin(self, plain: Plain) -> list[str]:
         self._services, self._serving = 0, []
+        self._missing = list(self._asked)
         self._version = plain["node"]["desired_version"]
         lines = [f"{plain['missed']} events were missed"] if plain["missed"] else []
         lines.extend(f"warning: {text}" for text in plain["node"]["warnings"])
@@ -71,13 +74,16 @@ class Lines:
 
     def _service(self, plain: Plain) -> list[str]:
         self._services += 1
+        if plain["service"]["name"] in self._missing:
+            self._missing.remove(plain["service"]["name"])
         backends = plain["service"]["backends"]
         self._serving.extend(backend["share"] > 0 for backend in backends)
         return []
 
     def _end(self, _: Plain) -> list[str]:
         serve = f"{sum(self._serving)} of {len(self._serving)} backends serve"
-        return [f"version {self._version}: {self._services} services, {serve}"]
+        known = f"version {self._version}: {self._services} services, {serve}"
+        return [known, *(f"there is no service {name!r} now" for name in self._missing)]
 
     def _backend(self, plain: Plain) -> list[str]:
         reason = f": {plain['reason']}" if plain["reason"] else ""

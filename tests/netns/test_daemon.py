@@ -180,6 +180,8 @@ def test_a_file_with_a_mistake_changes_nothing_in_a_running_daemon(lab: Lab) -> 
 
     eventually(lambda: "not reloaded" in node.guidewayd.tail(), within=5, what="it says so")
     assert "`$.services[0].port`" in node.guidewayd.tail()
+    (warning,) = (one for one in node.api.status().warnings if "not taken over" in one)
+    assert "`$.services[0].port`" in warning
     assert node.guidewayd.running
     assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
 

@@ -275,3 +275,17 @@ def test_an_age_has_two_units(seconds: float, text: str) -> None:
 )
 def test_a_size_has_three_digits(count: int, text: str) -> None:
     assert size(count) == text
+
+
+def test_zones_are_set_and_shown_where_there_are_some(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+    assert "ZONE" not in cli.said("backend list web")
+
+    answer = cli.said("backend set web a --zone rack1")
+
+    assert answer == "a has zone rack1 in web now\n"
+    header, a, b = cli.rows("backend list web")[:3]
+    assert "ZONE" in header.split()
+    assert ("rack1" in a.split(), "rack1" in b.split()) == (True, False)
+    cli.said(["backend", "set", "web", "a", "--zone", ""])
+    assert "ZONE" not in cli.said("backend list web")

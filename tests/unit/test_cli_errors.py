@@ -78,7 +78,7 @@ def test_what_the_daemon_refuses_is_one_sentence(
             "say what to change: --mode, --ring-size, --affinity, --hash, --returns or",
         ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
-        ("backend set web a", "say what to change: --weight or --state"),
+        ("backend set web a", "say what to change: --weight, --state or --zone"),
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
         ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
         (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),
@@ -159,7 +159,10 @@ def test_a_daemon_that_does_not_answer_is_given_up(
     result = cli.run("--timeout 0.1 stats")
 
     assert result.exit_code == 1
-    assert result.stderr == "guideway: guidewayd did not answer within 0.1 s\n"
+    assert result.stderr == (
+        "guideway: guidewayd did not answer within 0.1 s (--timeout); what was asked of it "
+        "may happen yet\n"
+    )
 
 
 def test_asking_for_help_does_not_import_grpc() -> None:
@@ -179,3 +182,17 @@ def test_every_command_has_an_example(cli: CommandLine) -> None:
             assert f"Example: guideway {group} {name}" in cli.said(f"{group} {name} --help")
     for name in ("stats", "status"):
         assert f"Example: guideway {name}" in cli.said(f"{name} --help")
+
+
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "control.cli.main", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    said = "guideway: cannot write its output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)

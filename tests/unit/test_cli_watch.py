@@ -136,6 +136,16 @@ def test_programs_get_an_object_on_each_line(cli: CommandLine) -> None:
     }
 
 
+def test_a_service_that_is_not_there_is_said_so(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+
+    with watching(cli.socket, "watch", "web", "wbe") as process:
+        assert [said(process.stdout) for _ in range(2)] == [
+            "version 1: 1 services, 2 of 2 backends serve",
+            "there is no service 'wbe' now",
+        ]
+
+
 def test_ctrl_c_ends_it_quietly(cli: CommandLine) -> None:
     with watching(cli.socket, "watch") as process:
         assert said(process.stdout).startswith("version 0")

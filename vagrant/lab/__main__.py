@@ -14,6 +14,7 @@ from vagrant.lab.hosts import PROJECT
 from vagrant.lab.lab import LARGE_FILE, Lab
 from vagrant.lab.signals import unwind_on_signals
 from vagrant.lab.topology import CLIENT, VIP, DrTopology, NatTopology, Topology
+from vrrp.requests import SOCKET_NAME
 
 KINDS: Final[dict[str, type[Topology]]] = {
     Mode.DR.value: DrTopology,
@@ -83,6 +84,8 @@ look at lb1, change what it does (lb2 has a socket of its own, and is told separ
   {guideway} service show web
   {guideway} stats
   {guideway} backend drain web b2
+  export GUIDEWAY_VRRP_SOCKET={lab.nodes["lb1"].paths.directory / SOCKET_NAME}
+  {guideway} vrrp status
 watch requests come to b1 (tcpdump on lb1 sees nothing of what XDP forwards)
   ip netns exec {backend} tcpdump -nei eth0 src {CLIENT}
 kill b1's web server (make lab again brings everything back)

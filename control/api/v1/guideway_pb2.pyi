@@ -2121,6 +2121,7 @@ class SetBackendRequest(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
@@ -2130,6 +2131,8 @@ class SetBackendRequest(_message.Message):
     """Absent: as it is. 0 to 65535."""
     state: Global___BackendState.ValueType
     """Absent or unspecified: as it is."""
+    zone: _builtins.str
+    """Absent: as it is. Empty: none."""
     comment: _builtins.str
     """See AddServiceRequest."""
     def __init__(
@@ -2139,20 +2142,25 @@ class SetBackendRequest(_message.Message):
         backend: _builtins.str = ...,
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType | None = ...,
+        zone: _builtins.str | None = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "state", b"state", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "backend", b"backend", "comment", b"comment", "service", b"service", "state", b"state", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "comment", b"comment", "service", b"service", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
     _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    _WhichOneofReturnType__zone: _TypeAlias = _typing.Literal["zone"]  # noqa: Y015
+    _WhichOneofArgType__zone: _TypeAlias = _typing.Literal["_zone", b"_zone"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__zone) -> _WhichOneofReturnType__zone | None: ...
 
 Global___SetBackendRequest: _TypeAlias = SetBackendRequest  # noqa: Y015
 
