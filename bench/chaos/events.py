@@ -22,7 +22,7 @@ Event = Callable[[Cluster], None]
 
 _MAX_WEIGHT: Final = 100
 _SOON: Final = 15.0  # seconds
-_SLOTS: Final = (131_072, 196_608, 262_144)
+_SLOTS: Final = (131_072, 196_608, 327_680)  # none of them the one that it begins with
 _RECORDS: Final = (65_536, 1_048_576)
 _NOT_RELOADED: Final = "not reloaded"
 
