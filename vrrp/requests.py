@@ -4,7 +4,6 @@ Over a Unix stream socket: one line of JSON there, one line back, and the connec
 over.
 """
 
-from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
@@ -12,7 +11,6 @@ from msgspec import Struct
 MAX_REQUEST: Final = 4096  # bytes, with the newline
 MAX_ANSWER: Final = 1 << 22  # bytes: 255 instances on each of many interfaces
 SOCKET_NAME: Final = "vrrpd.sock"  # beside the status file
-DEFAULT_SOCKET: Final = Path("/run/guideway") / SOCKET_NAME
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):

@@ -85,7 +85,7 @@ class Systemd:
                 *(
                     "env",
                     "-i",
-                    "PATH=/opt/guideway/.venv/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    f"PATH={_PATH}",
                 ),
                 *command,
             ),
