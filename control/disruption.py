@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from control.model import Affinity, Backend, Service
-from control.serving import ring_size, zones_of
+from control.serving import effective_table
 from control.status import Standing
 from control.tables import Tables
 
@@ -81,8 +81,7 @@ def _ring(
     down = frozenset(index for index, one in enumerate(members) if one not in up)
     owners = np.empty(0, np.int64)
     if len(down) < len(members):
-        pool = tuple((one.identity.encode(), one.weight) for one in members)
-        table = tables.effective(pool, ring_size(service), down, zones_of(members))
+        table = effective_table(service, members, down, tables)
         owners = np.array([numbers[one.identity] for one in members], np.int64)[table]
     return _Ring(service, owners, frozenset(numbers[one.identity] for one in up))
 

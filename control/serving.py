@@ -28,7 +28,7 @@ from dataplane import records
 from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image, Ring
 from dataplane.records import Index
-from maglev import default_size
+from maglev import Table, default_size
 
 TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
@@ -228,15 +228,25 @@ def _ring(
     down = frozenset(index for index, b in enumerate(members) if b.name in unable)
     if len(down) == len(members):
         return _EMPTY, {}
-    pairs = tuple((backend.identity.encode(), backend.weight) for backend in members)
-    table = tables.effective(pairs, ring_size(service), down, zones_of(members))
+    table = effective_table(service, members, down, tables)
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]
     return ordinary(numbers[table]), dict(zip(names, slots, strict=True))
 
 
-def zones_of(members: Sequence[Backend]) -> tuple[str, ...] | None:
+def effective_table(
+    service: Service, members: Sequence[Backend], down: frozenset[int], tables: Tables
+) -> Table:
+    """Return the table of ``service`` over ``members``, of whom those in ``down`` are out.
+
+    ``down`` are indices, and not all of them.
+    """
+    pool = tuple((one.identity.encode(), one.weight) for one in members)
+    return tables.effective(pool, ring_size(service), down, _zones(members))
+
+
+def _zones(members: Sequence[Backend]) -> tuple[str, ...] | None:
     """Return the failure domain of each; who has none fails alone. None: there are none."""
     if not any(backend.zone for backend in members):
         return None
