@@ -53,6 +53,11 @@ class Api:
         """Return which part of the service's slots each backend has, 0 to 1."""
         return {each.backend.name: each.share for each in self.service(service).backends}
 
+    def mac(self, service: str, backend: str) -> str:
+        """Return the MAC to which the node sends what is for the backend, "" if unknown."""
+        backends = self.service(service).backends
+        return next(each.mac for each in backends if each.backend.name == backend)
+
     def statistics(self) -> pb.GetStatisticsResponse:
         """Return what the node has counted."""
         request = pb.GetStatisticsRequest()
