@@ -13,6 +13,7 @@ from control.cli.backend import backend
 from control.cli.client import Client
 from control.cli.completion import completion
 from control.cli.dataplane import dataplane
+from control.cli.doctor import doctor
 from control.cli.explain import explain
 from control.cli.history import confirm, diff, history, rollback, show
 from control.cli.importing import import_
@@ -95,6 +96,7 @@ for _command in (
     import_,
     completion,
     watch,
+    doctor,
 ):
     guideway.add_command(_command)
 
