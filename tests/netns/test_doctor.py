@@ -20,19 +20,40 @@ from vagrant.lab import xdp_pass
 from vagrant.lab.errors import CommandError
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
-from vagrant.lab.topology import VIP, DrTopology, NatTopology
+from vagrant.lab.topology import VIP, DrTopology, NatTopology, Topology
 
 Fault = Callable[[Lab], AbstractContextManager[None]]
 # Of the machine that the tests run on, whatever is planted.
 OF_THE_MACHINE = {"clock-unset", "jit-off", "disk-full"}
 
 
-@pytest.fixture(scope="module", params=[DrTopology, NatTopology], ids=["dr", "nat"])
-def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Return a lab with everything running."""
-    with Lab(f"d{os.getpid()}", request.param) as made:
+@contextmanager
+def running(kind: type[Topology]) -> Iterator[Lab]:
+    """Give a lab with everything running."""
+    with Lab(f"{kind.mode.value}{os.getpid()}", kind) as made:
         made.start()
         yield made
+
+
+@pytest.fixture(scope="module")
+def dr() -> Iterator[Lab]:
+    """Return a lab in direct return."""
+    with running(DrTopology) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def nat() -> Iterator[Lab]:
+    """Return a lab with translation."""
+    with running(NatTopology) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(mode: str, request: pytest.FixtureRequest) -> Lab:
+    """Return the lab of that mode."""
+    made: Lab = request.getfixturevalue(mode)
+    return made
 
 
 @pytest.fixture
@@ -189,13 +210,14 @@ def taken(lab: Lab) -> Iterator[None]:
 @contextmanager
 def with_a_broken_file(lab: Lab) -> Iterator[None]:
     node = lab.nodes["lb1"]
+    assert node.guidewayd.pid is not None
     before = node.paths.guidewayd_file.read_text()
     edit(node, lambda file: file.update(services=[{"name": "web"}]))
-    node.guidewayd.signal(SIGHUP)
+    os.kill(node.guidewayd.pid, SIGHUP)
     eventually(lambda: node.api.status().warnings, within=5, what="it has been read")
     yield
     node.paths.guidewayd_file.write_text(before)
-    node.guidewayd.signal(SIGHUP)
+    os.kill(node.guidewayd.pid, SIGHUP)
     eventually(lambda: not node.api.status().warnings, within=5, what="it is read")
 
 
@@ -242,56 +264,52 @@ def filtering_replies(lab: Lab) -> Iterator[None]:
     host.sysctl("net.ipv4.conf.eth1.rp_filter", 0)
 
 
-FAULTS: dict[str, list[tuple[str, Fault]]] = {
-    "dr": [
-        ("vip-not-on-backend", without_vip),
-        ("vip-claimed-by-backend", telling_of_vip),
-        ("vip-refused", refusing_at_vip),
-        ("backend-down", without_servers),
-        ("backend-unreachable", with_an_absent_backend),
-        ("nobody-serves", with_nobody),
-        ("drops-rising", losing_packets),
-        ("vip-nowhere", without_vrrpd),
-        ("vrrp-rests", resting),
-        ("vrrp-discards", with_a_rogue_router),
-        ("detached", detached),
-        ("program-foreign", taken),
-        ("file-refused", with_a_broken_file),
-        ("daemon-silent", without_guidewayd),
-    ],
-    "nat": [
-        ("replies-elsewhere", routing_elsewhere),
-        ("checksum-offloaded", offloading),
-        ("mtu-differs", with_a_small_mtu),
-        ("status", filtering_replies),
-    ],
+FAULTS: dict[str, tuple[str, Fault]] = {
+    "vip-not-on-backend": ("dr", without_vip),
+    "vip-claimed-by-backend": ("dr", telling_of_vip),
+    "vip-refused": ("dr", refusing_at_vip),
+    "backend-down": ("dr", without_servers),
+    "backend-unreachable": ("dr", with_an_absent_backend),
+    "nobody-serves": ("dr", with_nobody),
+    "drops-rising": ("dr", losing_packets),
+    "vip-nowhere": ("dr", without_vrrpd),
+    "vrrp-rests": ("dr", resting),
+    "vrrp-discards": ("dr", with_a_rogue_router),
+    "detached": ("dr", detached),
+    "program-foreign": ("dr", taken),
+    "file-refused": ("dr", with_a_broken_file),
+    "daemon-silent": ("dr", without_guidewayd),
+    "replies-elsewhere": ("nat", routing_elsewhere),
+    "checksum-offloaded": ("nat", offloading),
+    "mtu-differs": ("nat", with_a_small_mtu),
+    "status": ("nat", filtering_replies),
 }
+in_each_lab = pytest.mark.parametrize("mode", ["dr", "nat"])
 
 
-def _found(node: Node, code: str) -> None:
-    """Wait until ``code`` is found: counters are told once in a second."""
-    eventually(
-        lambda: code in findings(node, "--wait", "0.5"), within=10, what=f"it finds {code}"
-    )
-
-
+@in_each_lab
 def test_on_a_healthy_node_nothing_is_found(node: Node) -> None:
     eventually(lambda: not findings(node), within=20, what="nothing is found")
 
 
-def test_each_fault_is_found_while_it_lasts(lab: Lab, node: Node) -> None:
-    for code, fault in FAULTS[lab.topology.mode]:
-        with fault(lab):
-            _found(node, code)
+@pytest.mark.parametrize(
+    ("mode", "code"), [(mode, code) for code, (mode, _) in FAULTS.items()]
+)
+def test_a_fault_is_found_while_it_lasts(lab: Lab, node: Node, code: str) -> None:
+    _, fault = FAULTS[code]
+    with fault(lab):
+        # Counters are told once in a second.
+        eventually(
+            lambda: code in findings(node, "--wait", "0.5"), within=10, what="it is found"
+        )
 
-    eventually(
-        lambda: not findings(node),
-        within=20,
-        what="nothing is left",
-        explain=lambda: str(findings(node)),
-    )
+
+@in_each_lab
+def test_after_all_that_nothing_is_left(node: Node) -> None:
+    eventually(lambda: not findings(node), within=20, what="nothing is left")
 
 
+@in_each_lab
 def test_a_place_without_bpffs_is_found(node: Node, tmp_path: Path) -> None:
     edited = tmp_path / "guideway.yaml"
     text = node.paths.guidewayd_file.read_text()
@@ -300,6 +318,7 @@ def test_a_place_without_bpffs_is_found(node: Node, tmp_path: Path) -> None:
     assert "bpffs-missing" in findings(node, "--config", str(edited), "--wait", "0.2")
 
 
+@in_each_lab
 def test_nothing_of_what_it_asks_is_left_behind(lab: Lab, node: Node) -> None:
     findings(node, "--wait", "0.2")
 

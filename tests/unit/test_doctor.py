@@ -150,8 +150,18 @@ def test_a_finding_says_what_is_wrong_and_what_to_do(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    [*FAULTS, "mtu-differs", "more-backends", "vip-not-on-backend", "vip-refused"]
-    + ["vip-claimed-by-backend", "replies-elsewhere", "checksum-offloaded", "not-asked"],
+    [
+        *FAULTS,
+        "mtu-differs",
+        "more-backends",
+        "vip-not-on-backend",
+        "vip-refused",
+        "vip-claimed-by-backend",
+        "replies-elsewhere",
+        "checksum-offloaded",
+        "not-asked",
+        "not-all-asked",
+    ],
 )
 def test_the_manual_has_every_code(code: str) -> None:
     manual = Path(__file__).parents[2] / "docs" / "guideway.md"
