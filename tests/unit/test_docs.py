@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+import vrrp.config
 from control import config
 from control.checks import CHECKS
 
-DOCS = Path(__file__).parents[2] / "docs"
+PROJECT = Path(__file__).parents[2]
+DOCS = PROJECT / "docs"
+PAGES = sorted(
+    [*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("examples/*.md")]
+)
 GUIDEWAYD = (DOCS / "guidewayd.md").read_text()
 EXAMPLES = [
     pytest.param(code, id=f"{page.stem}-{number}")
@@ -55,3 +60,30 @@ def test_every_key_of_every_check_is_explained() -> None:
     }
 
     assert unexplained == set()
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what can be linked to in a page, spelled as GitHub does."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_files_of_two_nodes_are_accepted() -> None:
+    page = (DOCS / "getting-started.md").read_text()
+    balancer, router = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    _, state = config.parse(balancer, "guideway.yaml")
+    assert [service.name for service in state] == ["web"]
+    assert vrrp.config.parse(router, "vrrp.yaml").instances
