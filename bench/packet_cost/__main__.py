@@ -8,6 +8,7 @@ row whose packets did not all go the way that it names is an error, and the exit
 import sys
 from itertools import chain
 
+import click
 from rich.console import Console
 
 from bench.clock import settle
@@ -21,11 +22,19 @@ from dataplane.errors import DataplaneError
 from vagrant.lab.errors import LabError
 
 
-def main() -> None:
+@click.command()
+@click.option(
+    "--loads",
+    type=click.IntRange(1, 10),
+    default=measure.LOADS,
+    show_default=True,
+    help="How often the program is loaded: its place in memory matters, too.",
+)
+def main(loads: int) -> None:
     """Measure and print."""
     console = make_console()
     try:
-        problems = _measure_and_print(console)
+        problems = _measure_and_print(console, loads)
     except (LabError, DataplaneError) as error:
         sys.exit(str(error))
     for problem in problems:
@@ -33,14 +42,15 @@ def main() -> None:
     sys.exit(bool(problems))
 
 
-def _measure_and_print(console: Console) -> list[str]:
+def _measure_and_print(console: Console, loads: int) -> list[str]:
     """Return what went wrong, a sentence for each row."""
     core = settle()
     with place("node") as (bpffs, (node,)):
         network.set_up(node)
         with node.inside():
             console.print(f"{describe()}, core {core}")
-            rows, size = measure.measure(bpffs, chain.from_iterable(map(cases, FAMILIES)))
+            every = chain.from_iterable(map(cases, FAMILIES))
+            rows, size = measure.measure(bpffs, every, loads)
             print_tables(console, rows_table(rows, size))
             print_tables(console, prices_table(prices.measure()))
     return [f"{name(row.case)}: {row.problem}" for row in rows if row.problem]

@@ -31,10 +31,12 @@ class Row:
     problem: str = ""
 
 
-def measure(bpffs: Path, cases: Iterable[Case]) -> tuple[list[Row], ProgramInfo]:
+def measure(
+    bpffs: Path, cases: Iterable[Case], loads: int = LOADS
+) -> tuple[list[Row], ProgramInfo]:
     """Return a row for each case, and what the kernel tells of the program."""
     rows = [Row(case) for case in cases]
-    sizes = [_measure_all(bpffs, rows) for _ in range(LOADS)]
+    sizes = [_measure_all(bpffs, rows) for _ in range(loads)]
     return rows, sizes[0]
 
 
