@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from control.addresses import IpAddress
 from control.entries import endpoint_of
@@ -14,6 +14,7 @@ from control.tables import Tables
 from control.transition import PATIENCE, is_in_transition
 from dataplane.image import Image
 
+_FEW: Final = 4  # one in so many
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -52,6 +53,11 @@ class Basis:
         """Return the basis of an image in which ``served`` is as it came out."""
         moving = (n for n, one in enumerate(served) if is_in_transition(one.ring))
         return cls(configured, facts, settings, tuple(served), unsettled, frozenset(moving))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether few services at most might come out otherwise another time."""
+        return is_few(len(self.unsettled), len(self.served))
 
     def to_compile(self, now: Now) -> frozenset[int] | None:
         """Return the services that may come out otherwise now; None: all of them may."""
@@ -97,6 +103,11 @@ class Basis:
             for window_ns in [PATIENCE[one.service.protocol] * 1_000_000_000]
             if moment.now_ns - one.changed_ns > window_ns
         )
+
+
+def is_few(some: int, services: int) -> bool:
+    """Tell whether compiling some services alone is less work than compiling all."""
+    return some * _FEW <= services
 
 
 def unsettled(served: Sequence[Served], known: Image, image: Image) -> frozenset[int]:

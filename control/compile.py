@@ -32,6 +32,11 @@ class Compiled:
     waiting: frozenset[str] = frozenset()  # services that have to wait for another round
     basis: Basis | None = None  # for the next round; None: it has to compile everything
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next round needs not compile everything, if little changes."""
+        return self.basis is not None and self.basis.is_settled
+
 
 def compile_image(
     desired: DesiredState,

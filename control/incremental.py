@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from control import arena
 from control.admission import Admission, admit_backends, number_services
 from control.assembly import assemble
-from control.basis import Basis, Now
+from control.basis import Basis, Now, is_few
 from control.entries import endpoint_of, next_hops
 from control.ids import Ids
 from control.model import DesiredState, Mode, Service
@@ -26,7 +26,6 @@ from dataplane import records
 from dataplane.image import Image, Ring
 from dataplane.records import Endpoint
 
-_FEW: Final = 4  # one service in so many is compiled by itself at most
 _SPARE_TABLES: Final = 256  # that nobody asks for any more
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -93,8 +92,9 @@ def _to_compile(basis: Basis, now: Now) -> frozenset[int] | None:
     if len(now.tables) > len(basis.served) + _SPARE_TABLES:
         return None  # so that those of them are forgotten that nobody asks for
     numbers = basis.to_compile(now)
-    is_few = numbers is not None and len(numbers) * _FEW <= len(basis.served)
-    return numbers if is_few else None
+    if numbers is None or not is_few(len(numbers), len(basis.served)):
+        return None
+    return numbers
 
 
 def _speakers(

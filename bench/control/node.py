@@ -19,7 +19,8 @@ from vagrant.lab.hosts import PROJECT, Host
 from vagrant.lab.program import Program
 from vagrant.lab.wait import eventually
 
-_LIMITS: Final = {"services": 2048, "backends": 32768}
+# Room to change many rings beside those that stay.
+_LIMITS: Final = {"services": 2048, "backends": 32768, "slots": 1 << 24}
 _HASH_SEED: Final = 0x67756964
 _STARTS_WITHIN: Final = 60.0  # seconds
 _CONVERGES_WITHIN: Final = 120.0
