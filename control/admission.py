@@ -62,6 +62,7 @@ class Admission:
     numbers: Mapping[BackendPlace, int]  # of those that are
     speakers: AbstractSet[Endpoint]  # NAT backends whose replies the maps know, or will
     stranded: frozenset[Endpoint]  # services that wait for everybody who could serve them
+    is_complete: bool = False  # nobody waits
 
 
 def admit_backends(
@@ -81,7 +82,7 @@ def admit_backends(
     ]
     numbers, speakers = _admit(around, chain(*members))
     if len(numbers) == sum(map(len, members)):  # no two are the same
-        return Admission(numbers, speakers, frozenset())
+        return Admission(numbers, speakers, frozenset(), is_complete=True)
     able = [[one for one in each if _is_able(around, one)] for each in members]
     urgent = [
         each[0] for each in able if each and not any(m[2] in ids.backends for m in each)

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from control import arena
 from control.admission import Waits, admit_backends, number_services
 from control.assembly import assemble
+from control.basis import Basis, Now, unsettled
 from control.capacity import check_capacity
 from control.entries import endpoint_of, next_hops
 from control.facts import BackendKey, Facts, Moment
 from control.ids import BackendPlace, Ids
+from control.incremental import Renewed, renew
 from control.model import DesiredState, Service
 from control.returns import answering
-from control.rounds import Round, Settings
+from control.rounds import Round, Settings, weighted
 from control.serving import LATE, Served, backends_of, hold, remember, serve, serving_ids
 from control.status import Health
 from control.tables import Tables
@@ -28,6 +30,12 @@ class Compiled:
     image: Image
     services: tuple[Served, ...]  # in the maps; in the operator's order
     waiting: frozenset[str] = frozenset()  # services that have to wait for another round
+    basis: Basis | None = None  # for the next round; None: it has to compile everything
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the next round needs not compile everything, if little changes."""
+        return self.basis is not None and self.basis.is_settled
 
 
 def compile_image(
@@ -60,10 +68,36 @@ def compile_image(
         tables,
         moment,
     )
+    return _everything(around)
+
+
+def compile_next(last: Compiled, settings: Settings, now: Now) -> Compiled:
+    """Return what :func:`compile_image` does, where the maps hold the image of ``last``.
+
+    It takes the time for what has changed since, where it can.
+    """
+    desired, known = now.desired, last.image
+    if last.basis is not None and last.basis.settings == settings:
+        check_capacity(desired, settings.limits)
+        renewed = renew(last.basis, now, known)
+        if renewed is not None:
+            return _renewed(last, desired, renewed)
+    return compile_image(desired, now.facts, settings, known, now.tables, now.moment)
+
+
+def _everything(around: Round) -> Compiled:
     waits = Waits()
     while isinstance(attempt := _attempt(around, waits), Waits):
         waits = attempt
     return attempt
+
+
+def _renewed(last: Compiled, desired: DesiredState, renewed: Renewed) -> Compiled:
+    services = list(last.services)
+    for number in renewed.compiled:
+        one = renewed.basis.served[number]
+        services[number] = replace(one, service=desired.services[number])
+    return Compiled(renewed.image, tuple(services), basis=renewed.basis)
 
 
 def _attempt(around: Round, waits: Waits) -> Compiled | Waits:
@@ -91,9 +125,12 @@ def _attempt(around: Round, waits: Waits) -> Compiled | Waits:
         held = {e for e in homeless - waits.held if _can_hold(around, e)}
         return waits.and_held(held).and_absent(homeless - held)
     image, late = assemble(around, served, offsets, admission)
-    compiled = Compiled(
-        image, _as_configured(around, served), _waiting(around, served, late)
-    )
+    waiting, basis = _waiting(around, served, late), None
+    if not waiting and admission.is_complete:
+        others = unsettled(served, known, image)
+        settings, facts = around.settings, around.facts
+        basis = Basis.of(around.configured, facts, settings, served, others)
+    compiled = Compiled(image, _as_configured(around, served), waiting, basis)
     if compiled.waiting and compiled.image == known and waits.held:
         # Nothing gets anywhere any more: rather that one is away for a moment.
         return waits.and_absent([min(waits.held, key=service_ids.__getitem__)])
@@ -164,15 +201,4 @@ def _weighted(desired: DesiredState, weights: Mapping[BackendKey, int]) -> Desir
     """Return ``desired`` with the weights that checks have given."""
     if not weights:
         return desired
-    return DesiredState(
-        tuple(
-            replace(
-                service,
-                backends=tuple(
-                    replace(b, weight=weights.get((service.name, b.name), b.weight))
-                    for b in service.backends
-                ),
-            )
-            for service in desired
-        )
-    )
+    return DesiredState(tuple(weighted(service, weights) for service in desired))

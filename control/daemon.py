@@ -21,6 +21,7 @@ import click
 import structlog
 
 from control import beacon, logs
+from control.addresses import IpAddress
 from control.api.server import check as check_api
 from control.api.server import serving
 from control.capacity import check_capacity
@@ -37,7 +38,7 @@ from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
-from control.network import refuse_vlans, survey
+from control.network import Surveyor, refuse_vlans
 from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
@@ -159,7 +160,9 @@ class Daemon:
         self._instance = instance
         self._seed = seed
         self._network = Network()
+        self._surveyor = Surveyor(config.interfaces)
         self._surveying = asyncio.Lock()
+        self._addressed = (DesiredState(), frozenset[IpAddress]())
         self._tasks = asyncio.TaskGroup()
         self._manager = ServiceManager()
         self._serving = False
@@ -213,6 +216,7 @@ class Daemon:
                 raise
         finally:
             await self._plane.finish()
+            self._surveyor.close()
         _log.info("stopped; packets keep flowing")
 
     async def _start_and_serve(self) -> None:
@@ -274,13 +278,21 @@ class Daemon:
         async with self._surveying:  # an older look must not overwrite a newer one
             before = self._network
             self._network = await asyncio.to_thread(
-                survey,
-                self._config.interfaces,
-                [b.address for service in self._store.state for b in service.backends],
+                self._surveyor.survey,
+                self._destinations(self._store.state),
                 self._monitor.suspects(),
                 before,
             )
-            return self._network != before
+            return self._network is not before
+
+    def _destinations(self, state: DesiredState) -> frozenset[IpAddress]:
+        """Return the addresses of all backends."""
+        known, addresses = self._addressed
+        if state is not known:
+            found = frozenset(b.address for service in state for b in service.backends)
+            addresses = addresses if found == addresses else found
+            self._addressed = (state, addresses)
+        return addresses
 
     async def _follow_network(self) -> None:
         while True:

@@ -65,14 +65,16 @@ _INSERT_PENDING: Final = """
 INSERT INTO confirmation (only, version, base, timeout, wall, boottime, boot)
 VALUES (1, ?, ?, ?, ?, ?, ?)
 """
-# The newest is never old: the total before it is nothing. Nor is what may come back.
+# The newest is never old: the total before it is nothing. Nor is what may come back. The
+# innermost SELECT has lengths only: a window keeps what it is given, states of megabytes.
 _DELETE_OLD: Final = """
 DELETE FROM version WHERE version <= (
     SELECT max(version) FROM (
         SELECT version,
             row_number() OVER newest_first AS row,
-            sum(length(state)) OVER newest_first - length(state) AS bytes_before
-        FROM version WINDOW newest_first AS (ORDER BY version DESC)
+            sum(bytes) OVER newest_first - bytes AS bytes_before
+        FROM (SELECT version, length(state) AS bytes FROM version)
+        WINDOW newest_first AS (ORDER BY version DESC)
     ) WHERE row > ? OR bytes_before > ?
 ) AND version NOT IN (SELECT base FROM confirmation)
 """

@@ -71,8 +71,33 @@ class Shape(Struct, frozen=True):
 
 def encode(state: DesiredState) -> bytes:
     """Return ``state`` as JSON in the current shape."""
-    services = tuple(_store_service(service) for service in state)
-    return msgspec.json.encode(StoredState(SHAPE, services))
+    return Encoder().encode(state)
+
+
+class Encoder:
+    """Encodes one state after another, and only what is not the same object as before."""
+
+    def __init__(self) -> None:
+        # By id; whoever is in here lives, so that nobody else has that one.
+        self._known: dict[int, tuple[Service, bytes]] = {}
+
+    def prepare(self, state: DesiredState) -> None:
+        """Do most of the work of encoding ``state`` next; from any thread."""
+        self._known |= self._encoded(state)
+
+    def encode(self, state: DesiredState) -> bytes:
+        """Return ``state`` as JSON in the current shape."""
+        self._known = self._encoded(state)
+        services = b",".join(encoded for _, encoded in self._known.values())
+        return b'{"shape":%d,"services":[%b]}' % (SHAPE, services)
+
+    def _encoded(self, state: DesiredState) -> dict[int, tuple[Service, bytes]]:
+        known = self._known
+        return {
+            id(service): known.get(id(service))
+            or (service, msgspec.json.encode(_store_service(service)))
+            for service in state
+        }
 
 
 def decode(stored: bytes) -> DesiredState:

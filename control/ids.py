@@ -35,6 +35,7 @@ class Ids:
 
     services: Mapping[Endpoint, int]
     backends: Mapping[BackendPlace, int]
+    others: AbstractSet[int] = frozenset()  # of backends that are not to be looked at
 
     @classmethod
     def of(cls, image: Image) -> Self:
@@ -52,6 +53,7 @@ class Ids:
         return type(self)(
             {key: n for key, n in self.services.items() if n < limits.services},
             {place: n for place, n in self.backends.items() if n < limits.backends},
+            self.others,
         )
 
     def free_services(self, limits: Limits) -> Iterator[int]:
@@ -60,7 +62,8 @@ class Ids:
 
     def free_backends(self, limits: Limits) -> Iterator[int]:
         """Yield the ids that new backends may have."""
-        return _free(NO_BACKEND_ID + 1, limits.backends, set(self.backends.values()))
+        taken = {*self.backends.values(), *self.others}
+        return _free(NO_BACKEND_ID + 1, limits.backends, taken)
 
 
 def _free(first: int, limit: int, taken: AbstractSet[int]) -> Iterator[int]:

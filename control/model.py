@@ -161,6 +161,13 @@ class DesiredState:
                 return service
         raise NotFoundError("service", name)
 
+    def sharing(self, other: Self) -> Self:
+        """Return an equal state, of the same objects as ``other`` where those are equal."""
+        known = {service.name: service for service in other}
+        pairs = ((service, known.get(service.name)) for service in self)
+        services = tuple(old if old and old == new else new for new, old in pairs)
+        return replace(self, services=services)
+
     def with_new_service(self, service: Service) -> Self:
         """Return the state with one more service, or raise ConflictError."""
         if any(known.name == service.name for known in self.services):
@@ -341,9 +348,10 @@ def _check_state(state: DesiredState) -> None:
 def _check_loops(state: DesiredState) -> None:
     """Refuse backends that are VIPs: their packets would come back to the node."""
     vips = {service.vip: service for service in reversed(state.services)}
+    numbers = {int(vip) for vip in vips}  # hashed much quicker than addresses
     for service in state:
         for backend in service.backends:
-            if other := vips.get(backend.address):
+            if int(backend.address) in numbers and (other := vips.get(backend.address)):
                 raise ConfigError(
                     f"service {service.name!r}, backend {backend.name!r}",
                     f"{backend.address} is the VIP of service {other.name!r}, and a VIP is "

@@ -5,10 +5,10 @@ thread. What nobody uses the kernel forgets, and XDP's packets do not count as u
 survey asks the kernel to resolve what is missing and to confirm what is stale.
 """
 
-import errno
 import socket
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, ip_address
 from pathlib import Path
@@ -24,6 +24,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP
 from control.addresses import IpAddress
 from control.errors import HostError
 from control.facts import Interface, Network, NextHop
+from control.netlink import Listener, Neighbour, Way, find_ways, read_neighbours, resolve
 from control.vlans import Link, find_vlans
 from dataplane.records import SERVICE_VLAN, VLAN, Tag
 
@@ -37,15 +38,13 @@ _USABLE: Final = (
 )
 _LEARNT: Final = ndmsg.NUD_REACHABLE | ndmsg.NUD_STALE | ndmsg.NUD_DELAY
 _IN_QUESTION: Final = ndmsg.NUD_STALE | ndmsg.NUD_FAILED
-# How the kernel says that a route leads nowhere: unreachable, blackhole, prohibit.
-_NO_ROUTE: Final = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINVAL, errno.EACCES}
 # As pyroute2 names the values of IFLA_XDP_ATTACHED.
 _XDP_MODES: Final = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload"}
 # Features by which a driver takes VLAN tags off, by the tag's protocol: linux/ethtool.h.
 _TAG_PARSERS: Final = {VLAN: "rx-vlan-hw-parse", SERVICE_VLAN: "rx-vlan-stag-hw-parse"}
 # Features by which a card merges packets, and how `ethtool -K` calls them.
 _MERGERS: Final = {"rx-lro": "lro", "rx-gro-hw": "rx-gro-hw"}
-_ATTEMPTS: Final = 5
+_EVERYTHING_INTERVAL: Final = 30.0  # seconds
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _SYSCTL: Final = Path("/proc/sys/net")
 _DOTS_AND_SLASHES: Final = str.maketrans("./", "/.")
@@ -63,51 +62,96 @@ def survey(
     A destination without a route has no next hop; one whose next hop does not answer ARP
     or neighbour discovery has one without a MAC. Where the kernel has just forgotten a
     neighbour, the MAC that it had in ``before`` counts until the kernel has asked again.
-    Some 0.5 ms for each destination. Of ``suspects``, which do not answer, the kernel has
+    Some 20 µs for each destination. Of ``suspects``, which do not answer, the kernel has
     to ask again who they are: they may have another MAC by now. If the network changes too
     fast to be read, ``before`` is returned.
     """
-    for _ in range(_ATTEMPTS):
-        try:
-            return _look(interfaces, destinations, suspects, before)
-        except NetlinkDumpInterrupted:  # what was read may be half old and half new
-            continue
-    return before
+    with closing(Surveyor(interfaces)) as surveyor:
+        return surveyor.survey(frozenset(destinations), suspects, before)
 
 
-def _look(
-    interfaces: Iterable[str],
-    destinations: Iterable[IpAddress],
-    suspects: Collection[IpAddress],
-    before: Network,
-) -> Network:
-    with IPRoute() as netlink:
+class Surveyor:
+    """Looks at the network again and again, at what has changed only.
+
+    The kernel tells that something has; and now and then everything is looked at, since
+    some ways change without a word. Belongs to one thread at a time.
+    """
+
+    def __init__(self, interfaces: Iterable[str]) -> None:
+        """Look at the network around ``interfaces``."""
+        self._interfaces = frozenset(interfaces)
+        self._listener = Listener()
+        self._looked: float | None = None  # at everything, monotonic seconds
+        self._links: Mapping[int, Interface] = {}  # all of the host's, by index
+        self._ways: dict[IpAddress, Way] = {}
+        self._asked: frozenset[IpAddress] = frozenset()  # ways were asked for
+
+    def close(self) -> None:
+        """Look no more."""
+        self._listener.close()
+
+    def survey(
+        self,
+        destinations: frozenset[IpAddress],
+        suspects: Collection[IpAddress],
+        before: Network,
+    ) -> Network:
+        """Return the network as it is, as :func:`survey` does; ``before`` if it is that.
+
+        What is in it is the same object as before where nothing has changed.
+        """
+        heard = self._listener.heard()
+        now = time.monotonic()
+        is_due = self._looked is None or now >= self._looked + _EVERYTHING_INTERVAL
         doubted = {
             (hop.ifindex, address): hop.mac
-            for address, hop in before.next_hops.items()
-            if address in suspects
+            for address in suspects
+            if (hop := before.next_hops.get(address))
         }
-        found = list(netlink.get_links())
+        try:
+            if heard.others or is_due:
+                self._looked = None  # unless it comes to an end
+                around = self._look_around()
+                self._ways = find_ways(destinations)
+                self._looked = now
+            elif (
+                heard.neighbours
+                or destinations != self._asked
+                or doubted
+                or not all(hop.mac for hop in before.next_hops.values())
+            ):
+                around = before
+                new = find_ways(destinations - self._asked)
+                known = (
+                    self._ways
+                    if destinations >= self._asked
+                    else _among(self._ways, destinations)
+                )
+                self._ways = known | new if new else known
+            else:
+                return before
+            self._asked = destinations
+            hops = self._next_hops(before.next_hops, doubted)
+        except NetlinkDumpInterrupted:  # what was read may be half old and half new
+            self._looked = None
+            return before
+        network = replace(around, next_hops=hops)
+        return before if network == before else network
+
+    def _look_around(self) -> Network:
+        """Return the network without next hops; remember the links."""
+        with IPRoute() as netlink:
+            found = list(netlink.get_links())
+            addresses = [
+                entry for family in _FAMILIES for entry in netlink.get_addr(family=family)
+            ]
         links = {link["index"]: _interface(link) for link in found}
         layers = {link["index"]: _layer(link) for link in found}
-        neighbours = {
-            (entry["ifindex"], ip_address(entry.get("dst"))): entry
-            for family in _FAMILIES
-            for entry in netlink.get_neighbours(family=family)
-        }
-        for (index, address), entry in list(neighbours.items()):
-            known = _mac(entry.get("lladdr"))
-            if entry["state"] & _LEARNT and doubted.get((index, address)) == known:
-                _forget(netlink, index, address)
-                del neighbours[index, address]
-        addresses = [
-            entry for family in _FAMILIES for entry in netlink.get_addr(family=family)
-        ]
-        wanted = set(interfaces)
-        attached = [link for link in links.values() if link.name in wanted]
+        attached = [link for link in links.values() if link.name in self._interfaces]
         generic = any(link.xdp == "generic" for link in attached)
         if generic or any(layer.tag for layer in layers.values()):
             attached = _with_offloads(attached)
+        self._links = links
         return Network(
             interfaces=tuple(attached),
             addresses=frozenset(_own(entry) for entry in addresses),
@@ -118,13 +162,62 @@ def _look(
                 and not entry["flags"] & IFA_F_DEPRECATED
                 and entry["index"] in links
             ),
-            next_hops={
-                destination: hop
-                for destination in set(destinations)
-                if (hop := _next_hop(netlink, links, neighbours, destination, before))
-            },
             vlans=find_vlans(layers, {link.ifindex: link for link in attached}),
         )
+
+    def _next_hops(
+        self,
+        before: Mapping[IpAddress, NextHop],
+        doubted: Mapping[tuple[int, IpAddress], bytes | None],
+    ) -> Mapping[IpAddress, NextHop]:
+        """Return the next hop of each destination; ask for those that are in question."""
+        neighbours = read_neighbours()
+        if wrong := [
+            place
+            for place, mac in doubted.items()
+            if (entry := neighbours.get(place))
+            and entry.state & _LEARNT
+            and entry.mac == mac
+        ]:
+            with IPRoute() as netlink:
+                for place in wrong:
+                    _forget(netlink, *place)
+                    del neighbours[place]
+        unclear = set()
+        hops = {}
+        for destination, (ifindex, router) in self._ways.items():
+            if (link := self._links.get(ifindex)) is None:
+                continue
+            place = (ifindex, router or destination)
+            entry, last = neighbours.get(place), before.get(destination)
+            if entry is None or entry.state & _IN_QUESTION:
+                unclear.add(place)
+            mac = _mac_by(entry, last, ifindex)
+            if (
+                last is None
+                or (last.mac, last.ifindex) != (mac, ifindex)
+                or ((last.interface, last.source_mac) != (link.name, link.mac))
+            ):
+                last = NextHop(link.name, ifindex, link.mac, mac)
+            hops[destination] = last
+        resolve(unclear)
+        return hops
+
+
+def _among(
+    ways: Mapping[IpAddress, Way], destinations: frozenset[IpAddress]
+) -> dict[IpAddress, Way]:
+    return {address: way for address, way in ways.items() if address in destinations}
+
+
+def _mac_by(entry: Neighbour | None, last: NextHop | None, ifindex: int) -> bytes | None:
+    """Return the MAC of a neighbour; ``last`` is the next hop before."""
+    if entry is not None and entry.state & _USABLE:
+        return entry.mac
+    if entry is not None and entry.state & ndmsg.NUD_FAILED:
+        return None
+    # forgotten, or being asked for
+    return last.mac if last and last.ifindex == ifindex else None
 
 
 def refuse_vlans(interfaces: Collection[str]) -> None:
@@ -251,55 +344,6 @@ def _enabled(ethtool: Ethtool, name: str) -> frozenset[str]:
 def _mac(text: str | None) -> bytes:
     """Return six bytes; zeros for an interface without a MAC, such as a tunnel."""
     return bytes.fromhex(text.replace(":", "")) if text else bytes(6)
-
-
-def _next_hop(
-    netlink: IPRoute,
-    links: dict[int, Interface],
-    neighbours: dict[tuple[int, IpAddress], Any],
-    destination: IpAddress,
-    before: Network,
-) -> NextHop | None:
-    try:
-        route = netlink.route("get", dst=str(destination))[0]
-    except NetlinkError as error:
-        if error.code not in _NO_ROUTE:
-            raise
-        return None
-    link = links.get(route.get("oif"))
-    if link is None:
-        return None
-    via = _gateway(route) or destination
-    entry = neighbours.get((link.ifindex, via))
-    if entry is None or entry["state"] & _IN_QUESTION:
-        _resolve(netlink, link, via)
-    if entry is not None and entry["state"] & _USABLE:
-        mac = _mac(entry.get("lladdr"))
-    elif entry is not None and entry["state"] & ndmsg.NUD_FAILED:
-        mac = None
-    else:  # forgotten, or being asked for
-        last = before.next_hops.get(destination)
-        mac = last.mac if last and last.ifindex == link.ifindex else None
-    return NextHop(link.name, link.ifindex, link.mac, mac)
-
-
-def _gateway(route: Any) -> IpAddress | None:
-    """Return the router on the way, which may be of the other family (RFC 8950)."""
-    via = route.get("via")
-    text = via["addr"] if via else route.get("gateway")
-    return ip_address(text) if text else None
-
-
-def _resolve(netlink: IPRoute, link: Interface, neighbour: IpAddress) -> None:
-    """Have the kernel ask who ``neighbour`` is, as a packet of ours would have."""
-    try:
-        netlink.neigh(
-            "set", dst=str(neighbour), ifindex=link.ifindex, flags=ndmsg.NTF_USE, state=0
-        )
-    except (NetlinkError, OSError):
-        # The interface went down a moment ago, or the neighbour table is full. The next
-        # survey tries again, and who has no MAC says so.
-        return
 
 
 def _forget(netlink: IPRoute, index: int, address: IpAddress) -> None:

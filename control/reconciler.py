@@ -5,7 +5,8 @@ plans the difference to what the maps hold, and writes it. A round that was miss
 half-way is made good by the next one. Where the maps have no room for what is new beside
 what goes, it takes several: the first one settles what stays, the next ones have the room
 that it has left. Every so often, and after each failure, the maps are read back instead of
-remembered, so that foreign writes are found and mended.
+remembered, so that foreign writes are found and mended. A round does the work for what has
+changed; seldom, and when nobody waits for it, one does all of it.
 """
 
 import asyncio
@@ -17,7 +18,8 @@ from typing import Final
 
 import structlog
 
-from control.compile import Compiled, compile_image
+from control.basis import Now
+from control.compile import Compiled, compile_image, compile_next
 from control.errors import HostError
 from control.facts import Facts, Moment
 from control.model import DesiredState
@@ -32,6 +34,7 @@ from dataplane.plan import Write, plan
 _log: Final = structlog.get_logger()
 
 READ_BACK_INTERVAL: Final = 30.0  # seconds
+_THOROUGH_INTERVAL: Final = 600.0  # seconds; everything is read and compiled anew
 _RETRY_INTERVAL: Final = 1.0  # seconds after a failure
 
 
@@ -66,10 +69,12 @@ class Reconciler:
         self._seed = seed
         self._actual: Image | None = None  # None: has to be read back
         self._read_at = 0.0
+        self._thorough_at = 0.0
         self._swept_ns = 0
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()  # a round at a time
         self._tables = Tables()
+        self._last: Compiled | None = None  # what the maps hold was compiled so
         self.compiled: Compiled | None = None
         self.applied_version = 0
         self.problem = ""  # why the last round failed; "" if it did not
@@ -104,8 +109,9 @@ class Reconciler:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
             pause = READ_BACK_INTERVAL
+            overdue = time.monotonic() - self._thorough_at >= _THOROUGH_INTERVAL
             try:
-                await self.round()
+                await self.round(thorough=overdue and not self._wake.is_set())
             except (DataplaneError, HostError) as error:
                 self.problem = str(error)
                 self.failures += 1
@@ -118,17 +124,20 @@ class Reconciler:
         while self.waiting:
             await self.round()
 
-    async def round(self) -> None:
+    async def round(self, *, thorough: bool = False) -> None:
         """Make the kernel equal to what is wanted now, as far as there is room for it.
 
-        If some services are ``waiting`` for room, another round is due at once. Raises
-        DataplaneError or HostError; the kernel then serves by what was written.
+        If some services are ``waiting`` for room, another round is due at once. One that is
+        ``thorough`` relies on nothing that is remembered. Raises DataplaneError or
+        HostError; the kernel then serves by what was written.
         """
         async with self._turn:
             self._wake.clear()
             if self._maps is None:
                 return
             version, desired = self._wanted()
+            if thorough:
+                self._read_at, self._last = 0.0, None
             work = asyncio.ensure_future(
                 asyncio.to_thread(self._reconcile, self._maps, desired, self._facts())
             )
@@ -140,10 +149,10 @@ class Reconciler:
                 raise
             self.compiled, self.waiting, self.problem = compiled, compiled.waiting, ""
             self.reconciled = time.time()
-            if self.waiting:
-                self.wake()
-            else:
+            if not self.waiting:
                 self.applied_version = version
+            if self.waiting or (writes and not compiled.is_settled):
+                self.wake()
         if self.waiting:
             facts = {"writes": writes, "waiting": len(self.waiting)}
             _log.info("kernel updated as far as there is room", version=version, **facts)
@@ -155,11 +164,18 @@ class Reconciler:
         now_ns = time.monotonic_ns()
         if now_ns < self._swept_ns + int(READ_BACK_INTERVAL * 1e9):
             return Moment(now_ns)
-        if not any(map(is_in_transition, actual.rings.values())):
+        if not self._is_moving(actual):
             return Moment(now_ns)
         self._swept_ns = now_ns
         idle = {service.id: service.idle_seconds for service in actual.services.values()}
         return Moment(now_ns, maps.sweep(now_ns, idle))
+
+    def _is_moving(self, actual: Image) -> bool:
+        """Tell whether a ring is in transition."""
+        last = self._last
+        if last is not None and last.image is actual and last.basis is not None:
+            return bool(last.basis.moving)
+        return any(map(is_in_transition, actual.rings.values()))
 
     def _reconcile(
         self, maps: Maps, desired: DesiredState, facts: Facts
@@ -172,17 +188,30 @@ class Reconciler:
             actual = remembered
         known = actual if self._seed is None else self._seed
         moment = self._look(maps, actual)
-        compiled = compile_image(
-            desired, facts, self._settings, known, self._tables, moment
-        )
+        last, self._last = self._last, None
+        if last is not None and last.image is known:
+            now = Now(desired, facts, self._tables, moment)
+            compiled = compile_next(last, self._settings, now)
+        else:
+            compiled = compile_image(
+                desired, facts, self._settings, known, self._tables, moment
+            )
+            self._thorough_at = time.monotonic()
         writes: list[Write] = list(plan(actual, compiled.image, known))
         self._actual = None  # unknown until all is written
         maps.apply(writes)
-        self._actual, self._seed = compiled.image, None
+        self._actual, self._seed, self._last = compiled.image, None, compiled
         return compiled, len(writes)
 
     def _read_back(self, maps: Maps, remembered: Image | None) -> Image:
         """Read the maps, and note whether anybody else has written to them."""
+        if (
+            remembered is not None
+            and self._last is not None
+            and maps.are_intact(remembered)
+        ):
+            self._read_at = time.monotonic()
+            return remembered
         strays = maps.strays
         actual = maps.read()
         self._read_at = time.monotonic()

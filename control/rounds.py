@@ -1,12 +1,12 @@
 """What a round of the reconciler goes by. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from control.addresses import IpAddress, IpNetwork
-from control.facts import Facts, Moment, NextHop
+from control.facts import BackendKey, Facts, Moment, NextHop
 from control.ids import Ids
-from control.model import DesiredState
+from control.model import DesiredState, Service
 from control.tables import Tables
 from dataplane.image import Image
 from dataplane.source import Limits
@@ -19,6 +19,15 @@ class Settings:
     limits: Limits
     hash_seed: int
     direct: tuple[IpNetwork, ...]
+
+
+def weighted(service: Service, weights: Mapping[BackendKey, int]) -> Service:
+    """Return a service with the weights that its checks have given."""
+    given = [weights.get((service.name, b.name), b.weight) for b in service.backends]
+    if given == [backend.weight for backend in service.backends]:
+        return service
+    backends = zip(service.backends, given, strict=True)
+    return replace(service, backends=tuple(replace(b, weight=w) for b, w in backends))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import structlog
 
 from control.confirmation import Instant, Pending, check_timeout, instant
 from control.database import Database, Source, Stored, Version
-from control.encoding import decode, encode
+from control.encoding import Encoder, decode
 from control.errors import (
     ConfigError,
     ConfirmationError,
@@ -55,6 +55,7 @@ class Store:
         if self._pending is not None:
             self._base = self.decode(database.version(self._pending.base))
         self._changed = asyncio.Event()
+        self._encoder = Encoder()
 
     @classmethod
     def open(
@@ -102,6 +103,15 @@ class Store:
         if self._pending is None:
             return None
         return self._pending, self._pending.left(self._clock())
+
+    def prepare(self, wanted: DesiredState) -> DesiredState:
+        """Return what is the same as ``wanted``, and can be made the state at once.
+
+        What is equal in the state now is the same object. From any thread.
+        """
+        state = wanted.sharing(self._state)
+        self._encoder.prepare(state)
+        return state
 
     def preview(self, change: Change, *, expected: int | None = None) -> DesiredState:
         """Return what :meth:`update` would make the state; raise what it would raise."""
@@ -271,7 +281,7 @@ class Store:
         if confirm is not None:
             pending = Pending(version.number, self._version, confirm, now)
         with self._using(_NOT_STORED):
-            new = (version, encode(wanted)) if is_new else None
+            new = (version, self._encoder.encode(wanted)) if is_new else None
             self._database.put(new, digest, pending)
         self._digest = self._digest if digest is None else digest
         self._pending, self._base = pending, self._state

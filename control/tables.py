@@ -22,6 +22,10 @@ class Tables:
         self._permutations.begin_round()
         self._overlays.begin_round()
 
+    def __len__(self) -> int:
+        """Return how many tables are remembered."""
+        return len(self._overlays)
+
     def effective(
         self, pool: Pool, size: int, down: frozenset[int], zones: Zones = None
     ) -> Table:
@@ -52,6 +56,9 @@ class _Memory(Generic[_Value]):
 
     def begin_round(self) -> None:
         self._before, self._now = self._now, {}
+
+    def __len__(self) -> int:
+        return len(self._before.keys() | self._now.keys())
 
     def keep(self, key: Hashable, value: _Value) -> None:
         self._now[key] = value

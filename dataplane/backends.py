@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from dataplane import abi
+from dataplane.mirror import Mirror
 from dataplane.records import Backend
 
 _SIZE: Final = abi.sizeof("gw_backend")
@@ -37,7 +38,7 @@ class Backends:
         fence: Callable[[], None],
     ) -> None:
         """Take the memory of the array; nothing is written before the first change."""
-        self._elements = elements.cast("B")
+        self._elements = Mirror(elements.cast("B"))
         self._wait = wait_for_packets
         self._fence = fence
         self.strays = 0  # elements that nobody of us wrote and that were removed, so far
@@ -47,6 +48,7 @@ class Backends:
 
     def read(self) -> dict[int, Backend]:
         """Return the backends by number. What is none is removed."""
+        self._elements.accept()
         found = {}
         for number in self.used():
             try:
@@ -60,9 +62,14 @@ class Backends:
                 found[number] = backend
         return found
 
+    @property
+    def is_intact(self) -> bool:
+        """Whether everything is as :meth:`read` has found it and we have changed it."""
+        return self._elements.is_intact
+
     def used(self) -> Iterator[int]:
         """Yield the numbers that are somebody's; from any thread."""
-        flags = self._elements[_IS_USED::_SIZE].tobytes()
+        flags: bytes = self._elements[_IS_USED::_SIZE].tobytes()
         return (number for number, is_used in enumerate(flags) if is_used)
 
     def put(self, number: int, backend: Backend) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from dataplane import abi
 from dataplane.abi import constants
 from dataplane.errors import FullError
+from dataplane.mirror import Mirror
 
 KEY_BYTES: Final = abi.sizeof("gw_endpoint")
 VALUE_BYTES: Final = abi.sizeof("gw_entry") - abi.ffi.offsetof("struct gw_entry", "service")
@@ -47,8 +48,8 @@ class Directory:
         fence: Callable[[], None],
     ) -> None:
         """Take the memory of both arrays; nothing is written before the first change."""
-        self._words = words.cast("B").cast("Q")
-        self._entries = entries.cast("B")
+        self._words = Mirror(words.cast("B").cast("Q"))
+        self._entries = Mirror(entries.cast("B"))
         self._wait = wait_for_packets
         self._fence = fence
         self._free: list[int] = []  # numbers of entries that can be written
@@ -61,6 +62,8 @@ class Directory:
 
         Words that they do not find their way to, or that lead nowhere, are removed.
         """
+        self._words.accept()
+        self._entries.accept()
         found: dict[bytes, bytes] = {}
         used = {0}
         for place in self._taken():
@@ -75,6 +78,11 @@ class Directory:
         self._free = []
         self._left = [n for n in range(self._entry_count) if n not in used]
         return found
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether everything is as :meth:`read` has found it and we have changed it."""
+        return self._words.is_intact and self._entries.is_intact
 
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of what the words lead to now; from any thread."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from dataplane import abi
+from dataplane.mirror import Mirror
 from dataplane.records import Address, IpAddress
 
 _WORD_BITS: Final = 64
@@ -27,7 +28,12 @@ class Gates:
 
     def __init__(self, words: memoryview) -> None:
         """Take the memory of ``struct gw_gates``."""
-        self._words = words.cast("B").cast("Q")
+        self._words = Mirror(words.cast("B").cast("Q"))
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether they are as we have left them."""
+        return self._words.is_intact
 
     def open(self, address: IpAddress) -> None:
         """Let packets of ``address`` be looked up; before anything is written of it."""
@@ -48,4 +54,5 @@ class Gates:
             if self._words[number] != word:
                 missing += (word & ~self._words[number]).bit_count()
                 self._words[number] = word
+        self._words.accept()
         return missing

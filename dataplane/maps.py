@@ -142,6 +142,23 @@ class Maps:
         )
         return image
 
+    def are_intact(self, image: Image) -> bool:
+        """Tell whether they hold ``image``, which we have read or written, and no more.
+
+        A small part of the time that :meth:`read` takes.
+        """
+        return (
+            self._directory.is_intact
+            and self._backends.is_intact
+            and self._gates.is_intact
+            and all(
+                self.read_ring(offset, len(ring)).words == ring.words
+                for offset, ring in image.rings.items()
+            )
+            and all(self._read_hash(name) == getattr(image, name) for name in _HASHES)
+            and all(self._read_array(name) == getattr(image, name) for name in _ARRAYS)
+        )
+
     def read_ring(self, offset: int, size: int) -> Ring:
         """Return ``size`` slots from ``offset``."""
         return Ring(self._words[2 * offset : 2 * (offset + size)].tobytes())

@@ -1,6 +1,6 @@
 """The writes that turn one image into another."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,17 +54,31 @@ def plan(actual: Image, wanted: Image, counted: Image | None = None) -> Iterator
     for table in FILL_ORDER:
         have, want = getattr(actual, table), getattr(wanted, table)
         known = getattr(counted or actual, table)
-        for key, value in want.items():
+        for key, value in _worth_a_look(want, have, known):
             if key not in known:
                 yield from _resets(table, key, value)
             if key not in have or have[key] != value:
                 yield Put(table, key, value)
-        deletes[table] = [Delete(table, key) for key in have.keys() - want.keys()]
+        deletes[table] = [Delete(table, key) for key in set(have).difference(want)]
     yield from deletes.pop("services")
     if any(deletes.values()):
         yield Settle()
     for table in reversed(FILL_ORDER):
         yield from deletes.get(table, ())
+
+
+def _worth_a_look(
+    want: Mapping[Any, Any], have: Mapping[Any, Any], known: Mapping[Any, Any]
+) -> Iterable[tuple[Any, Any]]:
+    """Return the entries of ``want``, but not those that are the same objects in ``have``.
+
+    That is the quickest way to see that nothing is to be done: most do not change.
+    """
+    if known is not have:
+        return want.items()
+    if want is have:
+        return ()
+    return (entry for entry in want.items() if have.get(entry[0]) is not entry[1])
 
 
 def _resets(table: str, key: Any, value: Any) -> Iterator[Reset]:

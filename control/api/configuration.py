@@ -127,6 +127,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
             confirm = request.confirm_timeout
             check_timeout(confirm)
         comment = comment_or(request.comment, ours)
+        wanted = await asyncio.to_thread(self._store.prepare, wanted)
         before = self._store.state
         if request.dry_run:
             self._store.preview(lambda _: wanted, expected=expected)

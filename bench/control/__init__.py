@@ -1,0 +1,1 @@
+"""What thousands of backends cost guidewayd: time to a change, memory, processor time."""

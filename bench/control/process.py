@@ -1,0 +1,35 @@
+"""What a process costs, by the kernel's books in /proc."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")  # in a second
+_USER_TIME, _SYSTEM_TIME = 11, 12  # behind the name in /proc/PID/stat: utime, stime
+_HEADER: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ .{4} .*? \d+ *(?P<name>.*)\Z")
+_MAP: Final = "anon_inode:bpf-map"
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the seconds of processor time that all threads have had."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    fields = stat.rpartition(")")[2].split()
+    return (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) / _TICKS
+
+
+def resident_bytes(pid: int) -> tuple[int, int]:
+    """Return the memory that is resident without BPF maps, and that of the maps."""
+    own = maps = 0
+    name = ""
+    for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
+        key, _, value = line.partition(":")
+        if key == "Rss":
+            size = 1024 * int(value.split()[0])
+            if name == _MAP:
+                maps += size
+            else:
+                own += size
+        elif header := _HEADER.match(line):
+            name = header["name"]
+    return own, maps
