@@ -37,7 +37,7 @@ from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
-from control.network import refuse_vlans, survey
+from control.network import refuse_vlans, survey, xdp_modes
 from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
@@ -175,7 +175,7 @@ class Daemon:
             ),
             seed=seed,
         )
-        self._plane = Plane(config, instance, self._reconciler, self._present)
+        self._plane = Plane(config, instance, self._reconciler, self._present, xdp_modes)
         self._observer = NodeObserver(
             config,
             instance,
@@ -188,6 +188,7 @@ class Daemon:
             unserved=lambda: self._metrics.problem if self._metrics else "",
             unread=lambda: self._unread,
             pending=lambda: self._store.pending,
+            modes=lambda: self._plane.modes,
         )
         self._metrics = self._metrics_server()
 

@@ -10,7 +10,7 @@ from control.cli.options import (
     PORT,
     WEIGHT,
     BackendParameter,
-    comment_option,
+    changing,
     output_option,
 )
 from control.cli.plain import backend_plain
@@ -58,7 +58,7 @@ def list_backends(session: Session, service: str | None) -> None:
 @click.option("--name", help="Defaults to ADDRESS.")
 @click.option("--weight", type=WEIGHT, help="Defaults to 1.")
 @click.option("--zone", help="What fails together with it, such as a rack.")
-@comment_option
+@changing
 @output_option
 @pass_session
 def add(  # noqa: PLR0913 (one parameter per option)
@@ -96,7 +96,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
 @click.option("--state", type=click.Choice(["active", "draining", "disabled"]))
 @click.option("--zone", help="What fails together with it, such as a rack; '': nothing.")
-@comment_option
+@changing
 @output_option
 @pass_session
 def set_backend(
@@ -133,7 +133,7 @@ def set_backend(
 )
 @click.argument("service", shell_complete=service_names)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
-@comment_option
+@changing
 @output_option
 @pass_session
 def drain(session: Session, service: str, name: str) -> None:
@@ -152,7 +152,7 @@ def drain(session: Session, service: str, name: str) -> None:
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")
 @click.argument("service", shell_complete=service_names)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
-@comment_option
+@changing
 @output_option
 @pass_session
 def remove(session: Session, service: str, name: str) -> None:

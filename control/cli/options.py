@@ -65,6 +65,26 @@ comment_option: Final = click.option(
 )
 
 
+def _set_wait(context: click.Context, _: click.Parameter, value: bool) -> None:
+    session = context.find_object(Session)
+    if session is not None:
+        session.wait = value
+
+
+wait_option: Final = click.option(
+    "--wait",
+    is_flag=True,
+    callback=_set_wait,
+    expose_value=False,
+    help="End only when the kernel has it, all health is known, and who is up serves.",
+)
+
+
+def changing(command: Command) -> Command:
+    """Give a command what all that change something take: --comment and --wait."""
+    return comment_option(wait_option(command))
+
+
 class FlowOptions(TypedDict):
     """What :func:`flow_options` passes to a command."""
 

@@ -17,8 +17,8 @@ from control.cli.options import (
     CheckOptions,
     FlowOptions,
     affinity_value,
+    changing,
     check_options,
-    comment_option,
     flow_options,
     hash_value,
     health_checks,
@@ -86,7 +86,7 @@ def show(session: Session, name: str) -> None:
 )
 @flow_options
 @check_options
-@comment_option
+@changing
 @output_option
 @pass_session
 def add(  # noqa: PLR0913 (one parameter per option)
@@ -127,7 +127,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
 @flow_options
 @check_options
-@comment_option
+@changing
 @output_option
 @pass_session
 def change(
@@ -158,7 +158,7 @@ def change(
 
 @service.command(epilog="Example: guideway service remove web")
 @click.argument("name", shell_complete=service_names)
-@comment_option
+@changing
 @output_option
 @pass_session
 def remove(session: Session, name: str) -> None:

@@ -134,11 +134,10 @@ def _reasons_table(reasons: Iterable[ReasonPlain]) -> Table:
 def node_view(node: NodePlain, now: float) -> RenderableType:
     """Return how the node is; ``now`` is the Unix time."""
     desired, applied = node["desired_version"], node["applied_version"]
-    kernel = "has it" if applied == desired else f"has version {applied}"
+    behind = f"has version {applied}" if applied else "has none yet"
+    kernel = "has it" if applied == desired else behind
     program = f"{_origin(adopted=node['adopted'])}, ABI {node['abi']}, program "
-    interfaces = (
-        f"{interface['name']} ({interface['mode']})" for interface in node["interfaces"]
-    )
+    interfaces = (f"{one['name']} ({_xdp(one['mode'])})" for one in node["interfaces"])
     vlans = [
         f"{vlan['name']} ({interface['name']}, {', '.join(vlan['tags'])})"
         for interface in node["interfaces"]
@@ -183,7 +182,7 @@ def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:
         mode, attached = interface["mode"], interface["attached"]
         where.add_row(
             Text(interface["name"]),
-            Text("none" if mode == "unspecified" else mode),
+            Text(_xdp(mode)),
             Text("yes") if attached else Text("no", "red"),
         )
     if plane["loaded"] is None:
@@ -260,6 +259,10 @@ def _facts(*facts: tuple[str, str]) -> Table:
     for name, value in facts:
         grid.add_row(Text(f"{name}:"), Text(value))
     return grid
+
+
+def _xdp(mode: str) -> str:
+    return "none" if mode == "unspecified" else mode
 
 
 def _origin(*, adopted: bool) -> str:

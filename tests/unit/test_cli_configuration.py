@@ -5,16 +5,17 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from control.cli import change
+from control.cli import convergence
 from control.cli.main import guideway
 from control.config import parse_services
-from control.status import NodeStatus
+from control.status import NodeStatus, ServiceStatus
 from tests.support.command_line import CommandLine, command_line
 from tests.support.running_api import Node
 
@@ -247,13 +248,59 @@ def test_who_waits_ends_when_all_is_known(
         return NodeStatus(**(facts | {"applied_version": 0}))
 
     monkeypatch.setattr(Node, "node", late)
-    monkeypatch.setattr(change, "_CONVERGES_WITHIN", 0.2)
+    monkeypatch.setattr(convergence, "_CONVERGES_WITHIN", 0.2)
     result = cli.run("rollback 0 --wait")
 
     assert result.exit_code == 1
     assert result.stderr == (
         "guideway: version 2 is stored, but after 0.2 s the kernel has version 0: "
         "`guideway status` and `guideway backend list` say more\n"
+    )
+
+
+def test_who_waits_is_told_whom_it_waited_for(
+    cli, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services_before = Node.services
+
+    def unresolved(node: Node) -> tuple[ServiceStatus, ...]:
+        return tuple(
+            replace(
+                service,
+                backends=tuple(
+                    replace(backend, share=0.0, reason="nobody answers ARP")
+                    for backend in service.backends
+                ),
+            )
+            for service in services_before(node)
+        )
+
+    monkeypatch.setattr(Node, "services", unresolved)
+    monkeypatch.setattr(convergence, "_CONVERGES_WITHIN", 0.2)
+    result = cli.run(f"apply -f {first} --wait")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "guideway: version 1 is stored, but after 0.2 s not all backends serve: web/a: "
+        "nobody answers ARP, and 1 more: `guideway status` and `guideway backend list` say "
+        "more\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["rollback 0 --wait", "backend set web a --weight 7 --wait"]
+)
+def test_nobody_waits_for_a_data_plane_that_is_detached(cli, first: str, line: str) -> None:
+    cli.said(f"apply -f {first}")
+    cli.node.detached = True
+
+    result = cli.run(line)
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "guideway: version 2 is stored, but there is no kernel to wait for: the data plane "
+        "is detached; `guideway dataplane reload` attaches it, and fills it with this "
+        "version\n"
     )
 
 
