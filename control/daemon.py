@@ -29,7 +29,7 @@ from control.compile import remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
-from control.events import BackendChanged, Hub, PlaneFacts, stored
+from control.events import BackendChanged, Hub, PlaneFacts, VersionConfirmed, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.following import follow_plane, follow_vrrp
@@ -191,6 +191,9 @@ class Daemon:
             modes=lambda: self._plane.modes,
         )
         self._metrics = self._metrics_server()
+        store.confirmed = lambda version: self._hub.publish(
+            VersionConfirmed(version.number, version.confirmed_by)
+        )
 
     async def run(self, signals: asyncio.Queue[int]) -> None:
         """Serve until a signal says stop. Raises GuidewayError or DataplaneError."""
@@ -297,7 +300,8 @@ class Daemon:
         while True:
             version = await self._store.wait_for_change(version)
             before, known = known, self._store.state
-            self._hub.publish(stored(version, before, known))
+            if self._store.newest is not None:
+                self._hub.publish(stored(self._store.newest, before, known))
             self._monitor.watch(self._store.state)
             await self._survey()  # where the new backends are
             self._wake()

@@ -48,14 +48,22 @@ def versions_table(versions: Iterable[VersionPlain]) -> RenderableType:
     for header in ("TIME", "SOURCE", "AUTHOR", "COMMENT"):
         table.add_column(header, overflow="fold")
     for version in versions:
+        said = version["comment"], confirmed_sentence(version)
         table.add_row(
             str(version["version"]),
             moment(version["time"]),
             version["source"],
             Text(version["author"]),
-            Text(version["comment"]),
+            Text("; ".join(filter(None, said))),
         )
     return table
+
+
+def confirmed_sentence(version: VersionPlain) -> str:
+    """Say who confirmed a version, and when; "" if nobody did."""
+    if version["confirmed"] is None:
+        return ""
+    return f"confirmed by {version['confirmed_by']}, {moment(version['confirmed'])}"
 
 
 def moment(time: float) -> str:

@@ -11,6 +11,7 @@ from control.api.v1 import configuration_pb2 as pb
 from control.cli.apply import print_state, read_services
 from control.cli.change import ChangeOptions, change_options, tell
 from control.cli.differences import (
+    confirmed_sentence,
     difference_view,
     moment,
     versions_table,
@@ -66,6 +67,8 @@ def show(session: Session, version: int) -> None:
         f"# version {plain['version']}, {moment(plain['time'])}, by {plain['author']} "
         f"({plain['source']}){comment}"
     )
+    if plain["confirmed"] is not None:
+        click.echo(f"# {confirmed_sentence(plain)}")
     print_state(session, answer.state)
 
 

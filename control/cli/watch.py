@@ -95,7 +95,13 @@ class Lines:
             for what in ("added", "changed", "removed")
             if plain[what]
         ]
-        return [f"version {plain['version']} is stored: {'; '.join(parts)}"]
+        by = f" by {plain['author']} ({plain['source']})" if plain["author"] else ""
+        why = f", {plain['comment']!r}" if plain["comment"] else ""
+        what = "; ".join(parts) or "another order"
+        return [f"version {plain['version']} is stored{by}{why}: {what}"]
+
+    def _confirmed(self, plain: Plain) -> list[str]:
+        return [f"version {plain['version']} is confirmed by {plain['author']}, and stays"]
 
     def _applied(self, plain: Plain) -> list[str]:
         return [f"version {plain['version']} is in the kernel"]
@@ -116,6 +122,7 @@ class Lines:
         "end": _end,
         "backend": _backend,
         "stored": _stored,
+        "confirmed": _confirmed,
         "applied": _applied,
         "data_plane": _data_plane,
         "vrrp": _vrrp,

@@ -229,6 +229,15 @@ def test_an_unconfirmed_change_says_so_until_it_is_confirmed(cli, first: str) ->
     assert refused.stderr.startswith("guideway: version 1 waits to be confirmed, for ")
 
     assert cli.said("confirm 1") == "version 1 is confirmed, and stays\n"
+    (shown,) = json.loads(cli.said("history -o json"))["versions"]
+    assert shown["confirmed_by"] == shown["author"]
+    assert shown["confirmed"] >= shown["time"]
+    assert f"; confirmed by {shown['author']}, 20" in cli.said("history")
+    assert (
+        cli.said("show 1")
+        .splitlines()[1]
+        .startswith(f"# confirmed by {shown['author']}, 20")
+    )
     assert cli.run("confirm").stderr.startswith(
         "guideway: no version waits to be confirmed"
     )
