@@ -10,6 +10,7 @@ import click
 from control.api.v1 import configuration_pb2 as pb
 from control.cli.convergence import wait_for
 from control.cli.differences import difference_view
+from control.cli.known_names import version_numbers
 from control.cli.options import comment_option, wait_option
 from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain
@@ -65,6 +66,7 @@ def change_options(command: Command) -> Command:
             "--expected-version",
             type=click.IntRange(min=0),
             metavar="VERSION",
+            shell_complete=version_numbers,
             help="Refuse if the desired state is another version by now.",
         ),
         wait_option,

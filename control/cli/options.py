@@ -9,8 +9,12 @@ import click
 from control.addresses import split_port
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.checks import KINDS, CheckParameter, with_common
+from control.cli.known_names import check_kinds
 from control.cli.session import Session
+from control.cli.slips import did_you_mean
 from control.model import MAX_RING_SIZE, MAX_WEIGHT
+
+_SETTINGS: Final = ("weight", "name", "zone")  # of a backend, behind its address
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -160,6 +164,7 @@ def check_options(command: Command) -> Command:
             type=CheckParameter(),
             metavar=CheckParameter.name,
             multiple=True,
+            shell_complete=check_kinds,
             help="A health check; may be repeated, and all have to pass. Kinds are "
             f"{', '.join(KINDS)}; keys are those of the configuration file.",
         ),
@@ -218,11 +223,13 @@ class BackendParameter(click.ParamType[pb.Backend]):
             match setting.partition("="):
                 case ("weight", "=", weight):
                     backend.weight = WEIGHT(weight, param, ctx)
-                case ("name", "=", name):
+                case ("name", "=", name) if name:
                     backend.name = name
-                case ("zone", "=", zone):
+                case ("zone", "=", zone) if zone:
                     backend.zone = zone
-                case _:
+                case ("name" | "zone" as key, _, _):
+                    self.fail(f"{key}: needs a value, as {key}=X", param, ctx)
+                case (key, _, _):
                     problem = f"{setting!r} is none of weight=N, name=X and zone=Z"
-                    self.fail(problem, param, ctx)
+                    self.fail(f"{problem}{did_you_mean(key, _SETTINGS)}", param, ctx)
         return backend

@@ -5,10 +5,10 @@ from typing import Unpack
 
 import click
 
-from control.addresses import with_port
+from control.addresses import endpoint
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.completion import service_names
 from control.cli.ipvsadm import services_as_ipvsadm
+from control.cli.known_names import service_names
 from control.cli.options import (
     MODE,
     PORT,
@@ -116,8 +116,9 @@ def add(  # noqa: PLR0913 (one parameter per option)
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddService, request)
-    place = f"{with_port(vip, port)}/{protocol}"
-    session.done(f"service {name} is added at {place}", answer.version)
+    session.done(
+        f"service {name} is added at {endpoint(vip, port)}/{protocol}", answer.version
+    )
 
 
 @service.command(

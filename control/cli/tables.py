@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from control.addresses import with_port
+from control.addresses import endpoint
 from control.cli.plain import (
     BackendPlain,
     BackendTrafficPlain,
@@ -89,7 +89,7 @@ def backends_table(
         since = backend["since"]
         table.add_row(
             *(Text(part) for part in name),
-            Text(with_port(backend["address"], backend["port"])),
+            Text(endpoint(backend["address"], backend["port"])),
             Text(_weight(backend)),
             Text(f"{backend['share']:.1%}"),
             _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
@@ -292,7 +292,7 @@ def _paragraphs(*parts: RenderableType) -> Group:
 
 
 def _place(service: ServicePlain) -> str:
-    return f"{with_port(service['vip'], service['port'] or '*')}/{service['protocol']}"
+    return f"{endpoint(service['vip'], service['port'])}/{service['protocol']}"
 
 
 def _checks(checks: Iterable[CheckPlain]) -> str:

@@ -10,6 +10,7 @@ import click
 from control.api.v1 import events_pb2 as pb
 from control.cli.client import Failure
 from control.cli.happenings import happening_plain
+from control.cli.known_names import service_names
 from control.cli.options import output_option
 from control.cli.session import Session, pass_session
 
@@ -24,7 +25,7 @@ _DATA_PLANE: Final = {
 
 
 @click.command(epilog="Example: guideway watch web; for programs: guideway -o json watch")
-@click.argument("services", metavar="[SERVICE]…", nargs=-1)
+@click.argument("services", metavar="[SERVICE]…", nargs=-1, shell_complete=service_names)
 @output_option
 @pass_session
 def watch(session: Session, services: tuple[str, ...]) -> None:
