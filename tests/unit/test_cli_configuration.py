@@ -1,9 +1,6 @@
 """The command line: the desired state as a file, and its history."""
 
 import json
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -365,18 +362,3 @@ def test_a_hostile_file_is_refused_quickly(cli, tmp_path: Path) -> None:
         assert result.stderr.startswith(f"guideway: {path}")
         assert result.stderr.count("\n") == 1
     assert cli.node.store.version == 0
-
-
-def test_the_command_line_starts_in_no_time(cli, first: str) -> None:
-    """A history, which talks to the daemon: the CPU's time, for the machine may be busy."""
-    cli.said(f"apply -f {first}")
-    options = ("-m", "control.cli.main", "--socket", str(cli.socket))
-
-    def spent() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, *options, "history"]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return sum(after[:2]) - sum(before[:2])
-
-    assert min(spent() for _ in range(3)) < 0.4
