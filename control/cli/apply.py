@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from control.model import DesiredState
 
 _STDIN: Final = Path("-")
+_STDIN_NAME: Final = "standard input"
 
 
 @click.command(
@@ -71,9 +72,10 @@ def validate(session: Session, file: Path) -> None:
     the maps have room for it.
     """
     state, _ = read_services(file)
+    name = _STDIN_NAME if file == _STDIN else file
     backends = sum(len(service.backends) for service in state)
     session.said(
-        f"{file} is right; services: {len(state.services)}, backends: {backends}",
+        f"{name} is right; services: {len(state.services)}, backends: {backends}",
         services=len(state.services),
         backends=backends,
     )
@@ -120,8 +122,7 @@ def read_services(file: Path) -> "tuple[DesiredState, bool]":
 
     try:
         if file == _STDIN:
-            name = "standard input"
-            return parse_services(read_stream(sys.stdin.buffer, name), name)
+            return parse_services(read_stream(sys.stdin.buffer, _STDIN_NAME), _STDIN_NAME)
         return parse_services(read_text(file), str(file))
     except ConfigError as error:
         raise Failure(str(error)) from error

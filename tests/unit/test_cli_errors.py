@@ -250,3 +250,23 @@ def test_a_service_of_every_port_is_shown_as_one(cli: CommandLine) -> None:
     assert said == "service all is added at 192.0.2.9:*/tcp\n"
     assert "10.0.0.9:*" in cli.said("backend list all")
     assert "+ service all  192.0.2.9:*/tcp, dr" in cli.said("diff 0")
+
+
+def test_more_than_a_request_may_have_is_said_so(cli: CommandLine) -> None:
+    file = cli.socket.with_name("large.yaml")
+    headers = ", ".join(f"x{n}: {'y' * 1000}" for n in range(90))
+    check = f"{{type: http, headers: {{{headers}}}}}"
+    services = "\n".join(
+        f"- {{name: s{n}, vip: 192.0.2.{n}, port: 80, mode: nat, "
+        f"checks: {'&c [' + check + ']' if n == 1 else '*c'}}}"
+        for n in range(1, 120)
+    )
+    file.write_text(f"services:\n{services}\n")
+
+    result = cli.run(f"apply -f {file}")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "guideway: that is more than a request may have, which is 8 MiB\n"
+    )
+    assert cli.node.store.version == 0
