@@ -9,8 +9,8 @@ help:  ## show this list
 demo: setup-lab  ## the main job, live: HTTP through XDP while backend and node die (root)
 	@$(PYTHON) -m vagrant.demo
 
-lab: setup-lab  ## bring the lab up and leave it up, MODE=dr or MODE=nat (root)
-	@$(PYTHON) -m vagrant.lab up --mode $(or $(MODE),dr)
+lab: setup-lab  ## bring the lab up and leave it up, MODE=dr or MODE=nat, EMPTY=1 (root)
+	@$(PYTHON) -m vagrant.lab up --mode $(or $(MODE),dr) $(if $(EMPTY),--empty)
 
 lab-down: setup-lab  ## remove the lab (root)
 	@$(PYTHON) -m vagrant.lab down

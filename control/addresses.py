@@ -24,6 +24,15 @@ def with_port(address: IpAddress | str, port: int | str) -> str:
     return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
+def endpoint(address: IpAddress | str, port: int | str) -> str:
+    """Return what a service or backend is reached at, for people; port 0 is every port.
+
+    >>> endpoint("192.0.2.10", 80), endpoint("2001:db8::10", 0)
+    ('192.0.2.10:80', '[2001:db8::10]:*')
+    """
+    return with_port(address, "*" if port in (0, "0") else port)
+
+
 def split_port(text: str) -> tuple[str, str | None]:
     """Return the address and the port, None if there is none, that ``text`` joins.
 

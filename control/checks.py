@@ -12,8 +12,6 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import ClassVar, Final, get_args
 
-import re2
-
 from control.addresses import IpAddress
 
 MIN_SECONDS: Final = 0.01
@@ -425,6 +423,8 @@ def _regex_problems(pattern: str) -> Iterator[str]:
     if len(pattern) > MAX_TEXT:
         yield f"regex has more than {MAX_TEXT} characters"
         return
+    import re2  # noqa: PLC0415 - the command line, which knows all kinds, starts fast
+
     options = re2.Options()
     options.log_errors = False
     try:

@@ -30,7 +30,7 @@ from control.compile import remembered
 from control.config import NodeConfig, load
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
-from control.events import BackendChanged, Hub, PlaneFacts, stored
+from control.events import BackendChanged, Hub, PlaneFacts, VersionConfirmed, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.following import follow_plane, follow_vrrp
@@ -38,7 +38,7 @@ from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
-from control.network import Surveyor, refuse_vlans
+from control.network import Surveyor, refuse_vlans, xdp_modes
 from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
@@ -178,7 +178,7 @@ class Daemon:
             ),
             seed=seed,
         )
-        self._plane = Plane(config, instance, self._reconciler, self._present)
+        self._plane = Plane(config, instance, self._reconciler, self._present, xdp_modes)
         self._observer = NodeObserver(
             config,
             instance,
@@ -191,8 +191,12 @@ class Daemon:
             unserved=lambda: self._metrics.problem if self._metrics else "",
             unread=lambda: self._unread,
             pending=lambda: self._store.pending,
+            modes=lambda: self._plane.modes,
         )
         self._metrics = self._metrics_server()
+        store.confirmed = lambda version: self._hub.publish(
+            VersionConfirmed(version.number, version.confirmed_by)
+        )
 
     async def run(self, signals: asyncio.Queue[int]) -> None:
         """Serve until a signal says stop. Raises GuidewayError or DataplaneError."""
@@ -308,7 +312,8 @@ class Daemon:
         while True:
             version = await self._store.wait_for_change(version)
             before, known = known, self._store.state
-            self._hub.publish(stored(version, before, known))
+            if self._store.newest is not None:
+                self._hub.publish(stored(self._store.newest, before, known))
             self._monitor.watch(self._store.state)
             await self._survey()  # where the new backends are
             self._wake()

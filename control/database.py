@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from control.confirmation import Instant, Pending
 from control.errors import HostError
@@ -19,7 +19,7 @@ Source = Literal["file", "api", "cli", "daemon"]
 MAX_VERSIONS: Final = 1000
 MAX_HISTORY_BYTES: Final = 1 << 28  # a full node's state has megabytes
 
-_LAYOUT: Final = 2  # of the tables; kept in SQLite's user_version
+_LAYOUT: Final = 3  # of the tables; kept in SQLite's user_version
 _CREATE_VERSIONS: Final = """
 CREATE TABLE version (
     version INTEGER PRIMARY KEY,
@@ -46,11 +46,20 @@ CREATE TABLE confirmation ( -- one row or none: the newest version waits to be c
     boot     TEXT NOT NULL      -- whose id this is
 ) STRICT;
 """
-_SELECT: Final = "SELECT version, time, source, author, comment, state FROM version"
+# What layout 3 has more than layout 2: when a version that waited for it was confirmed
+# (Unix time), and by whom.
+_ADD_CONFIRMED: Final = """
+ALTER TABLE version ADD COLUMN confirmed    REAL;
+ALTER TABLE version ADD COLUMN confirmed_by TEXT NOT NULL DEFAULT '';
+"""
+_STEPS: Final = (_CREATE_VERSIONS, _CREATE_CONFIRMATION, _ADD_CONFIRMED)  # of the layouts
+_SELECT: Final = """
+SELECT version, time, source, author, comment, confirmed, confirmed_by, state FROM version
+"""
 _SELECT_NEWEST: Final = f"{_SELECT} ORDER BY version DESC LIMIT 1"
 _SELECT_ONE: Final = f"{_SELECT} WHERE version = ?"
 _SELECT_SOME: Final = """
-SELECT version, time, source, author, comment FROM version
+SELECT version, time, source, author, comment, confirmed, confirmed_by FROM version
 WHERE version < ? ORDER BY version DESC LIMIT ?
 """
 _SELECT_PENDING: Final = """
@@ -61,6 +70,7 @@ _INSERT: Final = """
 INSERT INTO version (version, time, source, author, comment, state)
 VALUES (?, ?, ?, ?, ?, ?)
 """
+_CONFIRM: Final = "UPDATE version SET confirmed = ?, confirmed_by = ? WHERE version = ?"
 _INSERT_PENDING: Final = """
 INSERT INTO confirmation (only, version, base, timeout, wall, boottime, boot)
 VALUES (1, ?, ?, ?, ?, ?, ?)
@@ -89,6 +99,8 @@ class Version:
     source: str  # file, api, cli or daemon
     author: str
     comment: str
+    confirmed: float | None = None  # Unix time; None: it never waited, or was not yet
+    confirmed_by: str = ""
 
 
 Stored = tuple[Version, bytes]  # with the state, as control/encoding.py has it
@@ -162,6 +174,12 @@ class Database:
                 database.execute(_INSERT, (version.number, version.time, *about, state))
                 database.execute(_DELETE_OLD, (MAX_VERSIONS, MAX_HISTORY_BYTES))
 
+    def confirm(self, number: int, time: float, author: str) -> None:
+        """Store that nobody waits any more, since ``author`` confirmed ``number``."""
+        with self._connection as database:
+            database.execute("DELETE FROM confirmation")
+            database.execute(_CONFIRM, (time, author, number))
+
 
 def _prepare(path: Path, database: sqlite3.Connection) -> None:
     """Take the lock, set how durable a commit is (wholly), and see to the tables."""
@@ -169,11 +187,9 @@ def _prepare(path: Path, database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
     layout = database.execute("PRAGMA user_version").fetchone()[0]
-    create = {0: _CREATE_VERSIONS + _CREATE_CONFIRMATION, 1: _CREATE_CONFIRMATION}
-    if layout in create:
-        database.executescript(
-            f"BEGIN; {create[layout]} PRAGMA user_version = {_LAYOUT}; COMMIT;"
-        )
+    if 0 <= layout < _LAYOUT:
+        missing = "".join(_STEPS[layout:])
+        database.executescript(f"BEGIN; {missing} PRAGMA user_version = {_LAYOUT}; COMMIT;")
     elif layout != _LAYOUT:
         raise HostError(
             f"{path} has layout {layout}, and this release knows layouts up to {_LAYOUT} "
@@ -182,8 +198,8 @@ def _prepare(path: Path, database: sqlite3.Connection) -> None:
         )
 
 
-def _stored(row: tuple[int, float, str, str, str, bytes] | None) -> Stored | None:
-    return row and (Version(*row[:5]), row[5])
+def _stored(row: tuple[Any, ...] | None) -> Stored | None:
+    return row and (Version(*row[:-1]), row[-1])
 
 
 def _refusal(path: Path, error: sqlite3.Error) -> str:

@@ -3,6 +3,7 @@
 A name is who somebody is: what has another name is another one.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -174,5 +175,18 @@ def _checks(checks: Iterable[AnyCheck]) -> str:
 
 
 def _check(check: AnyCheck) -> str:
+    """Return a check as the command line takes it."""
     kind, *keys = check_document(check).items()
-    return ", ".join((str(kind[1]), *(f"{name}={value}" for name, value in keys)))
+    return ", ".join((str(kind[1]), *(part for key in keys for part in _key(*key))))
+
+
+def _key(name: str, value: object) -> Iterator[str]:
+    match value:
+        case bool():
+            yield f"{name}={str(value).lower()}"
+        case dict():
+            yield from (f"header.{header}={text}" for header, text in value.items())
+        case list() | tuple():
+            yield f"{name}={shlex.join(value)}"
+        case _:
+            yield f"{name}={value}"

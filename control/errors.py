@@ -15,6 +15,9 @@ and command line) turn the class into a gRPC status or an exit code, in one plac
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+_LONGEST_NAME: Final = 63  # what is longer is no slip of the pen
 
 
 class GuidewayError(Exception):
@@ -42,10 +45,17 @@ class NotFoundError(GuidewayError):
     kind: str  # "service", "backend" or "version"
     name: str
     within: str = ""  # the service, for a backend
+    known: tuple[str, ...] = ()  # what there is, to find out what was meant
 
     def __str__(self) -> str:
         place = f" in service {self.within!r}" if self.within else ""
-        return f"no {self.kind} {self.name!r}{place}"
+        return f"no {self.kind} {self.name!r}{place}{self._guess()}"
+
+    def _guess(self) -> str:
+        from difflib import get_close_matches  # noqa: PLC0415 - the command line starts fast
+
+        meant = get_close_matches(self.name[:_LONGEST_NAME], self.known, n=1)
+        return f"; did you mean {meant[0]!r}?" if meant else ""
 
 
 @dataclass(eq=False)

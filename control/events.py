@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from control.database import Version
 from control.errors import BusyError
 from control.model import DesiredState
 from control.status import Health
@@ -39,6 +40,17 @@ class VersionStored:
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    source: str = ""  # file, api, cli or daemon
+    author: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionConfirmed:
+    """A version that waited for it was confirmed, and stays."""
+
+    version: int
+    author: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,12 @@ class VrrpChanged:
 
 
 What: TypeAlias = (
-    BackendChanged | VersionStored | VersionApplied | DataPlaneChanged | VrrpChanged
+    BackendChanged
+    | VersionStored
+    | VersionConfirmed
+    | VersionApplied
+    | DataPlaneChanged
+    | VrrpChanged
 )
 
 
@@ -179,15 +196,18 @@ class Hub:
             follower.end()
 
 
-def stored(version: int, before: DesiredState, now: DesiredState) -> VersionStored:
+def stored(version: Version, before: DesiredState, now: DesiredState) -> VersionStored:
     """Return what ``version``, which is ``now``, changed in the state ``before``."""
     old = {service.name: service for service in before}
     new = {service.name: service for service in now}
     return VersionStored(
-        version,
+        version.number,
         added=tuple(name for name in new if name not in old),
         changed=tuple(n for n in new if n in old and new[n] != old[n]),
         removed=tuple(name for name in old if name not in new),
+        source=version.source,
+        author=version.author,
+        comment=version.comment,
     )
 
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, IPv6Address
 from itertools import count
 from typing import Final, Self
 
-from control.addresses import IpAddress, with_port
+from control.addresses import IpAddress, endpoint, with_port
 from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError, ConflictError, NotFoundError
 
@@ -119,15 +119,16 @@ class Service:
 
     @property
     def where(self) -> str:
-        """The service as packets name it."""
-        return f"{with_port(self.vip, self.port)}/{self.protocol}"
+        """The service as packets name it, for people."""
+        return f"{endpoint(self.vip, self.port)}/{self.protocol}"
 
     def backend(self, name: str) -> Backend:
         """Return the backend called ``name``, or raise NotFoundError."""
         for backend in self.backends:
             if backend.name == name:
                 return backend
-        raise NotFoundError("backend", name, within=self.name)
+        known = tuple(backend.name for backend in self.backends)
+        raise NotFoundError("backend", name, within=self.name, known=known)
 
     def with_backend(self, backend: Backend) -> Self:
         """Return the service with ``backend`` added, or changed if its name is there."""
@@ -159,7 +160,7 @@ class DesiredState:
         for service in self.services:
             if service.name == name:
                 return service
-        raise NotFoundError("service", name)
+        raise NotFoundError("service", name, known=tuple(one.name for one in self.services))
 
     def sharing(self, other: Self) -> Self:
         """Return an equal state, of the same objects as ``other`` where those are equal."""

@@ -220,6 +220,17 @@ def _mac_by(entry: Neighbour | None, last: NextHop | None, ifindex: int) -> byte
     return last.mac if last and last.ifindex == ifindex else None
 
 
+def xdp_modes(interfaces: Collection[str]) -> dict[str, str]:
+    """Return how XDP runs on each of ``interfaces`` that is there.
+
+    "native", "generic", "offload", or "none".
+    """
+    with suppress(NetlinkDumpInterrupted), IPRoute() as netlink:
+        links = map(_interface, netlink.get_links())
+        return {link.name: link.xdp for link in links if link.name in interfaces}
+    return {}
+
+
 def refuse_vlans(interfaces: Collection[str]) -> None:
     """Raise HostError if one of ``interfaces`` is a VLAN: it can have no native XDP."""
     # Where the links change too fast to be read, the kernel refuses, with fewer words.

@@ -59,6 +59,7 @@ class NodeObserver:
     unread: Callable[[], str] = str  # what was wrong with the file; "": it was taken over
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
+    modes: Callable[[], Mapping[str, str]] = dict  # how XDP runs, by interface
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
@@ -69,7 +70,11 @@ class NodeObserver:
             abi=VERSION,
             digest=self.instance.digest,
             interfaces=tuple(
-                InterfaceStatus(one.name, one.xdp, _vlans_on(one.ifindex, self.network()))
+                InterfaceStatus(
+                    one.name,
+                    self.modes().get(one.name, one.xdp),
+                    _vlans_on(one.ifindex, self.network()),
+                )
                 for one in self.network().interfaces
             ),
             adopted=self.instance.adopted,
@@ -144,7 +149,7 @@ class NodeObserver:
 
     async def data_plane(self) -> DataPlaneStatus:
         """Return program, links and maps, the maps' entries counted."""
-        modes = {one.name: one.xdp for one in self.network().interfaces}
+        modes = self.modes()
         instance = self.instance
         missing = await asyncio.to_thread(instance.unattached, self.config.interfaces)
         try:

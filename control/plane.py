@@ -5,7 +5,7 @@ Keeps the program attached, loads it anew, takes it away. Nothing here stops pac
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -30,12 +30,18 @@ class Plane:
         instance: Instance,
         reconciler: Reconciler,
         present: Callable[[], Iterable[str]],
+        look: Callable[[Collection[str]], Mapping[str, str]],
     ) -> None:
-        """Look after ``instance``; ``present`` gives the interfaces that are there."""
+        """Look after ``instance``; ``present`` gives the interfaces that are there.
+
+        ``look`` says how XDP runs on interfaces; it may take its time.
+        """
         self._config = config
         self._instance = instance
         self._reconciler = reconciler
         self._present = present
+        self._look = look
+        self.modes: Mapping[str, str] = {}  # how XDP runs, by interface
         self._turn = asyncio.Lock()
         self._work = set[asyncio.Task[Any]]()
         self.problem = ""  # why packets of an interface do not come through us
@@ -47,6 +53,7 @@ class Plane:
         interfaces = list(self._present())
         instance, native = self._instance, self._config.native
         await asyncio.to_thread(instance.attach, interfaces, native=native)
+        await self._see_modes()
         _log.info("attached", interfaces=interfaces, adopted=instance.adopted)
 
     async def mend(self) -> None:
@@ -61,6 +68,7 @@ class Plane:
             if problem and problem != self.problem:
                 _log.error("not attached", problem=problem)
             self.problem = problem
+            await self._see_modes()
 
     async def reload(self) -> str:
         """Load the program anew, over new maps that are filled first, and swap it in.
@@ -123,8 +131,13 @@ class Plane:
                     self._reconciler.wake()
                 raise HostError(f"not detached: {error}") from error
             self._reconciler.forget()
+            await self._see_modes()
             self.problem, self.detached = "", True
             _log.warning("data plane detached: nothing is balanced until it is reloaded")
+
+    async def _see_modes(self) -> None:
+        """See it now: whoever asks after an operation is told what became of it."""
+        self.modes = await asyncio.to_thread(self._look, self._config.interfaces)
 
     async def _is_torn(self) -> bool:
         return bool(await asyncio.to_thread(self._instance.unattached, self._present()))

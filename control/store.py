@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -47,7 +48,7 @@ class Store:
         self._accept = accept
         self._clock = clock
         newest = database.newest()
-        self._version = newest[0].number if newest else 0
+        self._newest = newest[0] if newest else None
         self._state = self.decode(newest)
         self._digest = database.digest()
         self._pending = database.pending()
@@ -56,6 +57,7 @@ class Store:
             self._base = self.decode(database.version(self._pending.base))
         self._changed = asyncio.Event()
         self._encoder = Encoder()
+        self.confirmed: Callable[[Version], None] = lambda _: None  # is told of each
 
     @classmethod
     def open(
@@ -95,7 +97,12 @@ class Store:
     @property
     def version(self) -> int:
         """The version of :attr:`state`, 1 or more; 0: nothing was ever wanted."""
-        return self._version
+        return self._newest.number if self._newest else 0
+
+    @property
+    def newest(self) -> Version | None:
+        """What is known of :attr:`version`; None if that is 0."""
+        return self._newest
 
     @property
     def pending(self) -> tuple[Pending, float] | None:
@@ -115,8 +122,8 @@ class Store:
 
     def preview(self, change: Change, *, expected: int | None = None) -> DesiredState:
         """Return what :meth:`update` would make the state; raise what it would raise."""
-        if expected is not None and expected != self._version:
-            raise StaleError(expected, self._version)
+        if expected is not None and expected != self.version:
+            raise StaleError(expected, self.version)
         wanted = change(self._state)
         if wanted != self._state:
             self._refuse_while_pending(wanted)
@@ -154,7 +161,7 @@ class Store:
             self._put(
                 wanted, source=source, author=author, comment=comment, confirm=confirm
             )
-        return self._version
+        return self.version
 
     def apply_file(self, state: DesiredState, digest: str) -> int:
         """Make ``state`` the state if the file it comes from is not the one applied last.
@@ -171,14 +178,16 @@ class Store:
             self._put(
                 state, source="file", author="guidewayd", comment=comment, digest=digest
             )
-        return self._version
+        return self.version
 
     def has_applied(self, digest: str) -> bool:
         """Tell whether :meth:`apply_file` would change nothing."""
         return digest == self._digest
 
-    def confirm(self, version: int | None = None) -> int:
+    def confirm(self, version: int | None = None, *, author: str) -> int:
         """Keep the version that waits for it, ``version`` if that is given; return it.
+
+        The history says that ``author`` confirmed it, and when.
 
         Raise ConfirmationError if no version waits, or another one; HostError if that
         could not be stored.
@@ -186,17 +195,21 @@ class Store:
         if self._pending is None:
             raise ConfirmationError(
                 f"no version waits to be confirmed; the desired state is version "
-                f"{self._version}, and `guideway history` says how it came about"
+                f"{self.version}, and `guideway history` says how it came about"
             )
         if version not in (None, self._pending.version):
             raise ConfirmationError(
                 f"version {self._pending.version} waits to be confirmed, not {version}"
             )
+        assert self._newest is not None  # noqa: S101 - it is the one that waits
+        now = self._clock().wall
+        confirmed = replace(self._newest, confirmed=now, confirmed_by=author)
         with self._using(_NOT_STORED):
-            self._database.put(None, None, None)
-        _log.info("change confirmed", version=self._pending.version)
-        self._pending = None
-        return self._version
+            self._database.confirm(confirmed.number, now, author)
+        _log.info("change confirmed", version=confirmed.number, author=author)
+        self._pending, self._newest = None, confirmed
+        self.confirmed(confirmed)
+        return confirmed.number
 
     def expire(self) -> bool:
         """Bring the version before back if the time to confirm is over; tell whether so.
@@ -216,14 +229,14 @@ class Store:
     def versions(self, limit: int, before: int | None = None) -> list[Version]:
         """Return up to ``limit`` versions, older than ``before`` if given, newest first."""
         with self._using("cannot be read"):
-            end = self._version + 1  # SQLite knows no number of more than 63 bits
+            end = self.version + 1  # SQLite knows no number of more than 63 bits
             end = end if before is None else min(before, end)
             return list(self._database.versions(end, limit))
 
     def find(self, number: int) -> Stored:
         """Return a version and its state, encoded; raise NotFoundError."""
         with self._using("cannot be read"):
-            is_possible = 0 < number <= self._version
+            is_possible = 0 < number <= self.version
             found = self._database.version(number) if is_possible else None
         if found is None:
             raise NotFoundError("version", str(number))
@@ -245,9 +258,9 @@ class Store:
 
     async def wait_for_change(self, since: int) -> int:
         """Wait until there is a version later than ``since``; return the version then."""
-        while self._version <= since:
+        while self.version <= since:
             await self._changed.wait()
-        return self._version
+        return self.version
 
     def close(self) -> None:
         """Let go of the file; the store is of no use afterwards."""
@@ -276,22 +289,22 @@ class Store:
         """Store ``wanted`` as a version if it is one, and ``digest``; then swap states."""
         is_new = wanted != self._state
         now = self._clock()
-        version = Version(self._version + 1, now.wall, source, author, comment)
+        version = Version(self.version + 1, now.wall, source, author, comment)
         pending = None
         if confirm is not None:
-            pending = Pending(version.number, self._version, confirm, now)
+            pending = Pending(version.number, self.version, confirm, now)
         with self._using(_NOT_STORED):
             new = (version, self._encoder.encode(wanted)) if is_new else None
             self._database.put(new, digest, pending)
         self._digest = self._digest if digest is None else digest
         self._pending, self._base = pending, self._state
         if is_new:
-            self._state, self._version = wanted, version.number
+            self._state, self._newest = wanted, version
             # An event for each version: who waits from now on waits for the next one.
             self._changed.set()
             self._changed = asyncio.Event()
             facts = {"source": source, "author": author, "comment": comment}
-            _log.info("desired state changed", version=self._version, **facts)
+            _log.info("desired state changed", version=self.version, **facts)
 
     @contextmanager
     def _using(self, failure: str) -> Iterator[None]:

@@ -110,7 +110,8 @@ class Configuration(pb_grpc.ConfigurationServicer):
     ) -> pb.ConfirmResponse:
         """See configuration.proto."""
         number = request.version if request.HasField("version") else None
-        return pb.ConfirmResponse(version=self._store.confirm(number))
+        kept = self._store.confirm(number, author=author_of(context))
+        return pb.ConfirmResponse(version=kept)
 
     async def _make(
         self,

@@ -39,10 +39,17 @@ def version_to_pb(version: "Version") -> pb.Version:
     return pb.Version(
         version=version.number,
         time=version.time,
-        source=_SOURCES.get(version.source, pb.SOURCE_UNSPECIFIED),
+        source=source_to_pb(version.source),
         author=version.author,
         comment=version.comment,
+        confirmed_time=version.confirmed,
+        confirmed_by=version.confirmed_by,
     )
+
+
+def source_to_pb(source: str) -> pb.Source.ValueType:
+    """Return how a change came."""
+    return _SOURCES.get(source, pb.SOURCE_UNSPECIFIED)
 
 
 def pending_to_pb(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from control.api.convert_configuration import source_to_pb
 from control.api.convert_status import HEALTH_TO_PB
 from control.api.v1 import events_pb2 as pb
 from control.events import (
@@ -11,6 +12,7 @@ from control.events import (
     Event,
     PlaneChange,
     VersionApplied,
+    VersionConfirmed,
     VersionStored,
     VrrpChanged,
     What,
@@ -53,8 +55,13 @@ def _what_to_pb(what: What) -> tuple[str, Any]:
                 added=what.added,
                 changed=what.changed,
                 removed=what.removed,
+                source=source_to_pb(what.source),
+                author=what.author,
+                comment=what.comment,
             )
             return "stored", changed
+        case VersionConfirmed(version=version, author=author):
+            return "confirmed", pb.VersionConfirmed(version=version, author=author)
         case VersionApplied(version=version):
             return "applied", pb.VersionApplied(version=version)
         case DataPlaneChanged(change=change, reason=reason):

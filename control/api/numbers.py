@@ -5,7 +5,7 @@ Options of gRPC are milliseconds and bytes.
 
 from typing import Final
 
-MAX_REQUEST_BYTES: Final = 4 << 20  # a service with tens of thousands of backends
+MAX_REQUEST_BYTES: Final = 8 << 20  # what a node of default limits can hold, twice over
 MAX_CALLS: Final = 64  # under way; of them, events.MAX_FOLLOWERS may watch
 MAX_TCP_CONNECTIONS: Final = 128
 MAX_STREAMS: Final = 64  # calls at a time on one connection

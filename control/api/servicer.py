@@ -50,10 +50,11 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         self, request: pb.GetServiceRequest, context: Context
     ) -> pb.GetServiceResponse:
         """See guideway.proto."""
-        for status in self._observer.services():
-            if status.service.name == request.name:
-                return pb.GetServiceResponse(service=service_status_to_pb(status))
-        raise NotFoundError("service", request.name)
+        known = {one.service.name: one for one in self._observer.services()}
+        if request.name not in known:
+            raise NotFoundError("service", request.name, known=tuple(known))
+        status = service_status_to_pb(known[request.name])
+        return pb.GetServiceResponse(service=status)
 
     @reports_errors
     async def AddService(  # noqa: N802

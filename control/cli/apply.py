@@ -9,6 +9,7 @@ import click
 from control.api.v1 import configuration_pb2 as pb
 from control.cli.change import ChangeOptions, change_options, tell
 from control.cli.client import Failure
+from control.cli.known_names import version_numbers
 from control.cli.options import output_option
 from control.cli.session import Session, pass_session
 from control.errors import ConfigError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from control.model import DesiredState
 
 _STDIN: Final = Path("-")
+_STDIN_NAME: Final = "standard input"
 
 
 @click.command(
@@ -70,9 +72,10 @@ def validate(session: Session, file: Path) -> None:
     the maps have room for it.
     """
     state, _ = read_services(file)
+    name = _STDIN_NAME if file == _STDIN else file
     backends = sum(len(service.backends) for service in state)
     session.said(
-        f"{file} is right; services: {len(state.services)}, backends: {backends}",
+        f"{name} is right; services: {len(state.services)}, backends: {backends}",
         services=len(state.services),
         backends=backends,
     )
@@ -84,6 +87,7 @@ def validate(session: Session, file: Path) -> None:
     "number",
     type=click.IntRange(min=0),
     metavar="VERSION",
+    shell_complete=version_numbers,
     help="As it was in this version; `guideway history` lists them.",
 )
 @output_option
@@ -118,8 +122,7 @@ def read_services(file: Path) -> "tuple[DesiredState, bool]":
 
     try:
         if file == _STDIN:
-            name = "standard input"
-            return parse_services(read_stream(sys.stdin.buffer, name), name)
+            return parse_services(read_stream(sys.stdin.buffer, _STDIN_NAME), _STDIN_NAME)
         return parse_services(read_text(file), str(file))
     except ConfigError as error:
         raise Failure(str(error)) from error

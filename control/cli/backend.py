@@ -5,12 +5,12 @@ import time
 import click
 
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.completion import backend_names, service_names
+from control.cli.known_names import backend_names, service_names, zone_names
 from control.cli.options import (
     PORT,
     WEIGHT,
     BackendParameter,
-    comment_option,
+    changing,
     output_option,
 )
 from control.cli.plain import backend_plain
@@ -57,8 +57,12 @@ def list_backends(session: Session, service: str | None) -> None:
 @click.option("--port", type=PORT, help="Defaults to the service's, as it must be in DR.")
 @click.option("--name", help="Defaults to ADDRESS.")
 @click.option("--weight", type=WEIGHT, help="Defaults to 1.")
-@click.option("--zone", help="What fails together with it, such as a rack.")
-@comment_option
+@click.option(
+    "--zone",
+    shell_complete=zone_names,
+    help="What fails together with it, such as a rack.",
+)
+@changing
 @output_option
 @pass_session
 def add(  # noqa: PLR0913 (one parameter per option)
@@ -76,6 +80,8 @@ def add(  # noqa: PLR0913 (one parameter per option)
     Port, name, weight and zone may stand behind the address, as in `guideway service
     add`, or be options; not both. An IPv6 address with a port is written [ADDRESS]:PORT.
     """
+    if name == "":
+        raise click.UsageError("--name '' is no name; without it, the address is the name")
     options = pb.Backend(port=port, name=name or "", weight=weight, zone=zone or "")
     twice = {field.name for field, _ in options.ListFields()} & {
         field.name for field, _ in new.ListFields()
@@ -95,8 +101,12 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
 @click.option("--weight", type=WEIGHT, help="Its share relative to the others'; 0: none.")
 @click.option("--state", type=click.Choice(["active", "draining", "disabled"]))
-@click.option("--zone", help="What fails together with it, such as a rack; '': nothing.")
-@comment_option
+@click.option(
+    "--zone",
+    shell_complete=zone_names,
+    help="What fails together with it, such as a rack; '': nothing.",
+)
+@changing
 @output_option
 @pass_session
 def set_backend(
@@ -133,7 +143,7 @@ def set_backend(
 )
 @click.argument("service", shell_complete=service_names)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
-@comment_option
+@changing
 @output_option
 @pass_session
 def drain(session: Session, service: str, name: str) -> None:
@@ -152,7 +162,7 @@ def drain(session: Session, service: str, name: str) -> None:
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")
 @click.argument("service", shell_complete=service_names)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
-@comment_option
+@changing
 @output_option
 @pass_session
 def remove(session: Session, service: str, name: str) -> None:

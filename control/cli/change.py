@@ -1,7 +1,6 @@
 """What ``guideway apply`` and ``guideway rollback`` have in common."""
 
 import re
-import time
 from collections.abc import Callable
 from functools import reduce
 from typing import Final, TypedDict, TypeVar
@@ -9,10 +8,10 @@ from typing import Final, TypedDict, TypeVar
 import click
 
 from control.api.v1 import configuration_pb2 as pb
-from control.api.v1 import guideway_pb2
-from control.cli.client import Client, Failure
+from control.cli.convergence import wait_for
 from control.cli.differences import difference_view
-from control.cli.options import comment_option
+from control.cli.known_names import version_numbers
+from control.cli.options import comment_option, wait_option
 from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain
 from control.cli.session import Session
@@ -22,8 +21,6 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}  # seconds
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)\Z")
-_CONVERGES_WITHIN: Final = 30.0  # seconds
-_POLL_INTERVAL: Final = 0.1  # seconds
 
 
 class DurationParameter(click.ParamType[float]):
@@ -52,7 +49,6 @@ class ChangeOptions(TypedDict):
     dry_run: bool
     confirm: float | None  # seconds
     expected_version: int | None
-    wait: bool
 
 
 def change_options(command: Command) -> Command:
@@ -70,13 +66,10 @@ def change_options(command: Command) -> Command:
             "--expected-version",
             type=click.IntRange(min=0),
             metavar="VERSION",
+            shell_complete=version_numbers,
             help="Refuse if the desired state is another version by now.",
         ),
-        click.option(
-            "--wait",
-            is_flag=True,
-            help="End only when the kernel has it and the health of all backends is known.",
-        ),
+        wait_option,
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
@@ -98,8 +91,8 @@ def tell(session: Session, answer: pb.ApplyResponse, options: ChangeOptions) -> 
     )
     if session.output != "json" and pending is not None:
         click.echo(pending_sentence(pending))
-    if options["wait"] and not options["dry_run"]:
-        _wait(session.client, answer.version)
+    if session.wait and not options["dry_run"]:
+        wait_for(session.client, answer.version)
 
 
 def _sentence(answer: pb.ApplyResponse, *, changed: bool, dry_run: bool) -> str:
@@ -108,30 +101,3 @@ def _sentence(answer: pb.ApplyResponse, *, changed: bool, dry_run: bool) -> str:
     if dry_run:
         return f"this would change version {answer.version}; nothing is changed"
     return f"this is version {answer.version} now"
-
-
-def _wait(client: Client, version: int) -> None:
-    """Wait until the kernel has ``version`` and all health is known; raise Failure."""
-    deadline = time.monotonic() + _CONVERGES_WITHIN
-    while missing := _missing(client, version):
-        if time.monotonic() > deadline:
-            raise Failure(
-                f"version {version} is stored, but after {_CONVERGES_WITHIN:g} s "
-                f"{missing}: `guideway status` and `guideway backend list` say more"
-            )
-        time.sleep(_POLL_INTERVAL)
-
-
-def _missing(client: Client, version: int) -> str:
-    """Say what is not as ``version`` wants it; "" if everything is."""
-    status = guideway_pb2.GetStatusRequest()
-    node = client.call(lambda stub: stub.GetStatus, status).node
-    if node.applied_version < version:
-        return f"the kernel has version {node.applied_version}"
-    services = guideway_pb2.ListServicesRequest()
-    unknown = sum(
-        backend.health == guideway_pb2.HEALTH_UNKNOWN
-        for service in client.call(lambda stub: stub.ListServices, services).services
-        for backend in service.backends
-    )
-    return f"the health of {unknown} backends is not known" if unknown else ""

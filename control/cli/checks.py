@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import CHECKS
+from control.cli.slips import did_you_mean
 
 KINDS: Final = tuple(CHECKS)
 _COMMA: Final = re.compile(r"(?<!\\),")  # none that a backslash is before
@@ -40,7 +41,8 @@ class CheckParameter(click.ParamType[pb.HealthCheck]):
             return value
         kind, *settings = (part.replace(r"\,", ",") for part in _COMMA.split(value))
         if kind not in CHECKS:
-            self.fail(f"{kind!r} is no kind of check; kinds are {', '.join(KINDS)}")
+            guess = did_you_mean(kind, KINDS) or f"; kinds are {', '.join(KINDS)}"
+            self.fail(f"{kind!r} is no kind of check{guess}", param, ctx)
         check = pb.HealthCheck()
         message: Message = getattr(check, kind)
         message.SetInParent()
@@ -75,8 +77,7 @@ def _set(message: Message, key: str, given: str) -> None:
         return
     field = message.DESCRIPTOR.fields_by_name.get(key)
     if field is None or key == "headers":
-        keys = (name.replace("headers", "header.NAME") for name in _keys(message))
-        raise ValueError(f"no such key here; keys are {', '.join(keys)}")
+        raise ValueError(f"no such key here{_remedy(message, key)}")
     if key == "command":
         getattr(message, key).extend(shlex.split(given))
     elif key == "initial":
@@ -87,8 +88,19 @@ def _set(message: Message, key: str, given: str) -> None:
         setattr(message, key, given)
 
 
+def _remedy(message: Message, key: str) -> str:
+    """Say what would be right, as the configuration file's mistakes do."""
+    if owners := [kind for kind in KINDS if key in _keys(getattr(pb.HealthCheck(), kind))]:
+        return f": it goes with {', '.join(owners)}"
+    keys = _keys(message)
+    return did_you_mean(key, keys) or f"; keys are {', '.join(keys)}"
+
+
 def _keys(message: Message) -> list[str]:
-    return [field.name for field in message.DESCRIPTOR.fields]
+    return [
+        "header.NAME" if field.name == "headers" else field.name
+        for field in message.DESCRIPTOR.fields
+    ]
 
 
 def _initial(given: str) -> pb.Initial.ValueType:

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from control.addresses import with_port
+from control.addresses import endpoint
 from control.cli.plain_configuration import (
     BackendDifferencePlain,
     DifferencePlain,
@@ -48,14 +48,22 @@ def versions_table(versions: Iterable[VersionPlain]) -> RenderableType:
     for header in ("TIME", "SOURCE", "AUTHOR", "COMMENT"):
         table.add_column(header, overflow="fold")
     for version in versions:
+        said = version["comment"], confirmed_sentence(version)
         table.add_row(
             str(version["version"]),
             moment(version["time"]),
             version["source"],
             Text(version["author"]),
-            Text(version["comment"]),
+            Text("; ".join(filter(None, said))),
         )
     return table
+
+
+def confirmed_sentence(version: VersionPlain) -> str:
+    """Say who confirmed a version, and when; "" if nobody did."""
+    if version["confirmed"] is None:
+        return ""
+    return f"confirmed by {version['confirmed_by']}, {moment(version['confirmed'])}"
 
 
 def moment(time: float) -> str:
@@ -83,7 +91,7 @@ def _service(service: ServiceDifferencePlain) -> Iterator[RenderableType]:
 def _summary(fields: Iterable[FieldPlain]) -> str:
     """Say in a line what came or went."""
     values = {one["field"]: one["after"] or one["before"] for one in fields}
-    place = with_port(values.pop("vip", "?"), values.pop("port", "?"))
+    place = endpoint(values.pop("vip", "?"), values.pop("port", "?"))
     head = f"{place}/{values.pop('protocol', '?')}, {values.pop('mode', '?')}"
     unusual = values.items() - _USUAL.items()
     rest = (f"{key} {value}" for key, value in values.items() if (key, value) in unusual)
@@ -97,7 +105,7 @@ def _backend(backend: BackendDifferencePlain) -> Text:
         what = ", ".join(_field(field) for field in backend["fields"])
     else:
         values = {one["field"]: one["after"] or one["before"] for one in backend["fields"]}
-        what = with_port(values.get("address", "?"), values.get("port", "?"))
+        what = endpoint(values.get("address", "?"), values.get("port", "?"))
         what += f", weight {values.get('weight')}, {values.get('state')}"
     return Text(f"{head}  {what}", _style(change))
 

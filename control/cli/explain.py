@@ -7,6 +7,7 @@ import click
 from control.addresses import split_port
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.explained import explanation_plain, explanation_view
+from control.cli.known_names import endpoints, interface_names
 from control.cli.options import PROTOCOL, output_option
 from control.cli.session import Session, pass_session
 
@@ -70,13 +71,20 @@ class VlanParameter(click.ParamType[pb.VlanTag]):
 @click.command(epilog=_EXAMPLES)
 @click.argument("protocol", type=PROTOCOL)
 @click.argument("source", type=EndpointParameter(), metavar="CLIENT:PORT")
-@click.argument("destination", type=EndpointParameter(), metavar="VIP:PORT")
+@click.argument(
+    "destination", type=EndpointParameter(), metavar="VIP:PORT", shell_complete=endpoints
+)
 @click.option(
     "--established",
     is_flag=True,
     help="TCP: a packet of a connection that there is; else the SYN that begins one.",
 )
-@click.option("--interface", default="", help="Where it comes in; default: the first one.")
+@click.option(
+    "--interface",
+    default="",
+    shell_complete=interface_names,
+    help="Where it comes in; default: the first one.",
+)
 @click.option(
     "--vlan",
     "vlans",

@@ -7,8 +7,8 @@ Programs rely on them: keys are added, and neither renamed nor removed. Each has
 from collections.abc import Callable
 from typing import Any, Final
 
+from control.api.v1 import configuration_pb2, guideway_pb2
 from control.api.v1 import events_pb2 as pb
-from control.api.v1 import guideway_pb2
 from control.cli.plain import node_plain, service_plain, spelled
 
 
@@ -34,6 +34,9 @@ def _stored(stored: pb.VersionStored) -> dict[str, Any]:
         "added": list(stored.added),
         "changed": list(stored.changed),
         "removed": list(stored.removed),
+        "source": spelled(configuration_pb2.Source, stored.source),
+        "author": stored.author,
+        "comment": stored.comment,
     }
 
 
@@ -56,6 +59,7 @@ _PARTS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     "end": lambda _: {},
     "backend": _backend,
     "stored": _stored,
+    "confirmed": lambda one: {"version": one.version, "author": one.author},
     "applied": lambda applied: {"version": applied.version},
     "data_plane": _data_plane,
     "vrrp": lambda vrrp: {"instance": vrrp.instance, "state": vrrp.state},

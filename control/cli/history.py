@@ -11,10 +11,12 @@ from control.api.v1 import configuration_pb2 as pb
 from control.cli.apply import print_state, read_services
 from control.cli.change import ChangeOptions, change_options, tell
 from control.cli.differences import (
+    confirmed_sentence,
     difference_view,
     moment,
     versions_table,
 )
+from control.cli.known_names import version_numbers
 from control.cli.options import output_option
 from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain, version_plain
@@ -32,7 +34,13 @@ VERSION: Final = click.IntRange(min=0)
     show_default=True,
     help="So many versions at most.",
 )
-@click.option("--before", type=VERSION, metavar="VERSION", help="Only older ones.")
+@click.option(
+    "--before",
+    type=VERSION,
+    metavar="VERSION",
+    shell_complete=version_numbers,
+    help="Only older ones.",
+)
 @output_option
 @pass_session
 def history(session: Session, limit: int, before: int | None) -> None:
@@ -47,7 +55,7 @@ def history(session: Session, limit: int, before: int | None) -> None:
 
 
 @click.command(epilog="Example: guideway show 7")
-@click.argument("version", type=VERSION)
+@click.argument("version", type=VERSION, shell_complete=version_numbers)
 @output_option
 @pass_session
 def show(session: Session, version: int) -> None:
@@ -66,12 +74,14 @@ def show(session: Session, version: int) -> None:
         f"# version {plain['version']}, {moment(plain['time'])}, by {plain['author']} "
         f"({plain['source']}){comment}"
     )
+    if plain["confirmed"] is not None:
+        click.echo(f"# {confirmed_sentence(plain)}")
     print_state(session, answer.state)
 
 
 @click.command(epilog="Examples: guideway diff 7; guideway diff 7 9; guideway diff -f FILE")
-@click.argument("a", type=VERSION, required=False)
-@click.argument("b", type=VERSION, required=False)
+@click.argument("a", type=VERSION, required=False, shell_complete=version_numbers)
+@click.argument("b", type=VERSION, required=False, shell_complete=version_numbers)
 @click.option(
     "-f",
     "--file",
@@ -107,7 +117,7 @@ def diff(session: Session, a: int | None, b: int | None, file: Path | None) -> N
 
 
 @click.command(epilog="Example: guideway rollback 7 --dry-run")
-@click.argument("version", type=VERSION)
+@click.argument("version", type=VERSION, shell_complete=version_numbers)
 @change_options
 @output_option
 @pass_session
@@ -125,7 +135,7 @@ def rollback(session: Session, version: int, **options: Unpack[ChangeOptions]) -
 
 
 @click.command(epilog="Example: guideway confirm")
-@click.argument("version", type=VERSION, required=False)
+@click.argument("version", type=VERSION, required=False, shell_complete=version_numbers)
 @output_option
 @pass_session
 def confirm(session: Session, version: int | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from control.cli.client import Failure
+from control.cli.known_names import own_interfaces
 
 if TYPE_CHECKING:
     from control.importing.plain import Imported
@@ -21,6 +22,7 @@ interface_option: Final = click.option(
     "interfaces",
     multiple=True,
     metavar="NAME",
+    shell_complete=own_interfaces,
     help="Where guidewayd is to see packets; may be repeated.",
 )
 strict_option: Final = click.option(

@@ -1,7 +1,6 @@
 """Services as ``ipvsadm -Ln`` prints them, for people and programs who know that."""
 
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from typing import Final
 
 from control.addresses import with_port
@@ -17,6 +16,8 @@ _UNKNOWN: Final = "-"  # there is no connection table: nobody counts
 
 def services_as_ipvsadm(services: Iterable[ServicePlain]) -> str:
     """Return the listing, the first line with our release where IPVS's would be."""
+    from importlib.metadata import version  # noqa: PLC0415 - slow
+
     lines = [f"guideway {version('guideway')}", *_HEADER]
     for service in services:
         lines.extend(_service(service))

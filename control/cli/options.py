@@ -9,8 +9,12 @@ import click
 from control.addresses import split_port
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.checks import KINDS, CheckParameter, with_common
+from control.cli.known_names import check_kinds
 from control.cli.session import Session
+from control.cli.slips import did_you_mean
 from control.model import MAX_RING_SIZE, MAX_WEIGHT
+
+_SETTINGS: Final = ("weight", "name", "zone")  # of a backend, behind its address
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -63,6 +67,26 @@ comment_option: Final = click.option(
     expose_value=False,
     help="For the history: why.",
 )
+
+
+def _set_wait(context: click.Context, _: click.Parameter, value: bool) -> None:
+    session = context.find_object(Session)
+    if session is not None:
+        session.wait = value
+
+
+wait_option: Final = click.option(
+    "--wait",
+    is_flag=True,
+    callback=_set_wait,
+    expose_value=False,
+    help="End only when the kernel has it, all health is known, and who is up serves.",
+)
+
+
+def changing(command: Command) -> Command:
+    """Give a command what all that change something take: --comment and --wait."""
+    return comment_option(wait_option(command))
 
 
 class FlowOptions(TypedDict):
@@ -140,6 +164,7 @@ def check_options(command: Command) -> Command:
             type=CheckParameter(),
             metavar=CheckParameter.name,
             multiple=True,
+            shell_complete=check_kinds,
             help="A health check; may be repeated, and all have to pass. Kinds are "
             f"{', '.join(KINDS)}; keys are those of the configuration file.",
         ),
@@ -198,11 +223,13 @@ class BackendParameter(click.ParamType[pb.Backend]):
             match setting.partition("="):
                 case ("weight", "=", weight):
                     backend.weight = WEIGHT(weight, param, ctx)
-                case ("name", "=", name):
+                case ("name", "=", name) if name:
                     backend.name = name
-                case ("zone", "=", zone):
+                case ("zone", "=", zone) if zone:
                     backend.zone = zone
-                case _:
+                case ("name" | "zone" as key, _, _):
+                    self.fail(f"{key}: needs a value, as {key}=X", param, ctx)
+                case (key, _, _):
                     problem = f"{setting!r} is none of weight=N, name=X and zone=Z"
-                    self.fail(problem, param, ctx)
+                    self.fail(f"{problem}{did_you_mean(key, _SETTINGS)}", param, ctx)
         return backend

@@ -18,6 +18,8 @@ class VersionPlain(TypedDict):
     source: str  # "file", "api", "cli" or "daemon"
     author: str
     comment: str
+    confirmed: float | None  # Unix time; null: it never waited, or nobody did
+    confirmed_by: str  # "": nobody
 
 
 class FieldPlain(TypedDict):
@@ -82,6 +84,10 @@ def version_plain(version: pb.Version) -> VersionPlain:
         "source": spelled(pb.Source, version.source),
         "author": version.author,
         "comment": version.comment,
+        "confirmed": (
+            version.confirmed_time if version.HasField("confirmed_time") else None
+        ),
+        "confirmed_by": version.confirmed_by,
     }
 
 

@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
 
 from control.api.claims import CLIENT_KEY, COMMAND_LINE, USER_KEY
+from control.api.numbers import MAX_REQUEST_BYTES
 from control.api.v1 import events_pb2
 from control.api.v1.configuration_pb2_grpc import ConfigurationStub
 from control.api.v1.events_pb2_grpc import EventsStub
@@ -26,6 +27,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+_TOO_LARGE: Final = "message larger than max"  # likewise
 _UNCONNECTED: Final = "failed to connect"  # as gRPC says it; TCP alone has been tried
 
 Request = TypeVar("Request")
@@ -134,7 +136,11 @@ def _sentence(error: grpc.RpcError, place: Place, timeout: float = 0) -> str:
         case grpc.StatusCode.UNIMPLEMENTED:
             return "this guidewayd does not know the command: it is of another release"
         case code:
-            return (error.details() or code.name) + _where(error)
+            said = error.details() or code.name
+            if _TOO_LARGE in said:
+                limit = f"{MAX_REQUEST_BYTES >> 20} MiB"
+                said = f"that is more than a request may have, which is {limit}"
+            return said + _where(error)
 
 
 def _where(error: grpc.Call) -> str:

@@ -5,10 +5,10 @@ from typing import Unpack
 
 import click
 
-from control.addresses import with_port
+from control.addresses import endpoint
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.completion import service_names
 from control.cli.ipvsadm import services_as_ipvsadm
+from control.cli.known_names import service_names
 from control.cli.options import (
     MODE,
     PORT,
@@ -17,8 +17,8 @@ from control.cli.options import (
     CheckOptions,
     FlowOptions,
     affinity_value,
+    changing,
     check_options,
-    comment_option,
     flow_options,
     hash_value,
     health_checks,
@@ -86,7 +86,7 @@ def show(session: Session, name: str) -> None:
 )
 @flow_options
 @check_options
-@comment_option
+@changing
 @output_option
 @pass_session
 def add(  # noqa: PLR0913 (one parameter per option)
@@ -116,8 +116,9 @@ def add(  # noqa: PLR0913 (one parameter per option)
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddService, request)
-    place = f"{with_port(vip, port)}/{protocol}"
-    session.done(f"service {name} is added at {place}", answer.version)
+    session.done(
+        f"service {name} is added at {endpoint(vip, port)}/{protocol}", answer.version
+    )
 
 
 @service.command(
@@ -127,7 +128,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
 @flow_options
 @check_options
-@comment_option
+@changing
 @output_option
 @pass_session
 def change(
@@ -158,7 +159,7 @@ def change(
 
 @service.command(epilog="Example: guideway service remove web")
 @click.argument("name", shell_complete=service_names)
-@comment_option
+@changing
 @output_option
 @pass_session
 def remove(session: Session, name: str) -> None:

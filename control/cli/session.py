@@ -22,6 +22,7 @@ class Session:
     client: Client
     output: str  # "table", "json" …; a command's own -o comes after the root's
     comment: str = ""  # for the history: why something is changed
+    wait: bool = False  # until a change is what the node does
 
     def patient(self, timeout: float) -> Client:
         """Return the client with another ``timeout``, unless --timeout says something."""
@@ -54,8 +55,15 @@ class Session:
         console.print(table())
 
     def done(self, sentence: str, version: int) -> None:
-        """Say what a change did; ``version`` of the desired state holds it."""
+        """Say what a change did; ``version`` of the desired state holds it.
+
+        With ``--wait``, return when the node does it; raise Failure if that takes long.
+        """
         self.said(sentence, version=version)
+        if self.wait:
+            from control.cli.convergence import wait_for  # noqa: PLC0415 - of changes only
+
+            wait_for(self.client, version)
 
     def said(self, sentence: str, **facts: object) -> None:
         """Say what was done; ``facts`` are for programs."""

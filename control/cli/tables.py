@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from control.addresses import with_port
+from control.addresses import endpoint
 from control.cli.plain import (
     BackendPlain,
     BackendTrafficPlain,
@@ -89,7 +89,7 @@ def backends_table(
         since = backend["since"]
         table.add_row(
             *(Text(part) for part in name),
-            Text(with_port(backend["address"], backend["port"])),
+            Text(endpoint(backend["address"], backend["port"])),
             Text(_weight(backend)),
             Text(f"{backend['share']:.1%}"),
             _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
@@ -134,11 +134,10 @@ def _reasons_table(reasons: Iterable[ReasonPlain]) -> Table:
 def node_view(node: NodePlain, now: float) -> RenderableType:
     """Return how the node is; ``now`` is the Unix time."""
     desired, applied = node["desired_version"], node["applied_version"]
-    kernel = "has it" if applied == desired else f"has version {applied}"
+    behind = f"has version {applied}" if applied else "has none yet"
+    kernel = "has it" if applied == desired else behind
     program = f"{_origin(adopted=node['adopted'])}, ABI {node['abi']}, program "
-    interfaces = (
-        f"{interface['name']} ({interface['mode']})" for interface in node["interfaces"]
-    )
+    interfaces = (f"{one['name']} ({_xdp(one['mode'])})" for one in node["interfaces"])
     vlans = [
         f"{vlan['name']} ({interface['name']}, {', '.join(vlan['tags'])})"
         for interface in node["interfaces"]
@@ -183,7 +182,7 @@ def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:
         mode, attached = interface["mode"], interface["attached"]
         where.add_row(
             Text(interface["name"]),
-            Text("none" if mode == "unspecified" else mode),
+            Text(_xdp(mode)),
             Text("yes") if attached else Text("no", "red"),
         )
     if plane["loaded"] is None:
@@ -262,6 +261,10 @@ def _facts(*facts: tuple[str, str]) -> Table:
     return grid
 
 
+def _xdp(mode: str) -> str:
+    return "none" if mode == "unspecified" else mode
+
+
 def _origin(*, adopted: bool) -> str:
     return "adopted from the daemon before" if adopted else "loaded by this daemon"
 
@@ -289,7 +292,7 @@ def _paragraphs(*parts: RenderableType) -> Group:
 
 
 def _place(service: ServicePlain) -> str:
-    return f"{with_port(service['vip'], service['port'] or '*')}/{service['protocol']}"
+    return f"{endpoint(service['vip'], service['port'])}/{service['protocol']}"
 
 
 def _checks(checks: Iterable[CheckPlain]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from control.cli.client import Failure
+from control.cli.known_names import vrrp_instances
 from control.cli.options import output_option
 from control.cli.session import Session, pass_session
 from control.cli.tables import vrrp_view
@@ -48,7 +49,7 @@ def status(context: click.Context, session: Session) -> None:
 
 
 @vrrp.command(epilog="Example: guideway vrrp failover front")
-@click.argument("instance")
+@click.argument("instance", shell_complete=vrrp_instances)
 @output_option
 @pass_session
 @click.pass_context

@@ -10,6 +10,7 @@ import click
 from control.api.v1 import events_pb2 as pb
 from control.cli.client import Failure
 from control.cli.happenings import happening_plain
+from control.cli.known_names import service_names
 from control.cli.options import output_option
 from control.cli.session import Session, pass_session
 
@@ -24,7 +25,7 @@ _DATA_PLANE: Final = {
 
 
 @click.command(epilog="Example: guideway watch web; for programs: guideway -o json watch")
-@click.argument("services", metavar="[SERVICE]…", nargs=-1)
+@click.argument("services", metavar="[SERVICE]…", nargs=-1, shell_complete=service_names)
 @output_option
 @pass_session
 def watch(session: Session, services: tuple[str, ...]) -> None:
@@ -95,7 +96,13 @@ class Lines:
             for what in ("added", "changed", "removed")
             if plain[what]
         ]
-        return [f"version {plain['version']} is stored: {'; '.join(parts)}"]
+        by = f" by {plain['author']} ({plain['source']})" if plain["author"] else ""
+        why = f", {plain['comment']!r}" if plain["comment"] else ""
+        what = "; ".join(parts) or "another order"
+        return [f"version {plain['version']} is stored{by}{why}: {what}"]
+
+    def _confirmed(self, plain: Plain) -> list[str]:
+        return [f"version {plain['version']} is confirmed by {plain['author']}, and stays"]
 
     def _applied(self, plain: Plain) -> list[str]:
         return [f"version {plain['version']} is in the kernel"]
@@ -116,6 +123,7 @@ class Lines:
         "end": _end,
         "backend": _backend,
         "stored": _stored,
+        "confirmed": _confirmed,
         "applied": _applied,
         "data_plane": _data_plane,
         "vrrp": _vrrp,

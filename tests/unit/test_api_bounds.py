@@ -14,12 +14,13 @@ from structlog.testing import capture_logs
 from control.access import Access
 from control.api import entrance, numbers
 from control.api.address import target
-from control.api.v1 import events_pb2
+from control.api.v1 import configuration_pb2, events_pb2
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1.events_pb2_grpc import EventsStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.events import MAX_FOLLOWERS, MAX_QUEUED, BackendChanged
 from control.status import Health
+from dataplane.source import Limits
 from tests.support.certificates import Authority
 from tests.support.running_api import Node, running_api
 from tests.support.wait import eventually
@@ -286,3 +287,38 @@ def test_what_the_documentation_says_of_the_bounds_is_so() -> None:
         "a call": 30,
         "a reload or detach": 120,
     }
+
+
+def test_what_a_node_can_hold_fits_into_a_request() -> None:
+    """1,024 services of 16 backends, the maps' default limits, with the longest names."""
+    long = "x" * 57
+    state = configuration_pb2.DesiredState(
+        services=[
+            configuration_pb2.DesiredService(
+                service=pb.Service(
+                    name=f"{long}{number:06}",
+                    vip=f"2001:db8:{number:x}:ffff:ffff:ffff:ffff:ffff",
+                    protocol=pb.PROTOCOL_TCP,
+                    port=65535,
+                    mode=pb.MODE_NAT,
+                    checks=[pb.HealthCheck(http=pb.HttpCheck())],
+                ),
+                backends=[
+                    pb.Backend(
+                        name=f"{long}{each:06}",
+                        address=f"2001:db8:{number:x}:ffff:ffff:ffff:ffff:{each:x}",
+                        port=65535,
+                        weight=65535,
+                        state=pb.BACKEND_STATE_ACTIVE,
+                        zone=f"{long}{each:06}",
+                    )
+                    for each in range(16)
+                ],
+            )
+            for number in range(Limits().services)
+        ]
+    )
+
+    size = configuration_pb2.ApplyRequest(state=state).ByteSize()
+
+    assert 2 * size < numbers.MAX_REQUEST_BYTES

@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from control.api.address import target
 from control.api.roles import RULES
+from control.api.v1 import configuration_pb2, guideway_pb2
 from control.api.v1 import events_pb2 as pb
-from control.api.v1 import guideway_pb2
 from control.api.v1.events_pb2_grpc import EventsStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.events import (
@@ -24,6 +24,7 @@ from control.events import (
     DataPlaneChanged,
     PlaneChange,
     VersionApplied,
+    VersionConfirmed,
     VersionStored,
     VrrpChanged,
     What,
@@ -92,6 +93,22 @@ def test_everything_comes_first_and_then_what_happens(
                     version=4, added=["a"], changed=["b"], removed=["c"]
                 )
             ),
+        ),
+        (
+            VersionStored(4, changed=("b",), source="cli", author="alice", comment="why"),
+            pb.WatchResponse(
+                stored=pb.VersionStored(
+                    version=4,
+                    changed=["b"],
+                    source=configuration_pb2.SOURCE_CLI,
+                    author="alice",
+                    comment="why",
+                )
+            ),
+        ),
+        (
+            VersionConfirmed(4, "alice"),
+            pb.WatchResponse(confirmed=pb.VersionConfirmed(version=4, author="alice")),
         ),
         (VersionApplied(4), pb.WatchResponse(applied=pb.VersionApplied(version=4))),
         (

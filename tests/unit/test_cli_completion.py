@@ -12,7 +12,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from control.cli import completion as module
+from control.cli import known_names as module
 from control.cli.main import guideway
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 
@@ -51,14 +51,65 @@ def completed(path: Path, line: str) -> list[str]:
         ("service list -o i", ["ipvsadm"]),
         ("compl", ["completion"]),
         ("completion z", ["zsh"]),
+        ("watch ", ["web", "wiki"]),
+        ("watch web w", ["wiki"]),
+        ("show ", ["2", "1"]),
+        ("rollback 1", ["1"]),
+        ("diff 1 ", ["2", "1"]),
+        ("confirm ", ["2", "1"]),
+        ("export --version ", ["2", "1"]),
+        ("history --before ", ["2", "1"]),
+        ("apply -f x --expected-version ", ["2", "1"]),
+        ("explain tcp 198.51.100.7:40000 192.0.2.11", ["192.0.2.11:80"]),
+        ("explain --interface ", ["eth0"]),
+        ("explain tcp 198.51.100.7 : 40000 --interface e", ["eth0"]),
+        ("service change web --check ht", ["http", "https"]),
+        ("backend set web a --zone ", []),
+        ("import ipvsadm x --interface l", ["lo"]),
+        ("vrrp --socket /nowhere failover ", []),
     ],
 )
 def test_words_are_completed(cli: CommandLine, line: str, expected: list[str]) -> None:
     assert completed(cli.socket, line) == expected
 
 
-def test_without_a_daemon_no_name_is_known(tmp_path: Path) -> None:
-    assert completed(tmp_path / "nobody.sock", "service show ") == []
+def test_zones_are_completed(cli: CommandLine) -> None:
+    cli.said("backend set web a --zone rack1")
+    cli.said("backend set web b --zone rack2")
+
+    assert completed(cli.socket, "backend set wiki 10.0.0.9 --zone r") == ["rack1", "rack2"]
+
+
+def test_a_version_stands_with_what_it_is(cli: CommandLine) -> None:
+    shell = ShellComplete(guideway, {}, "guideway", "_GUIDEWAY_COMPLETE")
+
+    found = shell.get_completions(["--socket", str(cli.socket), "show"], "")
+
+    assert [(one.value, one.help) for one in found] == [
+        ("2", "add service wiki"),
+        ("1", "add service web"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["service show ", "show ", "explain --interface "])
+def test_without_a_daemon_no_name_is_known(tmp_path: Path, line: str) -> None:
+    assert completed(tmp_path / "nobody.sock", line) == []
+
+
+def test_names_are_asked_where_the_command_will_go(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUIDEWAY_SOCKET", str(cli.socket))
+    shell = ShellComplete(guideway, {}, "guideway", "_GUIDEWAY_COMPLETE")
+
+    def names(*words: str) -> list[str]:
+        found = shell.get_completions([*words, "service", "show"], "")
+        return [item.value for item in found]
+
+    assert names() == ["web", "wiki"]
+    files = ("--ca", "ca.pem", "--cert", "me.pem", "--key", "me.key")
+    assert names("--address", "127.0.0.1:1", *files) == []
+    assert names("--address", "127.0.0.1:1") == []
 
 
 def test_a_daemon_that_says_nothing_is_not_waited_for(

@@ -1,20 +1,18 @@
 """The command line: the desired state as a file, and its history."""
 
 import json
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from control.cli import change
+from control.cli import convergence
 from control.cli.main import guideway
 from control.config import parse_services
-from control.status import NodeStatus
+from control.status import NodeStatus, ServiceStatus
 from tests.support.command_line import CommandLine, command_line
 from tests.support.running_api import Node
 
@@ -228,6 +226,15 @@ def test_an_unconfirmed_change_says_so_until_it_is_confirmed(cli, first: str) ->
     assert refused.stderr.startswith("guideway: version 1 waits to be confirmed, for ")
 
     assert cli.said("confirm 1") == "version 1 is confirmed, and stays\n"
+    (shown,) = json.loads(cli.said("history -o json"))["versions"]
+    assert shown["confirmed_by"] == shown["author"]
+    assert shown["confirmed"] >= shown["time"]
+    assert f"; confirmed by {shown['author']}, 20" in cli.said("history")
+    assert (
+        cli.said("show 1")
+        .splitlines()[1]
+        .startswith(f"# confirmed by {shown['author']}, 20")
+    )
     assert cli.run("confirm").stderr.startswith(
         "guideway: no version waits to be confirmed"
     )
@@ -247,13 +254,59 @@ def test_who_waits_ends_when_all_is_known(
         return NodeStatus(**(facts | {"applied_version": 0}))
 
     monkeypatch.setattr(Node, "node", late)
-    monkeypatch.setattr(change, "_CONVERGES_WITHIN", 0.2)
+    monkeypatch.setattr(convergence, "_CONVERGES_WITHIN", 0.2)
     result = cli.run("rollback 0 --wait")
 
     assert result.exit_code == 1
     assert result.stderr == (
         "guideway: version 2 is stored, but after 0.2 s the kernel has version 0: "
         "`guideway status` and `guideway backend list` say more\n"
+    )
+
+
+def test_who_waits_is_told_whom_it_waited_for(
+    cli, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services_before = Node.services
+
+    def unresolved(node: Node) -> tuple[ServiceStatus, ...]:
+        return tuple(
+            replace(
+                service,
+                backends=tuple(
+                    replace(backend, share=0.0, reason="nobody answers ARP")
+                    for backend in service.backends
+                ),
+            )
+            for service in services_before(node)
+        )
+
+    monkeypatch.setattr(Node, "services", unresolved)
+    monkeypatch.setattr(convergence, "_CONVERGES_WITHIN", 0.2)
+    result = cli.run(f"apply -f {first} --wait")
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "guideway: version 1 is stored, but after 0.2 s not all backends serve: web/a: "
+        "nobody answers ARP, and 1 more: `guideway status` and `guideway backend list` say "
+        "more\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["rollback 0 --wait", "backend set web a --weight 7 --wait"]
+)
+def test_nobody_waits_for_a_data_plane_that_is_detached(cli, first: str, line: str) -> None:
+    cli.said(f"apply -f {first}")
+    cli.node.detached = True
+
+    result = cli.run(line)
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "guideway: version 2 is stored, but there is no kernel to wait for: the data plane "
+        "is detached; `guideway dataplane reload` attaches it, and fills it with this "
+        "version\n"
     )
 
 
@@ -309,18 +362,3 @@ def test_a_hostile_file_is_refused_quickly(cli, tmp_path: Path) -> None:
         assert result.stderr.startswith(f"guideway: {path}")
         assert result.stderr.count("\n") == 1
     assert cli.node.store.version == 0
-
-
-def test_the_command_line_starts_in_no_time(cli, first: str) -> None:
-    """A history, which talks to the daemon: the CPU's time, for the machine may be busy."""
-    cli.said(f"apply -f {first}")
-    options = ("-m", "control.cli.main", "--socket", str(cli.socket))
-
-    def spent() -> float:
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, *options, "history"]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return sum(after[:2]) - sum(before[:2])
-
-    assert min(spent() for _ in range(3)) < 0.4

@@ -25,6 +25,12 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
     ("line", "sentence"),
     [
         ("service show mail", "no service 'mail'"),
+        ("service show wbe", "no service 'wbe'; did you mean 'web'?"),
+        ("service remove webb", "no service 'webb'; did you mean 'web'?"),
+        (
+            "service add w --vip 192.0.2.9 --port 0 --mode dr --check tcp",
+            "a service of every port needs a port in its check",
+        ),
         ("backend list mail", "no service 'mail'"),
         ("backend drain web c", "no backend 'c' in service 'web'"),
         (
@@ -196,3 +202,71 @@ def test_output_that_cannot_be_written_is_one_sentence() -> None:
 
     said = "guideway: cannot write its output: No space left on device\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["--name", ""], "--name '' is no name; without it, the address is the name"),
+        (["10.0.0.9,name="], "name: needs a value, as name=X"),
+        (["10.0.0.9,zone"], "zone: needs a value, as zone=X"),
+        (["10.0.0.9,weigth=2"], "did you mean `weight`?"),
+    ],
+)
+def test_a_slip_in_a_backend_is_said(
+    cli: CommandLine, line: list[str], sentence: str
+) -> None:
+    place = [] if line[0][0] != "-" else ["10.0.0.9"]
+    result = cli.run(["backend", "add", "web", *place, *line])
+
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert cli.node.store.version == 0
+
+
+@pytest.mark.parametrize(
+    ("check", "sentence"),
+    [
+        ("htpt", "'htpt' is no kind of check; did you mean `http`?"),
+        ("", "'' is no kind of check; kinds are tcp, tls, http,"),
+        ("http,pth=/x", "pth: no such key here; did you mean `path`?"),
+        ("http,header=x", "header: no such key here; did you mean `header.NAME`?"),
+        ("tcp,path=/x", "path: no such key here: it goes with http, https, file"),
+        ("tcp,frobnicate=1", "frobnicate: no such key here; keys are interval, timeout,"),
+    ],
+)
+def test_a_slip_in_a_check_is_said(cli: CommandLine, check: str, sentence: str) -> None:
+    result = cli.run(["service", "change", "web", "--check", check])
+
+    assert result.exit_code == 2
+    assert f"Invalid value for '--check': {sentence}" in result.stderr
+
+
+def test_a_service_of_every_port_is_shown_as_one(cli: CommandLine) -> None:
+    said = cli.said(
+        "service add all --vip 192.0.2.9 --port 0 --mode dr --no-check --backend 10.0.0.9"
+    )
+
+    assert said == "service all is added at 192.0.2.9:*/tcp\n"
+    assert "10.0.0.9:*" in cli.said("backend list all")
+    assert "+ service all  192.0.2.9:*/tcp, dr" in cli.said("diff 0")
+
+
+def test_more_than_a_request_may_have_is_said_so(cli: CommandLine) -> None:
+    file = cli.socket.with_name("large.yaml")
+    headers = ", ".join(f"x{n}: {'y' * 1000}" for n in range(90))
+    check = f"{{type: http, headers: {{{headers}}}}}"
+    services = "\n".join(
+        f"- {{name: s{n}, vip: 192.0.2.{n}, port: 80, mode: nat, "
+        f"checks: {'&c [' + check + ']' if n == 1 else '*c'}}}"
+        for n in range(1, 120)
+    )
+    file.write_text(f"services:\n{services}\n")
+
+    result = cli.run(f"apply -f {file}")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "guideway: that is more than a request may have, which is 8 MiB\n"
+    )
+    assert cli.node.store.version == 0

@@ -21,6 +21,7 @@ from control.events import (
     DataPlaneChanged,
     PlaneChange,
     VersionApplied,
+    VersionConfirmed,
     VersionStored,
     VrrpChanged,
 )
@@ -69,6 +70,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
             BackendChanged("web", "a", Health.DOWN, "connection refused"),
             BackendChanged("web", "a", Health.UP, ""),
             VersionStored(2, ("dns", "ftp"), ("web",), ("mail",)),
+            VersionStored(3, (), ("web",), (), "cli", "alice", "more of a"),
+            VersionConfirmed(3, "bob"),
             VersionApplied(2),
             DataPlaneChanged(PlaneChange.FAILING, "eth0 is taken"),
             DataPlaneChanged(PlaneChange.MENDED),
@@ -78,7 +81,7 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
             VrrpChanged("inside", "active"),
             VrrpChanged("inside", ""),
         )
-        then = [said(process.stdout) for _ in range(11)]
+        then = [said(process.stdout) for _ in range(13)]
 
     assert first == [
         "warning: eth1 is gone",
@@ -89,6 +92,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
         "web/a is down: connection refused",
         "web/a is up",
         "version 2 is stored: added dns, ftp; changed web; removed mail",
+        "version 3 is stored by alice (cli), 'more of a': changed web",
+        "version 3 is confirmed by bob, and stays",
         "version 2 is in the kernel",
         "packets are not balanced as they should be: eth0 is taken",
         "the data plane is all right again",

@@ -94,21 +94,51 @@ def test_a_confirmed_change_stays(store: Store, clock: Clock) -> None:
     clock.pass_by(30)
     assert store.pending == (Pending(2, 1, 60, NOON), 30)
 
-    assert store.confirm() == 2
+    assert store.confirm(author="alice") == 2
 
     clock.pass_by(60)
     assert not store.expire()
     assert (weight(store), store.version, store.pending) == (7, 2, None)
 
 
+def test_the_history_says_who_confirmed_and_when(
+    store: Store, clock: Clock, path: Path
+) -> None:
+    told = []
+    store.confirmed = told.append
+    weigh_for_a_minute(store, 7)
+    clock.pass_by(30)
+    store.confirm(author="bob")
+
+    newest, first = store.versions(2)
+    assert (newest.confirmed, newest.confirmed_by) == (NOON.wall + 30, "bob")
+    assert (first.confirmed, first.confirmed_by) == (None, "")
+    assert told == [store.newest] == [newest]
+    store.close()
+    with closing(Store.open(path, clock=clock)) as reopened:
+        assert reopened.newest == newest
+
+
+def test_a_confirmation_that_cannot_be_stored_is_none(store: Store) -> None:
+    weigh_for_a_minute(store, 7)
+    store.close()
+
+    with pytest.raises(HostError, match="the change was not stored"):
+        store.confirm(author="bob")
+
+    assert store.newest is not None
+    assert store.newest.confirmed is None
+    assert store.pending is not None
+
+
 def test_what_does_not_wait_cannot_be_confirmed(store: Store) -> None:
     with pytest.raises(ConfirmationError, match="no version waits to be confirmed; the"):
-        store.confirm()
+        store.confirm(author="alice")
     weigh_for_a_minute(store, 7)
     with pytest.raises(ConfirmationError, match="version 2 waits to be confirmed, not 1"):
-        store.confirm(1)
+        store.confirm(1, author="alice")
 
-    assert store.confirm(2) == 2
+    assert store.confirm(2, author="alice") == 2
 
 
 def test_a_second_change_is_refused_meanwhile(store: Store, clock: Clock) -> None:
@@ -225,7 +255,7 @@ def test_a_full_disk_undoes_nothing_and_confirms_nothing(
     weigh_for_a_minute(store, 7)
     with full_disk(path.parent):
         with pytest.raises(HostError, match="the change was not stored: disk"):
-            store.confirm()
+            store.confirm(author="alice")
         clock.pass_by(60)
         with pytest.raises(HostError, match="the change was not stored: disk"):
             store.expire()
@@ -256,7 +286,19 @@ def test_what_may_have_to_come_back_is_kept_however_large(
         assert weight(reopened) == 1
 
 
-def test_a_store_of_the_release_before_is_taken_over(tmp_path: Path) -> None:
+# What layout 2 has more than layout 1.
+LAYOUT_2 = """
+    CREATE TABLE confirmation (
+        only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL,
+        base INTEGER NOT NULL, timeout REAL NOT NULL, wall REAL NOT NULL,
+        boottime REAL NOT NULL, boot TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 2;
+"""
+
+
+@pytest.mark.parametrize("more", [LAYOUT_2, ""], ids=["layout 2", "layout 1"])
+def test_a_store_of_a_release_before_is_taken_over(tmp_path: Path, more: str) -> None:
     path = tmp_path / "old.db"
     with closing(sqlite3.connect(path)) as database:
         database.executescript(
@@ -274,13 +316,14 @@ def test_a_store_of_the_release_before_is_taken_over(tmp_path: Path) -> None:
         )
         row = (4, 1234.5, "api", "root", "", encode(WANTED))
         database.execute("INSERT INTO version VALUES (?, ?, ?, ?, ?, ?)", row)
+        database.executescript(more)
         database.commit()
 
     with closing(Store.open(path)) as store:
         assert (store.state, store.version, store.pending) == (WANTED, 4, None)
         assert store.has_applied("digest")
         assert weigh_for_a_minute(store, 7) == 5
-        assert store.confirm() == 5
+        assert store.confirm(author="alice") == 5
 
 
 def test_the_clocks_are_read() -> None:
@@ -301,12 +344,12 @@ def test_kill_9_leaves_who_waits_and_what_comes_back_together(path: Path) -> Non
         from tests.unit.test_store import add_web
         store = Store.open(Path({str(path)!r}))
         if store.pending:
-            store.confirm()
+            store.confirm(author="alice")
         elif store.version == 0:
             add_web(store)
         while True:
             print(weigh_for_a_minute(store, store.version % 60000 + 2), flush=True)
-            store.confirm()
+            store.confirm(author="alice")
             print(0, flush=True)
     """
     dice = random.Random(6)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from hypothesis import given
 
-from control.checks import HttpCheck, IcmpCheck
+from control.checks import ExecCheck, HttpCheck, HttpsCheck, IcmpCheck
 from control.difference import (
     BACKEND_FIELDS,
     SERVICE_FIELDS,
@@ -115,3 +115,18 @@ def test_every_setting_is_compared() -> None:
 
     assert settings == SERVICE_FIELDS.keys()
     assert {field.name for field in fields(Backend)} - {"name"} == BACKEND_FIELDS.keys()
+
+
+def test_a_check_is_spelled_as_the_command_line_takes_it() -> None:
+    checks = (
+        HttpsCheck(verify=False, headers=(("X-From", "lb"),)),
+        ExecCheck(command=("/bin/lag", "--of", "the disk"), dynamic=True),
+    )
+    now = replace(WEB, checks=checks)
+
+    (changed,) = difference(state(WEB), state(now)).services
+
+    assert changed.fields[0].after == (
+        "https, header.X-From=lb, verify=false; exec, command=/bin/lag --of 'the disk', "
+        "dynamic=true"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from control.addresses import parse_address
+from control.database import Version
 from control.errors import BusyError
 from control.events import (
     MAX_FOLLOWERS,
@@ -142,7 +143,11 @@ def test_a_version_tells_what_it_changed() -> None:
     before = DesiredState((service("web", 1), service("mail", 2), service("dns", 3)))
     now = DesiredState((service("dns", 3), service("web", 1, weight=2), service("ftp", 4)))
 
-    assert stored(8, before, now) == VersionStored(8, ("ftp",), ("web",), ("mail",))
+    version = Version(8, 1234.5, "cli", "alice", "why")
+
+    assert stored(version, before, now) == VersionStored(
+        8, ("ftp",), ("web",), ("mail",), source="cli", author="alice", comment="why"
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,9 @@ class History(RuleBasedStateMachine):
     def confirm(self) -> None:
         if self.due is None:
             with pytest.raises(ConfirmationError):
-                self.store.confirm()
+                self.store.confirm(author="alice")
         else:
-            self.store.confirm()
+            self.store.confirm(author="alice")
             self.due = None
 
     @rule(seconds=st.integers(0, 60), set_by=st.integers(-(10**6), 10**6))

@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 
 from control import config
 from control.cli.main import guideway
+from tests.support.command_line import command_line
 from vrrp import config as vrrp_config
 
 SHOP = Path(__file__).parents[1] / "data" / "keepalived" / "shop"
@@ -100,3 +101,28 @@ def test_there_has_to_be_something_for_the_program_that_is_asked_for(
     result = run("keepalived", str(path), "--interface", "eth0", "--for", "guideway-vrrpd")
 
     assert result.stderr == "guideway: there is nothing to import for guideway-vrrpd\n"
+
+
+@pytest.mark.parametrize("site", ["fabric", "mail", "shop"])
+def test_what_is_imported_is_applied_exported_and_the_same(
+    tmp_path: Path, site: str
+) -> None:
+    path = SHOP.parent / site / "keepalived.conf"
+    imported = run("keepalived", str(path), "--for", "guidewayd", "--config-id", "lb1")
+    file, exported = tmp_path / "guideway.yaml", tmp_path / "services.yaml"
+    file.write_text(imported.stdout)
+
+    with command_line(tmp_path) as cli:
+        cli.run(f"apply -f {file}")
+        assert cli.node.store.state == config.parse(imported.stdout, "out")[1]
+        assert cli.said(f"diff -f {file}") == "there is no difference\n"
+        exported.write_text(cli.said("export"))
+        assert "nothing changes: version 1" in cli.said(f"apply -f {exported}")
+
+
+def test_what_is_imported_may_be_validated_at_once() -> None:
+    imported = run("keepalived", str(SHOP / "keepalived.conf"), "--for", "guidewayd")
+
+    done = CliRunner().invoke(guideway, ["validate", "-"], input=imported.stdout)
+
+    assert done.stdout == "standard input is right; services: 2, backends: 4\n"

@@ -94,7 +94,13 @@ class MadeUpReconciler:
 
 
 def plane(instance: MadeUpInstance, reconciler: MadeUpReconciler | None = None) -> Plane:
-    return Plane(CONFIG, instance, reconciler or MadeUpReconciler(), lambda: ["eth0"])
+    return Plane(
+        CONFIG,
+        instance,
+        reconciler or MadeUpReconciler(),
+        lambda: ["eth0"],
+        lambda names: dict.fromkeys(names, "none" if instance.detached else "native"),
+    )
 
 
 def test_a_reload_fills_new_maps_before_it_swaps() -> None:
@@ -200,3 +206,15 @@ def test_a_client_that_goes_away_does_not_stop_a_reload() -> None:
     asyncio.run(scenario())
 
     assert instance.done == ["renew", "claim", "attach"]
+
+
+def test_how_xdp_runs_is_known_when_an_operation_ends() -> None:
+    async def operate() -> list[str]:
+        operated = plane(MadeUpInstance())
+        seen = []
+        for operation in (operated.attach, operated.detach, operated.reload):
+            await operation()
+            seen.append(operated.modes["eth0"])
+        return seen
+
+    assert asyncio.run(operate()) == ["native", "none", "native"]

@@ -268,10 +268,10 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 def test_a_store_of_a_later_release_is_refused(store: Store, path: Path) -> None:
     store.close()
     with closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 3")
+        database.execute("PRAGMA user_version = 4")
 
     with pytest.raises(
-        HostError, match=r"has layout 3, and this release knows layouts up to 2"
+        HostError, match=r"has layout 4, and this release knows layouts up to 3"
     ):
         Store.open(path)
 

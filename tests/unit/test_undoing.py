@@ -67,7 +67,7 @@ def test_what_is_confirmed_stays_and_the_next_one_has_its_own_time(store: Store)
     async def scene() -> None:
         weigh_for_a_second(store, 7)
         await asyncio.sleep(0)  # it counts the second
-        store.confirm()
+        store.confirm(author="alice")
         weigh_for_a_second(store, 8)
         assert await store.wait_for_change(3) == 4
 

@@ -38,15 +38,16 @@ def main() -> None:
 
 @main.command()
 @click.option("--mode", type=click.Choice(list(KINDS)), default="dr", show_default=True)
+@click.option("--empty", is_flag=True, help="Let its nodes balance nothing yet.")
 @_name_option
-def up(mode: str, name: str) -> None:
+def up(mode: str, name: str, *, empty: bool) -> None:
     """Make a lab, replacing the one of that name, and say what to try in it."""
     kind = KINDS[mode]
     if cleanup.exists(name):
         click.echo(f"The lab {name!r} is there already: it is replaced.")
-    with Lab(name, kind, large_file_bytes=_LARGE_FILE_BYTES) as lab:
+    with Lab(name, kind, empty=empty, large_file_bytes=_LARGE_FILE_BYTES) as lab:
         lab.start()
-        page = _page(lab, kind)
+        page = _empty_page(lab, kind) if empty else _page(lab, kind)
         lab.leave_running()
     click.echo(page)
 
@@ -95,6 +96,27 @@ kill lb1, the Active node, and see lb2 take over
   cat {lab.nodes["lb2"].paths.vrrp_status}
 read files and logs
   ls -R {lab.directory}
+remove it all
+  {_removal(lab.name)}
+""".strip("\n")
+
+
+def _empty_page(lab: Lab, kind: type[Topology]) -> str:
+    """Return what an empty lab waits for."""
+    service = lab.services[0]
+    add = f"service add web --vip {service.vip} --port {service.port} --mode {kind.mode}"
+    servers = " ".join(
+        f"--backend {backend.address}:{backend.port}" for backend in service.backends
+    )
+    return f"""
+{_drawing(kind)}
+The lab {lab.name!r} is up, and its nodes balance nothing yet. To try, as root:
+
+add a service to lb1, the Active node (lb2 has a socket of its own)
+  export GUIDEWAY_SOCKET={lab.nodes["lb1"].paths.socket}
+  {_guideway()} {add} {servers} --wait
+ask through the VIP
+  ip netns exec {lab.client.namespace} curl -s http://{VIP}/
 remove it all
   {_removal(lab.name)}
 """.strip("\n")

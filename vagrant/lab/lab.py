@@ -38,12 +38,15 @@ class Lab:
         kind: type[Topology],
         services: Sequence[Service] | None = None,
         *,
+        empty: bool = False,
         large_file_bytes: int = 1 << 20,
     ) -> None:
+        """Prepare a lab; ``empty``: its nodes balance nothing until somebody tells them."""
         self.name = name
         self.directory = cleanup.directory(name)
         self.services = (kind.service(),) if services is None else tuple(services)
         self._kind = kind
+        self._balanced = () if empty else self.services
         self._large_file_bytes = large_file_bytes
         self._cleanup = ExitStack()
         self._lock = ExitStack()
@@ -66,7 +69,7 @@ class Lab:
                 name: Node(
                     host,
                     self.topology,
-                    self.services,
+                    self._balanced,
                     _PRIORITIES[name],
                     node_paths(self.directory, name),
                 )
@@ -110,7 +113,7 @@ class Lab:
         for node in self.nodes.values():
             node.start()
         for node in self.nodes.values():
-            for service in self.services:
+            for service in self._balanced:
                 node.wait_until_serving(service.name)
         self.nodes["lb1"].wait_until_state("active")
         self.nodes["lb2"].wait_until_state("backup")

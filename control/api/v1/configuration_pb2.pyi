@@ -146,6 +146,8 @@ class Version(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
+    CONFIRMED_TIME_FIELD_NUMBER: _builtins.int
+    CONFIRMED_BY_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """1 or more, without gaps."""
     time: _builtins.float
@@ -155,6 +157,10 @@ class Version(_message.Message):
     """A user; guidewayd itself for SOURCE_FILE and SOURCE_DAEMON."""
     comment: _builtins.str
     """What the author said, or what the change was."""
+    confirmed_time: _builtins.float
+    """When it was confirmed, Unix time; absent: it never waited for that, or nobody did."""
+    confirmed_by: _builtins.str
+    """The user who did; empty: nobody."""
     def __init__(
         self,
         *,
@@ -163,12 +169,16 @@ class Version(_message.Message):
         source: Global___Source.ValueType = ...,
         author: _builtins.str = ...,
         comment: _builtins.str = ...,
+        confirmed_time: _builtins.float | None = ...,
+        confirmed_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confirmed_time", b"_confirmed_time", "confirmed_time", b"confirmed_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "comment", b"comment", "source", b"source", "time", b"time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confirmed_time", b"_confirmed_time", "author", b"author", "comment", b"comment", "confirmed_by", b"confirmed_by", "confirmed_time", b"confirmed_time", "source", b"source", "time", b"time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__confirmed_time: _TypeAlias = _typing.Literal["confirmed_time"]  # noqa: Y015
+    _WhichOneofArgType__confirmed_time: _TypeAlias = _typing.Literal["_confirmed_time", b"_confirmed_time"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confirmed_time) -> _WhichOneofReturnType__confirmed_time | None: ...
 
 Global___Version: _TypeAlias = Version  # noqa: Y015
 

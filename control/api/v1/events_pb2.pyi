@@ -4,6 +4,7 @@ isort:skip_file
 What happens on a node, as it happens. Errors and times are as guideway.proto has them."""
 
 from collections import abc as _abc
+from control.api.v1 import configuration_pb2 as _configuration_pb2
 from control.api.v1 import guideway_pb2 as _guideway_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -56,6 +57,7 @@ class WatchResponse(_message.Message):
     APPLIED_FIELD_NUMBER: _builtins.int
     DATA_PLANE_FIELD_NUMBER: _builtins.int
     VRRP_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Of the daemon's events, from 1 on; of Begin, ServiceStatus and End: of the last one before."""
     time: _builtins.float
@@ -78,6 +80,8 @@ class WatchResponse(_message.Message):
     def data_plane(self) -> Global___DataPlaneChange: ...
     @_builtins.property
     def vrrp(self) -> Global___VrrpChange: ...
+    @_builtins.property
+    def confirmed(self) -> Global___VersionConfirmed: ...
     def __init__(
         self,
         *,
@@ -91,12 +95,13 @@ class WatchResponse(_message.Message):
         applied: Global___VersionApplied | None = ...,
         data_plane: Global___DataPlaneChange | None = ...,
         vrrp: Global___VrrpChange | None = ...,
+        confirmed: Global___VersionConfirmed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "data_plane", b"data_plane", "end", b"end", "service", b"service", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "service", b"service", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "data_plane", b"data_plane", "end", b"end", "number", b"number", "service", b"service", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "service", b"service", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -196,7 +201,14 @@ class VersionStored(_message.Message):
     ADDED_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
+    source: _configuration_pb2.Source.ValueType
+    """The rest is as Version has it."""
+    author: _builtins.str
+    comment: _builtins.str
     @_builtins.property
     def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of services; backends belong to their service."""
@@ -212,14 +224,42 @@ class VersionStored(_message.Message):
         added: _abc.Iterable[_builtins.str] | None = ...,
         changed: _abc.Iterable[_builtins.str] | None = ...,
         removed: _abc.Iterable[_builtins.str] | None = ...,
+        source: _configuration_pb2.Source.ValueType = ...,
+        author: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "changed", b"changed", "removed", b"removed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "author", b"author", "changed", b"changed", "comment", b"comment", "removed", b"removed", "source", b"source", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VersionStored: _TypeAlias = VersionStored  # noqa: Y015
+
+@_typing.final
+class VersionConfirmed(_message.Message):
+    """A version that waited for it was confirmed, and stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    author: _builtins.str
+    """The user who did."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        author: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionConfirmed: _TypeAlias = VersionConfirmed  # noqa: Y015
 
 @_typing.final
 class VersionApplied(_message.Message):
