@@ -16,6 +16,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1000)]
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 Jitter = Annotated[float, Meta(ge=0, le=0.5)]
+Damping = Annotated[float, Meta(ge=0, le=3600)]
 
 _UNNAMED: Final = "tcp"  # the type of a check that does not say
 
@@ -33,6 +34,7 @@ class _Schema(
     retry_interval: Seconds | UnsetType | None = UNSET
     initial: Initial | UnsetType = UNSET
     jitter: Jitter | UnsetType = UNSET
+    damping: Damping | UnsetType = UNSET
 
 
 class TcpSchema(_Schema, frozen=True, tag="tcp"):

@@ -64,6 +64,7 @@ class Check:
     )
     initial: Initial = Initial.FIRST
     jitter: float = 0.1  # part of the interval by which it varies, both ways
+    damping: float = 0.0  # seconds that a flapping backend is kept down at most; 0: none
 
     def problems(self) -> Iterator[str]:
         """Say what is wrong with the values, a clause each."""
@@ -86,6 +87,8 @@ class Check:
                 yield f"{name} {number} is not in 1…{MAX_COUNT}"
         if not 0 <= self.jitter <= MAX_JITTER:
             yield f"jitter {self.jitter:g} is not in 0…{MAX_JITTER:g}"
+        if not 0 <= self.damping <= MAX_SECONDS:
+            yield f"damping {self.damping:g} s is not in 0…{MAX_SECONDS:g} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,10 @@ from control.events import BackendChanged, Hub, PlaneFacts, VersionConfirmed, st
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.following import follow_plane, follow_vrrp
+from control.health.keeper import Keeper
+from control.health.memory import Memory
 from control.health.monitor import Monitor
+from control.health.probe import Probe, probes_of
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
@@ -135,7 +138,11 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
                 if not undo_overdue(store) or not store.has_applied(_digest(desired)):
                     _refuse_emptiness(store, desired, instance, seed)
                 _apply_file(store, desired)
-                await Daemon(path, config, store, instance, seed).run(signals)
+                health = await asyncio.to_thread(
+                    Keeper.open, config.state_directory / "health.db"
+                )
+                with closing(health) as keeper:
+                    await Daemon(path, config, store, keeper, instance, seed).run(signals)
         finally:
             instance.discard()
             for number in _SIGNALS:  # it ends: who is impatient has to wait for that
@@ -150,6 +157,7 @@ class Daemon:
         path: Path,
         config: NodeConfig,
         store: Store,
+        keeper: Keeper,
         instance: Instance,
         seed: Image | None,
     ) -> None:
@@ -157,6 +165,7 @@ class Daemon:
         self._path = path
         self._config = config
         self._store = store
+        self._keeper = keeper
         self._instance = instance
         self._seed = seed
         self._network = Network()
@@ -189,6 +198,7 @@ class Daemon:
             self._reconciler,
             Explainer(config, instance, lambda: self._network, self._reconciler),
             unserved=lambda: self._metrics.problem if self._metrics else "",
+            unkept=lambda: self._keeper.problem,
             unread=lambda: self._unread,
             pending=lambda: self._store.pending,
             modes=lambda: self._plane.modes,
@@ -221,12 +231,15 @@ class Daemon:
         finally:
             await self._plane.finish()
             self._surveyor.close()
+            await asyncio.to_thread(self._keeper.finish, self._monitor)
         _log.info("stopped; packets keep flowing")
 
     async def _start_and_serve(self) -> None:
         """Fill the maps with what is known to be true, let packets in, then requests."""
         version = self._store.version  # a file may be read again while we learn
-        self._monitor.watch(self._store.state, await asyncio.to_thread(self._remembered))
+        state = self._store.state
+        before = await asyncio.to_thread(self._remembered, state)
+        self._monitor.watch(state, before, await asyncio.to_thread(self._recall, state))
         await self._learn()
         await self._reconciler.settle()
         await self._plane.attach()
@@ -234,6 +247,7 @@ class Daemon:
         _log.info("maps", bytes=sum(sizes.values()), **sizes)
         for task in (
             self._reconciler.run(),
+            self._keeper.run(self._monitor),
             self._follow_network(),
             self._follow_store(version),
             follow_plane(self._hub, self._plane_facts),
@@ -257,9 +271,13 @@ class Daemon:
             self._serving = True
             await asyncio.Event().wait()  # until cancelled
 
-    def _remembered(self) -> dict[BackendKey, Health]:
-        """Return what backends were for the daemon before, if some check wants to know."""
-        state = self._store.state
+    def _recall(self, state: DesiredState) -> dict[Probe, Memory]:
+        """Return what the daemon before has found out about the backends of ``state``."""
+        wanted = {one: None for _, probes in probes_of(state).values() for one in probes}
+        return self._keeper.read(wanted)
+
+    def _remembered(self, state: DesiredState) -> dict[BackendKey, Health]:
+        """Return what the maps take backends for, if some check wants to know."""
         if not any(
             c.initial is Initial.BEFORE for service in state for c in service.checks
         ):

@@ -26,6 +26,7 @@ from control.status import (
     InterfaceStatus,
     MapStatus,
     NodeStatus,
+    ProbeStatus,
     ReasonTraffic,
     ServiceStatus,
     Standing,
@@ -56,6 +57,7 @@ class NodeObserver:
     reconciler: Reconciler
     explainer: Explainer
     unserved: Callable[[], str] = str  # why metrics cannot be had; "": they can
+    unkept: Callable[[], str] = str  # why health is not remembered; "": it is
     unread: Callable[[], str] = str  # what was wrong with the file; "": it was taken over
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
@@ -98,6 +100,10 @@ class NodeObserver:
             self._service(service, served.get(service.name), health, weights)
             for service in desired
         )
+
+    def probes(self, service: str, backend: str) -> tuple[ProbeStatus, ...]:
+        """Return what the probes of a backend have found; none if there are none."""
+        return self.monitor.probes((service, backend))
 
     def standing(self) -> Standing:
         """Return who cannot serve, and who weighs something else than configured."""
@@ -196,6 +202,8 @@ class NodeObserver:
         )
         if problem := self.unread():
             warnings.append(f"the file was not taken over when it was read last: {problem}")
+        if problem := self.unkept():
+            warnings.append(f"a restart will not know the health of backends: {problem}")
         if problem := self.unserved():
             warnings.append(f"no metrics: {problem}")
         if self.reconciler.problem:

@@ -6,8 +6,9 @@ Plain values; :class:`Observer` is how the API asks for them without knowing the
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from control.checks import AnyCheck
 from control.confirmation import Pending
 from control.explanation import Explanation, Question
 from control.model import Backend, Service
@@ -20,6 +21,37 @@ class Health(StrEnum):
     DOWN = "down"
     UNKNOWN = "unknown"  # no probe has ended yet
     UNCHECKED = "unchecked"  # its service has no check: taken as up
+
+
+class Outcome(StrEnum):
+    """What came of a probe."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NONE = "none"  # it could not be made, which says nothing of the backend
+
+
+class ProbeResult(NamedTuple):
+    """What came of one probe; of these there are many."""
+
+    time: float  # when it ended, Unix time
+    duration: float  # seconds
+    outcome: Outcome
+    problem: str = ""  # why it failed or was not made
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStatus:
+    """What is asked of a backend, and what it said."""
+
+    check: AnyCheck
+    port: int  # 0: the check needs none
+    health: Health
+    since: float | None  # Unix time of the last change of health; None: never changed
+    against: int  # results in a row that contradict the verdict
+    needed: int  # so many of them change it
+    hold: float  # seconds for which it is kept down because it flaps; 0: it is not
+    results: tuple[ProbeResult, ...]  # the last ones, the newest last
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +191,9 @@ class Observer(Protocol):
 
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the status of all services."""
+
+    def probes(self, service: str, backend: str) -> tuple[ProbeStatus, ...]:
+        """Return what the probes of a backend have found; none if there are none."""
 
     def standing(self) -> Standing:
         """Return who cannot serve, and who weighs something else than configured."""

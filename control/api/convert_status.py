@@ -38,7 +38,7 @@ def service_status_to_pb(status: ServiceStatus) -> pb.ServiceStatus:
     return pb.ServiceStatus(
         service=service_to_pb(status.service),
         ring_size=status.ring_size,
-        backends=[_backend_status_to_pb(backend) for backend in status.backends],
+        backends=[backend_status_to_pb(backend) for backend in status.backends],
     )
 
 
@@ -111,7 +111,8 @@ def statistics_to_pb(statistics: Statistics) -> pb.GetStatisticsResponse:
     )
 
 
-def _backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
+def backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
+    """Return a backend, as the node serves it."""
     return pb.BackendStatus(
         backend=backend_to_pb(status.backend),
         health=HEALTH_TO_PB[status.health],

@@ -30,6 +30,7 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     "guideway.v1.LoadBalancer": {
         "ListServices": _VIEW,
         "GetService": _VIEW,
+        "GetBackend": _VIEW,
         "AddService": _CHANGE,
         "ChangeService": _CHANGE,
         "RemoveService": _CHANGE,

@@ -13,6 +13,7 @@ from control.api.convert import (
     changed_service,
     new_service,
 )
+from control.api.convert_backend import backend_to_pb
 from control.api.convert_explain import explanation_to_pb, question_from_pb
 from control.api.convert_status import (
     data_plane_to_pb,
@@ -55,6 +56,17 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
             raise NotFoundError("service", request.name, known=tuple(known))
         status = service_status_to_pb(known[request.name])
         return pb.GetServiceResponse(service=status)
+
+    @reports_errors
+    async def GetBackend(  # noqa: N802
+        self, request: pb.GetBackendRequest, context: Context
+    ) -> pb.GetBackendResponse:
+        """See guideway.proto."""
+        for status in self._observer.services():
+            if status.service.name == request.service:
+                probes = self._observer.probes(request.service, request.backend)
+                return backend_to_pb(status, request.backend, probes)
+        raise NotFoundError("service", request.service)
 
     @reports_errors
     async def AddService(  # noqa: N802

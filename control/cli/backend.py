@@ -5,6 +5,7 @@ import time
 import click
 
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.backend_view import backend_view
 from control.cli.known_names import backend_names, service_names, zone_names
 from control.cli.options import (
     PORT,
@@ -14,6 +15,7 @@ from control.cli.options import (
     output_option,
 )
 from control.cli.plain import backend_plain
+from control.cli.plain_backend import shown_backend_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import backends_table
 
@@ -46,6 +48,19 @@ def list_backends(session: Session, service: str | None) -> None:
         backends,
         lambda: backends_table(backends, time.time(), with_service=service is None),
     )
+
+
+@backend.command(epilog="Example: guideway backend show web 10.0.0.3")
+@click.argument("service", shell_complete=service_names)
+@click.argument("name", metavar="BACKEND", shell_complete=backend_names)
+@output_option
+@pass_session
+def show(session: Session, service: str, name: str) -> None:
+    """Show BACKEND of SERVICE with what its probes have found: why it is down."""
+    request = pb.GetBackendRequest(service=service, backend=name)
+    answer = session.client.call(lambda stub: stub.GetBackend, request)
+    plain = shown_backend_plain(service, answer)
+    session.show(plain, lambda: backend_view(plain, time.time()))
 
 
 @backend.command(

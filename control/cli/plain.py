@@ -35,6 +35,7 @@ class CheckPlain(TypedDict, total=False):
     retry_interval: float | None  # null: the interval
     initial: str  # "first", "up", "down" or "before"
     jitter: float  # part of the interval
+    damping: float  # seconds that a flapping backend is kept down at most; 0: none
 
 
 class BackendPlain(TypedDict):
@@ -192,7 +193,7 @@ def spelled(enum: "_EnumTypeWrapper[Number]", number: Number) -> str:
 def service_plain(status: pb.ServiceStatus) -> ServicePlain:
     """Return a service with its backends."""
     service = status.service
-    checks = [_check_plain(check) for check in service.checks]
+    checks = [check_plain(check) for check in service.checks]
     return {
         "name": service.name,
         "vip": service.vip,
@@ -328,7 +329,8 @@ def data_plane_plain(plane: pb.DataPlane) -> DataPlanePlain:
     }
 
 
-def _check_plain(check: pb.HealthCheck) -> CheckPlain:
+def check_plain(check: pb.HealthCheck) -> CheckPlain:
+    """Return a health check."""
     kind = check.WhichOneof("kind") or "unknown"  # of a later release
     message: Message = getattr(check, kind, pb.NoCheck())
     plain: dict[str, Any] = {"type": kind}

@@ -39,7 +39,7 @@ _MINUTE: Final = 60
 
 def services_table(services: Iterable[ServicePlain]) -> RenderableType:
     """Return a line per service."""
-    table = _table("SERVICE", "ADDRESS", "MODE", "BACKENDS", "CHECK", right=("SLOTS",))
+    table = table_of("SERVICE", "ADDRESS", "MODE", "BACKENDS", "CHECK", right=("SLOTS",))
     for service in services:
         backends = service["backends"]
         serving = sum(backend["share"] > 0 for backend in backends)
@@ -58,7 +58,7 @@ def services_table(services: Iterable[ServicePlain]) -> RenderableType:
 def service_view(service: ServicePlain, now: float) -> RenderableType:
     """Return all about one service; ``now`` is the Unix time."""
     wanted = service["ring_size_wanted"]
-    facts = _facts(
+    facts = facts_of(
         ("service", service["name"]),
         ("address", _place(service)),
         ("mode", service["mode"]),
@@ -68,7 +68,7 @@ def service_view(service: ServicePlain, now: float) -> RenderableType:
         *([("returns", service["returns"])] if service["mode"] == "nat" else []),
     )
     backends = backends_table(service["backends"], now, with_service=False)
-    return _paragraphs(facts, backends)
+    return paragraphs(facts, backends)
 
 
 def backends_table(
@@ -78,7 +78,7 @@ def backends_table(
     shown = list(backends)
     with_zone = any(backend["zone"] for backend in shown)
     first = ("SERVICE",) if with_service else ()
-    table = _table(
+    table = table_of(
         *(*first, "BACKEND", "ADDRESS"),
         right=("WEIGHT", "SHARE"),
         then=("HEALTH", "STATE", *(("ZONE",) if with_zone else ()), "MAC"),
@@ -90,17 +90,17 @@ def backends_table(
         table.add_row(
             *(Text(part) for part in name),
             Text(endpoint(backend["address"], backend["port"])),
-            Text(_weight(backend)),
+            Text(weight_text(backend)),
             Text(f"{backend['share']:.1%}"),
-            _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
-            _colored(backend["state"]),
+            colored(backend["health"], "" if since is None else f" {age(now - since)}"),
+            colored(backend["state"]),
             *((Text(backend["zone"]),) if with_zone else ()),
             Text(backend["mac"] or "?"),
         )
         if backend["reason"]:
             why = f"{'/'.join(name)} gets no traffic: {backend['reason']}"
             reasons.append(Text(why, "yellow"))
-    return _paragraphs(table, Group(*reasons)) if reasons else table
+    return paragraphs(table, Group(*reasons)) if reasons else table
 
 
 def statistics_view(statistics: StatisticsPlain, *, everything: bool) -> RenderableType:
@@ -110,23 +110,25 @@ def statistics_view(statistics: StatisticsPlain, *, everything: bool) -> Rendera
         reasons = (one for one in statistics["reasons"] if one["packets"] or everything)
         tables.append(_reasons_table(reasons))
     if "services" in statistics:
-        tables.append(_table("SERVICE", right=("PACKETS", "BYTES", "NEW FLOWS")))
+        tables.append(table_of("SERVICE", right=("PACKETS", "BYTES", "NEW FLOWS")))
         for service in statistics["services"]:
             tables[-1].add_row(Text(service["service"]), *_counts(service))
     if "backends" in statistics:
-        tables.append(_table("SERVICE", "BACKEND", right=("PACKETS", "BYTES", "NEW FLOWS")))
+        tables.append(
+            table_of("SERVICE", "BACKEND", right=("PACKETS", "BYTES", "NEW FLOWS"))
+        )
         for backend in statistics["backends"]:
             names = Text(backend["service"]), Text(backend["backend"])
             tables[-1].add_row(*names, *_counts(backend))
-    return _paragraphs(*tables)
+    return paragraphs(*tables)
 
 
 def _reasons_table(reasons: Iterable[ReasonPlain]) -> Table:
-    table = _table(
+    table = table_of(
         "REASON", "VERDICT", right=("PACKETS", "BYTES", "NEW FLOWS"), then=("MEANING",)
     )
     for reason in reasons:
-        name, verdict = Text(reason["reason"]), _colored(reason["verdict"])
+        name, verdict = Text(reason["reason"]), colored(reason["verdict"])
         table.add_row(name, verdict, *_counts(reason), Text(reason["meaning"]))
     return table
 
@@ -143,7 +145,7 @@ def node_view(node: NodePlain, now: float) -> RenderableType:
         for interface in node["interfaces"]
         for vlan in interface["vlans"]
     ]
-    facts = _facts(
+    facts = facts_of(
         ("guideway", f"{node['release']}, instance {node['instance']}"),
         ("running for", age(now - node["started"])),
         ("interfaces", ", ".join(interfaces) or "none"),
@@ -172,12 +174,12 @@ def pending_sentence(pending: PendingPlain) -> str:
 
 def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:
     """Return program, interfaces and maps; ``now`` is the Unix time."""
-    table = _table("MAP", right=("USED", "LIMIT", "BYTES"))
+    table = table_of("MAP", right=("USED", "LIMIT", "BYTES"))
     for one in plane["maps"]:
         counts = f"{one['used']:,}", f"{one['limit']:,}", f"{one['bytes']:,}"
         table.add_row(Text(one["name"]), *map(Text, counts))
     total = sum(one["bytes"] for one in plane["maps"])
-    where = _table("INTERFACE", "XDP", "ATTACHED")
+    where = table_of("INTERFACE", "XDP", "ATTACHED")
     for interface in plane["interfaces"]:
         mode, attached = interface["mode"], interface["attached"]
         where.add_row(
@@ -186,20 +188,20 @@ def data_plane_view(plane: DataPlanePlain, now: float) -> RenderableType:
             Text("yes") if attached else Text("no", "red"),
         )
     if plane["loaded"] is None:
-        return _paragraphs(_facts(("program", "none: the data plane is detached")), where)
-    facts = _facts(
+        return paragraphs(facts_of(("program", "none: the data plane is detached")), where)
+    facts = facts_of(
         ("program", f"{plane['digest']}, ABI {plane['abi']}"),
         ("loaded", f"{age(now - plane['loaded'])} ago"),
         ("origin", _origin(adopted=plane["adopted"])),
         ("memory", f"{total:,} bytes in {len(plane['maps'])} maps"),
     )
-    return _paragraphs(facts, where, table)
+    return paragraphs(facts, where, table)
 
 
 def vrrp_view(plain: Mapping[str, Any], now: float) -> RenderableType:
     """Return a line per instance of guideway-vrrpd; ``now`` is the Unix time."""
     left = ("INSTANCE", "STATE", "SINCE", "ACTIVE")
-    table = _table(*left, right=("PRIORITY",), then=("NOTE",))
+    table = table_of(*left, right=("PRIORITY",), then=("NOTE",))
     for name, instance in plain["instances"].items():
         state = instance["state"]
         notes = [instance["problem"]] if instance["problem"] else []
@@ -217,7 +219,7 @@ def vrrp_view(plain: Mapping[str, Any], now: float) -> RenderableType:
         )
     if not plain["maintenance"]:
         return table
-    return _paragraphs(table, Text("maintenance is on", "yellow"))
+    return paragraphs(table, Text("maintenance is on", "yellow"))
 
 
 def age(seconds: float) -> str:
@@ -242,7 +244,7 @@ def size(count: int) -> str:
     return f"{count} B" if unit == "B" else f"{amount:.3g} {unit}"
 
 
-def _table(*left: str, right: Iterable[str] = (), then: Iterable[str] = ()) -> Table:
+def table_of(*left: str, right: Iterable[str] = (), then: Iterable[str] = ()) -> Table:
     """Return a table whose columns are aligned left, then right, then left again."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for header in left:
@@ -254,7 +256,8 @@ def _table(*left: str, right: Iterable[str] = (), then: Iterable[str] = ()) -> T
     return table
 
 
-def _facts(*facts: tuple[str, str]) -> Table:
+def facts_of(*facts: tuple[str, str]) -> Table:
+    """Return facts, a line each."""
     grid = Table.grid(padding=(0, 2))
     for name, value in facts:
         grid.add_row(Text(f"{name}:"), Text(value))
@@ -275,7 +278,8 @@ def _repairs(node: NodePlain, now: float) -> str:
     return f"{count or 'no'} foreign write{'s' * (count != 1)} to the maps{ago}"
 
 
-def _colored(word: str, rest: str = "") -> Text:
+def colored(word: str, rest: str = "") -> Text:
+    """Return a state in the colour that it has everywhere."""
     return Text(word + rest, _STYLES.get(word, ""))
 
 
@@ -286,7 +290,8 @@ def _counts(
     return Text(packets), Text(size(counted["bytes"])), Text(flows)
 
 
-def _paragraphs(*parts: RenderableType) -> Group:
+def paragraphs(*parts: RenderableType) -> Group:
+    """Return ``parts`` with empty lines in between."""
     spaced = (line for part in parts for line in (Text(), part))
     return Group(*list(spaced)[1:])
 
@@ -296,14 +301,16 @@ def _place(service: ServicePlain) -> str:
 
 
 def _checks(checks: Iterable[CheckPlain]) -> str:
-    return ", ".join(map(_check, checks)) or "none"
+    return ", ".join(map(check_text, checks)) or "none"
 
 
-def _check(check: CheckPlain) -> str:
+def check_text(check: CheckPlain) -> str:
+    """Return a health check in a few words."""
     port = f" port {check['port']}" if check["port"] else ""
     return f"{check['type']}{port} every {check['interval']:g} s"
 
 
-def _weight(backend: BackendPlain) -> str:
+def weight_text(backend: BackendPlain) -> str:
+    """Return what a backend weighs, and in brackets what is configured instead."""
     configured, dynamic = backend["weight"], backend["dynamic_weight"]
     return str(configured) if dynamic is None else f"{dynamic} ({configured})"

@@ -29,7 +29,10 @@ async def probe(  # noqa: C901, PLR0911 - an arm for each kind
     """Probe a backend once, within the check's time. Raises NoResultError."""
     match check:
         case TcpCheck():
-            return await _ask(tcp.probe(address, port), port, check)
+            try:
+                return await tcp.probe(address, port, check.timeout)
+            except OSError as error:
+                return of_os_error(error, port)
         case TlsCheck():
             return await _ask(tls.probe(address, port, check), port, check)
         case HttpCheck() | HttpsCheck():

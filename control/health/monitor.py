@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -14,11 +15,14 @@ from control.addresses import IpAddress
 from control.checks import AnyCheck
 from control.facts import BackendKey
 from control.health.kinds import probe as probe_by_kind
+from control.health.memory import Memory
+from control.health.probe import Probe, probes_of
 from control.health.punctuality import Punctuality
 from control.health.result import NoResultError, Result
+from control.health.running import Running
 from control.health.tracker import Tracker, together, weighed
-from control.model import MAX_WEIGHT, Backend, DesiredState
-from control.status import Health
+from control.model import MAX_WEIGHT, DesiredState
+from control.status import Health, ProbeStatus
 
 _log: Final = structlog.get_logger()
 
@@ -31,33 +35,9 @@ ProbeBy = Callable[[IpAddress, int, AnyCheck], Awaitable[Result]]  # see kinds.p
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What is probed, and how: another definition is another probe, and starts afresh.
-
-    Whoever asks for the same gets the same probe, which is made once.
-    """
-
-    address: IpAddress
-    port: int  # 0: the check needs none
-    check: AnyCheck
-
-
-@dataclass(slots=True, eq=False)
-class _Running:
-    probe: Probe
-    tracker: Tracker
-    task: asyncio.Task[None] | None = None
-    users: list[BackendKey] = field(default_factory=list)
-    since: float | None = None  # Unix time
-    problem: str = ""  # of the last probe that had a result
-    hindrance: str = ""  # why the last probe had none
-    weight: int | None = None  # that the last success has given
-
-
-@dataclass(frozen=True, slots=True)
 class _Watched:
     weight: int  # configured
-    probes: list[_Running]
+    probes: list[Running]
 
 
 class Monitor:
@@ -78,29 +58,38 @@ class Monitor:
         self._changed = changed
         self._probe_by = probe_by
         self._told = told
-        self._running: dict[Probe, _Running] = {}
+        self._running: dict[Probe, Running] = {}
         self._watched: dict[BackendKey, _Watched] = {}
         self._punctuality = Punctuality()
         self._measuring: asyncio.Task[None] | None = None
+        self._unsaved: dict[Probe, None] = {}  # in the order of their changes
 
     def watch(
-        self, desired: DesiredState, before: Mapping[BackendKey, Health] | None = None
+        self,
+        desired: DesiredState,
+        before: Mapping[BackendKey, Health] | None = None,
+        memories: Mapping[Probe, Memory] | None = None,
     ) -> None:
         """Probe the backends of ``desired``, and no others; unchanged probes run on.
 
-        ``before`` says what backends were before anything was probed, where it is known.
+        ``memories`` says what the guidewayd before has found out, and ``before`` what
+        backends were for it, where that is all that is known.
         """
-        wanted = _probes(desired)
+        wanted = probes_of(desired)
         self._measure(wanted=bool(wanted))
         memory: dict[Probe, Health | None] = {}
         for key, (_, probes) in wanted.items():
             memory.update(dict.fromkeys(probes, (before or {}).get(key)))
         for probe in [probe for probe in self._running if probe not in memory]:
+            self._unsaved[probe] = None
             if task := self._running.pop(probe).task:
                 task.cancel()
         for running in self._running.values():
             running.users.clear()
-        self._start({p: known for p, known in memory.items() if p not in self._running})
+        new = {
+            probe: known for probe, known in memory.items() if probe not in self._running
+        }
+        self._start(new, memories or {})
         self._watched = {
             key: _Watched(weight, [self._running[probe] for probe in probes])
             for key, (weight, probes) in wanted.items()
@@ -117,11 +106,15 @@ class Monitor:
             self._measuring.cancel()
             self._measuring = None
 
-    def _start(self, new: Mapping[Probe, Health | None]) -> None:
+    def _start(
+        self, new: Mapping[Probe, Health | None], memories: Mapping[Probe, Memory]
+    ) -> None:
         """Start probes, spread over their interval, but not over more than they need."""
         for place, (probe, before) in enumerate(new.items()):
             check = probe.check
-            running = _Running(probe, Tracker.begin(check.initial, before))
+            running = Running(probe, Tracker.begin(check.initial, before))
+            if (memory := memories.get(probe)) is not None:
+                running.recall(memory)
             delay = place / len(new) * min(check.interval, len(new) / _RATE)
             name = f"{check.kind} probe of {probe.address}"
             running.task = self._tasks.create_task(self._run(running, delay), name=name)
@@ -156,8 +149,33 @@ class Monitor:
 
     def problem(self, key: BackendKey) -> str:
         """Return why the last probes of a backend failed, or were not made; "": neither."""
-        problems = (running.problem or running.hindrance for running in self._of(key))
+        now = time.time()
+        problems = (running.complaint(now) for running in self._of(key))
         return "; ".join(dict.fromkeys(filter(None, problems)))
+
+    def probes(self, key: BackendKey) -> tuple[ProbeStatus, ...]:
+        """Return what the probes of a backend have found; none if there are none."""
+        now = time.time()
+        return tuple(running.status(now) for running in self._of(key))
+
+    def unsaved(self, most: int) -> list[tuple[Probe, Memory | None]]:
+        """Return up to ``most`` changes since they were asked for; None: forget it."""
+        taken = list(islice(self._unsaved, most))
+        for probe in taken:
+            del self._unsaved[probe]
+        return [(probe, self._memory(probe)) for probe in taken]
+
+    def lose(self, probes: Iterable[Probe]) -> None:
+        """Have changes returned again that could not be kept."""
+        self._unsaved.update(dict.fromkeys(probes))
+
+    def lose_all(self) -> None:
+        """Have everything returned, whether it has changed or not."""
+        self.lose(self._running)
+
+    def _memory(self, probe: Probe) -> Memory | None:
+        running = self._running.get(probe)
+        return running.memory() if running else None
 
     def hindrances(self) -> Counter[str]:
         """Return why probes have no results, and how many for each reason."""
@@ -179,11 +197,11 @@ class Monitor:
         """Seconds by which this process was woken late while it probed, altogether."""
         return self._punctuality.lost
 
-    def _of(self, key: BackendKey) -> list[_Running]:
+    def _of(self, key: BackendKey) -> list[Running]:
         watched = self._watched.get(key)
         return watched.probes if watched else []
 
-    async def _run(self, running: _Running, delay: float) -> None:
+    async def _run(self, running: Running, delay: float) -> None:
         probe = running.probe
         await asyncio.sleep(delay)
         while True:
@@ -191,9 +209,9 @@ class Monitor:
             try:
                 result = await self._ask(probe)
             except NoResultError as error:
-                self._hindered(running, str(error))
+                self._hindered(running, str(error), time.monotonic() - started)
             else:
-                self._observe(running, result)
+                self._observe(running, result, time.monotonic() - started)
             luck = random.uniform(-1, 1)  # noqa: S311 - to get out of step
             pause = running.tracker.pause(probe.check, luck)
             await asyncio.sleep(max(0.0, started + pause - time.monotonic()))
@@ -206,29 +224,24 @@ class Monitor:
             raise NoResultError(_BUSY)
         return result
 
-    def _hindered(self, running: _Running, why: str) -> None:
+    def _hindered(self, running: Running, why: str, duration: float) -> None:
         if why != running.hindrance:
             probe = running.probe
             facts = {"address": str(probe.address), "check": probe.check.kind}
             _log.warning("no probe possible", **facts, problem=why)
-        running.hindrance = why
+        running.hindered(why, time.time(), duration)
 
-    def _observe(self, running: _Running, result: Result) -> None:
-        check, before, weight = running.probe.check, running.tracker.health, running.weight
-        running.problem, running.hindrance = result.problem, ""
-        if not result.problem:
-            running.weight = result.weight
-        running.tracker = running.tracker.observe(
-            success=not result.problem, rise=check.rise, fall=check.fall
-        )
+    def _observe(self, running: Running, result: Result, duration: float) -> None:
+        before, weight = running.tracker.health, running.weight
+        if running.observe(result, time.time(), duration):
+            self._unsaved[running.probe] = None
         health = running.tracker.health
         if health is not before:
-            running.since = time.time()
             self._tell(running, before)
         if health is not before or running.weight != weight:
             self._changed()
 
-    def _tell(self, running: _Running, before: Health) -> None:
+    def _tell(self, running: Running, before: Health) -> None:
         for service, backend in running.users:
             _log.info(
                 "backend health changed",
@@ -245,23 +258,3 @@ class Monitor:
                 before if one is running else health for one, health in verdicts
             ):
                 self._told(key, verdict, self.problem(key))
-
-
-def _probes(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]]:
-    """Return the weight and the probes of each backend that has any."""
-    return {
-        (service.name, backend.name): (
-            backend.weight,
-            [
-                Probe(backend.address, _port(backend, check), check)
-                for check in service.checks
-            ],
-        )
-        for service in desired
-        if service.checks
-        for backend in service.backends
-    }
-
-
-def _port(backend: Backend, check: AnyCheck) -> int:
-    return (check.port or backend.port) if check.uses_port else 0

@@ -318,6 +318,8 @@ def test_weights_that_a_check_gives_change_the_shares(well: Place) -> None:
 def test_a_backend_begins_as_it_was_before_the_restart(well: Place) -> None:
     well.wait_until("kept", pb.HEALTH_UP)
     well.node.guidewayd.stop()
+    # From here on nobody remembers: what the kernel's tables have is all that is left.
+    (well.node.paths.state_directory / "health.db").unlink()
     well.server.kill()
 
     well.node.guidewayd.start()
@@ -328,3 +330,32 @@ def test_a_backend_begins_as_it_was_before_the_restart(well: Place) -> None:
     assert well.status("kept").health == pb.HEALTH_UP
     assert not well.status("kept").HasField("since")
     assert well.node.api.shares("kept") == {"b1": 1.0}
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_health_outlives_guidewayd_whichever_way_it_ends(well: Place, end: str) -> None:
+    (well.directory / "state").write_text("down")
+    well.wait_until("file", pb.HEALTH_DOWN)
+    before = {name: well.status(name) for name in ("file", "http")}
+    database = well.node.paths.state_directory / "health.db"
+
+    def is_written() -> bool:
+        since = str(before["file"].since).encode()
+        return since in database.with_name("health.db-wal").read_bytes()
+
+    eventually(is_written, within=5, what="the verdict is written")
+    getattr(well.node.guidewayd, end)()
+    well.node.guidewayd.start()
+    well.node.wait_until_ready()
+
+    try:
+        for name, status in before.items():
+            now = well.status(name)
+            assert (now.health, now.since) == (status.health, status.since)
+        shown = well.node.api.backend("file", "b1").probes[0]
+        problem = f"{well.directory}/state says down"
+        assert shown.results[0].time < before["file"].since + 1
+        assert shown.results[-1].problem == problem
+        assert well.status("file").reason == f"its health check fails: {problem}"
+    finally:
+        (well.directory / "state").write_text("up")

@@ -46,6 +46,7 @@ _COMMON = {
     "retry_interval": st.none() | seconds,
     "initial": st.sampled_from(Initial),
     "jitter": st.floats(min_value=0, max_value=MAX_JITTER),
+    "damping": st.floats(min_value=0, max_value=MAX_SECONDS),
 }
 _TLS = {"ca": st.none() | _PATHS, "sni": st.none() | _HOSTS}
 _HTTP = {

@@ -21,6 +21,9 @@ from control.status import (
     InterfaceStatus,
     MapStatus,
     NodeStatus,
+    Outcome,
+    ProbeResult,
+    ProbeStatus,
     ReasonTraffic,
     ServiceStatus,
     Standing,
@@ -133,6 +136,32 @@ class Node:
     def services(self) -> tuple[ServiceStatus, ...]:
         """Return the stored services, slots shared by weight."""
         return tuple(self._service(service) for service in self.store.state)
+
+    def probes(self, service: str, backend: str) -> tuple[ProbeStatus, ...]:
+        """Return two results of each check; those of a backend that is down failed."""
+        found = self.store.state.service(service)
+        problem = self.down.get(backend, "")
+        return tuple(
+            ProbeStatus(
+                check=check,
+                port=found.backend(backend).port,
+                health=Health.DOWN if problem else Health.UP,
+                since=STARTED,
+                against=1 if problem else 0,
+                needed=check.rise if problem else check.fall,
+                hold=19.2 if problem else 0.0,
+                results=(
+                    ProbeResult(STARTED, 0.0021, Outcome.NONE, "Too many open files"),
+                    ProbeResult(
+                        STARTED + 1,
+                        0.001,
+                        Outcome.FAILED if problem else Outcome.PASSED,
+                        problem,
+                    ),
+                ),
+            )
+            for check in found.checks
+        )
 
     async def statistics(self) -> Statistics:
         """Return a hundred packets for each backend."""

@@ -71,6 +71,41 @@ def test_an_ipv6_backend_is_added_by_its_address(cli: CommandLine) -> None:
     assert cli.node.store.state.service("web6").backend("2001:db8::1").port == 80
 
 
+def test_a_shown_backend_says_why_it_is_down_and_what_its_probes_met(
+    cli: CommandLine,
+) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down["a"] = "no answer"
+
+    lines = cli.rows("backend show web a")
+
+    assert lines[:5] == [
+        "backend: a of web",
+        "address: 10.0.0.1:80",
+        "weight: 1",
+        "state: active",
+        "MAC: ?",
+    ]
+    assert lines[5].startswith("health: down since 2")
+    assert lines[6] == "gets: nothing: no answer"
+    assert lines[7].startswith("tcp every 1 s: down since 2")
+    assert lines[7].endswith(
+        "; 1 of 2 results against it; flapping: up again at the earliest in 20 s"
+    )
+    assert lines[8] == "PROBED TOOK RESULT"
+    assert lines[9].endswith("ago 1.0 ms no answer")
+    assert lines[10].endswith("ago 2.1 ms no result: Too many open files")
+
+
+def test_a_backend_that_is_not_there_cannot_be_shown(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+
+    result = cli.run("backend show web x")
+
+    assert result.exit_code == 1
+    assert "x" in result.stderr
+
+
 def test_a_service_may_go_unchecked(cli: CommandLine) -> None:
     cli.said(ADD_WEB + " --no-check")
 

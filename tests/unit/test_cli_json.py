@@ -19,6 +19,7 @@ CHECK = {
     "retry_interval": None,
     "initial": "first",
     "jitter": 0.1,
+    "damping": 0.0,
 }
 
 
@@ -81,6 +82,31 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
     assert json.loads(cli.said("-o json service list")) == [web]
     assert json.loads(cli.said("service show web -o json")) == web
     assert json.loads(cli.said("backend list --output json")) == web["backends"]
+
+
+def test_a_shown_backend_in_json_has_its_probes(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down["a"] = "no answer"
+
+    shown = json.loads(cli.said("backend show web a -o json"))
+
+    listed = json.loads(cli.said("backend list web -o json"))[0]
+    no_result = {"outcome": "none", "problem": "Too many open files"}
+    failed = {"outcome": "failed", "problem": "no answer"}
+    probe = {
+        "check": CHECK,
+        "port": 80,
+        "health": "down",
+        "since": STARTED,
+        "against": 1,
+        "needed": 2,
+        "hold": 19.2,
+        "results": [
+            {"time": STARTED, "duration": 0.0021, **no_result},
+            {"time": STARTED + 1, "duration": 0.001, **failed},
+        ],
+    }
+    assert shown == {**listed, "probes": [probe]}
 
 
 def test_the_output_named_last_counts(cli: CommandLine) -> None:

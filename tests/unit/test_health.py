@@ -43,7 +43,7 @@ def test_it_takes_two_to_rise_and_three_to_fall_but_the_first_decides_alone(
     tracker = Tracker()
 
     for result in results:
-        tracker = tracker.observe(success=result == "+", rise=2, fall=3)
+        tracker = tracker.observe(result == "+", TcpCheck(), 0)
 
     assert tracker.health is health
 

@@ -44,6 +44,11 @@ class Api:
         request = pb.GetServiceRequest(name=name)
         return self._ask(lambda stub: stub.GetService(request, timeout=_TIMEOUT)).service
 
+    def backend(self, service: str, name: str) -> pb.GetBackendResponse:
+        """Return one backend with its probes."""
+        request = pb.GetBackendRequest(service=service, backend=name)
+        return self._ask(lambda stub: stub.GetBackend(request))
+
     def services(self) -> Sequence[pb.ServiceStatus]:
         """Return how the node serves all services."""
         request = pb.ListServicesRequest()

@@ -274,6 +274,27 @@ INITIAL_BEFORE: Initial.ValueType  # 4
 """What the kernel's tables took it for when guidewayd started."""
 Global___Initial: _TypeAlias = Initial  # noqa: Y015
 
+class _Outcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    OUTCOME_PASSED: _Outcome.ValueType  # 1
+    OUTCOME_FAILED: _Outcome.ValueType  # 2
+    OUTCOME_NONE: _Outcome.ValueType  # 3
+    """It could not be made, which says nothing of the backend."""
+
+class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
+
+OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+OUTCOME_PASSED: Outcome.ValueType  # 1
+OUTCOME_FAILED: Outcome.ValueType  # 2
+OUTCOME_NONE: Outcome.ValueType  # 3
+"""It could not be made, which says nothing of the backend."""
+Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
 class _VlanProtocol:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -503,6 +524,7 @@ class KnownChecks(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -511,6 +533,7 @@ class KnownChecks(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     def __init__(
         self,
         *,
@@ -522,11 +545,14 @@ class KnownChecks(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -543,6 +569,8 @@ class KnownChecks(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -576,6 +604,7 @@ class TcpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     """Seconds from probe to probe, above 0 and up to 3600; default 1."""
     timeout: _builtins.float
@@ -594,6 +623,8 @@ class TcpCheck(_message.Message):
     """Default INITIAL_FIRST."""
     jitter: _builtins.float
     """Part of the interval by which it varies, both ways, 0 to 0.5; default 0.1."""
+    damping: _builtins.float
+    """Seconds that a flapping backend is kept down at most, 0 to 3600; 0, the default: none."""
     def __init__(
         self,
         *,
@@ -605,11 +636,14 @@ class TcpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -626,6 +660,8 @@ class TcpCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -659,6 +695,7 @@ class TlsCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     VERIFY_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
@@ -670,6 +707,7 @@ class TlsCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     verify: _builtins.bool
     """Whether its certificate has to be right; default true."""
     ca: _builtins.str
@@ -689,16 +727,19 @@ class TlsCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         verify: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -721,6 +762,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -778,6 +821,7 @@ class HttpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
@@ -793,6 +837,7 @@ class HttpCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     method: _builtins.str
     """GET, the default, HEAD or OPTIONS."""
     path: _builtins.str
@@ -822,6 +867,7 @@ class HttpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         method: _builtins.str | None = ...,
         path: _builtins.str | None = ...,
         host: _builtins.str | None = ...,
@@ -830,10 +876,12 @@ class HttpCheck(_message.Message):
         regex: _builtins.str | None = ...,
         digest: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
     _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
@@ -862,6 +910,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
     @_typing.overload
@@ -927,6 +977,7 @@ class HttpsCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     HOST_FIELD_NUMBER: _builtins.int
@@ -945,6 +996,7 @@ class HttpsCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     method: _builtins.str
     """10 to 16: see HttpCheck."""
     path: _builtins.str
@@ -969,6 +1021,7 @@ class HttpsCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         method: _builtins.str | None = ...,
         path: _builtins.str | None = ...,
         host: _builtins.str | None = ...,
@@ -980,12 +1033,14 @@ class HttpsCheck(_message.Message):
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
     _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
@@ -1020,6 +1075,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
     @_typing.overload
@@ -1069,6 +1126,7 @@ class UdpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     REPLY_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
@@ -1079,6 +1137,7 @@ class UdpCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     payload: _builtins.str
     """Text, or hexadecimal digits after hex: ; default none."""
     reply: _builtins.str
@@ -1096,13 +1155,16 @@ class UdpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         payload: _builtins.str | None = ...,
         reply: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -1123,6 +1185,8 @@ class UdpCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1160,6 +1224,7 @@ class DnsCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     RCODE_FIELD_NUMBER: _builtins.int
@@ -1172,6 +1237,7 @@ class DnsCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     name: _builtins.str
     """Default . (the root)."""
     record: _builtins.str
@@ -1191,17 +1257,20 @@ class DnsCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         name: _builtins.str | None = ...,
         record: _builtins.str | None = ...,
         rcode: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -1226,6 +1295,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1265,6 +1336,7 @@ class ExecCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     DYNAMIC_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
@@ -1275,6 +1347,7 @@ class ExecCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     dynamic: _builtins.bool
     """Codes from 2 on are successes, too, and give the backend the weight code - 2; default
     false.
@@ -1294,13 +1367,16 @@ class ExecCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         command: _abc.Iterable[_builtins.str] | None = ...,
         dynamic: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic", b"_dynamic", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "dynamic", b"dynamic", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_dynamic", b"_dynamic", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "dynamic", b"dynamic", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic", b"_dynamic", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "command", b"command", "dynamic", b"dynamic", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_dynamic", b"_dynamic", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "command", b"command", "damping", b"damping", "dynamic", b"dynamic", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__dynamic: _TypeAlias = _typing.Literal["dynamic"]  # noqa: Y015
     _WhichOneofArgType__dynamic: _TypeAlias = _typing.Literal["_dynamic", b"_dynamic"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
@@ -1319,6 +1395,8 @@ class ExecCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dynamic) -> _WhichOneofReturnType__dynamic | None: ...
     @_typing.overload
@@ -1354,6 +1432,7 @@ class GrpcCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
     TLS_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
@@ -1366,6 +1445,7 @@ class GrpcCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     service: _builtins.str
     """Default empty: the server as a whole."""
     tls: _builtins.bool
@@ -1384,17 +1464,20 @@ class GrpcCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         service: _builtins.str | None = ...,
         tls: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -1419,6 +1502,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__tls: _TypeAlias = _typing.Literal["_tls", b"_tls"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1458,6 +1543,7 @@ class IcmpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1466,6 +1552,7 @@ class IcmpCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     def __init__(
         self,
         *,
@@ -1477,11 +1564,14 @@ class IcmpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -1498,6 +1588,8 @@ class IcmpCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1531,6 +1623,7 @@ class SmtpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     HELO_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
@@ -1540,6 +1633,7 @@ class SmtpCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     helo: _builtins.str
     """Who we say we are; default guideway.invalid."""
     def __init__(
@@ -1553,12 +1647,15 @@ class SmtpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         helo: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__helo: _TypeAlias = _typing.Literal["helo"]  # noqa: Y015
@@ -1577,6 +1674,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1612,6 +1711,7 @@ class FileCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
@@ -1621,6 +1721,7 @@ class FileCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    damping: _builtins.float
     path: _builtins.str
     """Required: its absolute path; {address} and {port} stand for the backend's."""
     def __init__(
@@ -1634,12 +1735,15 @@ class FileCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
         path: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_path", b"_path", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "path", b"path", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_path", b"_path", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "path", b"path", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_path", b"_path", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "path", b"path", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_path", b"_path", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "path", b"path", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
@@ -1658,6 +1762,8 @@ class FileCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1817,6 +1923,138 @@ class BackendStatus(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__since) -> _WhichOneofReturnType__since | None: ...
 
 Global___BackendStatus: _TypeAlias = BackendStatus  # noqa: Y015
+
+@_typing.final
+class ProbeStatus(_message.Message):
+    """What is asked of a backend, and what it said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    AGAINST_FIELD_NUMBER: _builtins.int
+    NEEDED_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    """That is asked; 0: the check needs none."""
+    health: Global___Health.ValueType
+    """The verdict, of UP, DOWN and UNKNOWN. A backend is up if all of its probes find it so."""
+    since: _builtins.float
+    """When it last changed, Unix time; absent: never."""
+    against: _builtins.int
+    """Results in a row that contradict it, and how many change it; 0: the next one decides."""
+    needed: _builtins.int
+    hold: _builtins.float
+    """Seconds for which it is kept down, because it flaps; 0: it is not."""
+    @_builtins.property
+    def check(self) -> Global___HealthCheck: ...
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbeResult]:
+        """The last ones, the newest last."""
+
+    def __init__(
+        self,
+        *,
+        check: Global___HealthCheck | None = ...,
+        port: _builtins.int = ...,
+        health: Global___Health.ValueType = ...,
+        since: _builtins.float | None = ...,
+        against: _builtins.int = ...,
+        needed: _builtins.int = ...,
+        hold: _builtins.float = ...,
+        results: _abc.Iterable[Global___ProbeResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_since", b"_since", "check", b"check", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since", b"_since", "against", b"against", "check", b"check", "health", b"health", "hold", b"hold", "needed", b"needed", "port", b"port", "results", b"results", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__since: _TypeAlias = _typing.Literal["since"]  # noqa: Y015
+    _WhichOneofArgType__since: _TypeAlias = _typing.Literal["_since", b"_since"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since) -> _WhichOneofReturnType__since | None: ...
+
+Global___ProbeStatus: _TypeAlias = ProbeStatus  # noqa: Y015
+
+@_typing.final
+class ProbeResult(_message.Message):
+    """What came of a probe."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    time: _builtins.float
+    """When it ended, Unix time."""
+    duration: _builtins.float
+    """Seconds that it took."""
+    outcome: Global___Outcome.ValueType
+    problem: _builtins.str
+    """Why it failed, or could not be made; empty if it passed."""
+    def __init__(
+        self,
+        *,
+        time: _builtins.float = ...,
+        duration: _builtins.float = ...,
+        outcome: Global___Outcome.ValueType = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "outcome", b"outcome", "problem", b"problem", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeResult: _TypeAlias = ProbeResult  # noqa: Y015
+
+@_typing.final
+class GetBackendRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    backend: _builtins.str
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        backend: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBackendRequest: _TypeAlias = GetBackendRequest  # noqa: Y015
+
+@_typing.final
+class GetBackendResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def backend(self) -> Global___BackendStatus: ...
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbeStatus]: ...
+    def __init__(
+        self,
+        *,
+        backend: Global___BackendStatus | None = ...,
+        probes: _abc.Iterable[Global___ProbeStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "probes", b"probes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBackendResponse: _TypeAlias = GetBackendResponse  # noqa: Y015
 
 @_typing.final
 class ListServicesRequest(_message.Message):

@@ -44,6 +44,11 @@ class LoadBalancerStub:
                 request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetServiceRequest.SerializeToString,
                 response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetServiceResponse.FromString,
                 _registered_method=True)
+        self.GetBackend = channel.unary_unary(
+                '/guideway.v1.LoadBalancer/GetBackend',
+                request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetBackendRequest.SerializeToString,
+                response_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetBackendResponse.FromString,
+                _registered_method=True)
         self.AddService = channel.unary_unary(
                 '/guideway.v1.LoadBalancer/AddService',
                 request_serializer=control_dot_api_dot_v1_dot_guideway__pb2.AddServiceRequest.SerializeToString,
@@ -118,6 +123,13 @@ class LoadBalancerServicer:
 
     def GetService(self, request, context):
         """One of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBackend(self, request, context):
+        """A backend of a service, with what its probes have found.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -225,6 +237,11 @@ def add_LoadBalancerServicer_to_server(servicer, server):
                     servicer.GetService,
                     request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetServiceRequest.FromString,
                     response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetServiceResponse.SerializeToString,
+            ),
+            'GetBackend': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBackend,
+                    request_deserializer=control_dot_api_dot_v1_dot_guideway__pb2.GetBackendRequest.FromString,
+                    response_serializer=control_dot_api_dot_v1_dot_guideway__pb2.GetBackendResponse.SerializeToString,
             ),
             'AddService': grpc.unary_unary_rpc_method_handler(
                     servicer.AddService,
@@ -341,6 +358,33 @@ class LoadBalancer:
             '/guideway.v1.LoadBalancer/GetService',
             control_dot_api_dot_v1_dot_guideway__pb2.GetServiceRequest.SerializeToString,
             control_dot_api_dot_v1_dot_guideway__pb2.GetServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBackend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/guideway.v1.LoadBalancer/GetBackend',
+            control_dot_api_dot_v1_dot_guideway__pb2.GetBackendRequest.SerializeToString,
+            control_dot_api_dot_v1_dot_guideway__pb2.GetBackendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,8 @@ class LoadBalancerStub:
     """All services with their backends, in the operator's order, as this node serves them."""
     GetService: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.GetServiceRequest, _guideway_pb2.GetServiceResponse]
     """One of them."""
+    GetBackend: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.GetBackendRequest, _guideway_pb2.GetBackendResponse]
+    """A backend of a service, with what its probes have found."""
     AddService: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.AddServiceRequest, _guideway_pb2.AddServiceResponse]
     """Adds a service, with the backends given, as the last in the order."""
     ChangeService: _grpc.UnaryUnaryMultiCallable[_guideway_pb2.ChangeServiceRequest, _guideway_pb2.ChangeServiceResponse]
@@ -99,6 +101,8 @@ class LoadBalancerAsyncStub(LoadBalancerStub):
     """All services with their backends, in the operator's order, as this node serves them."""
     GetService: _aio.UnaryUnaryMultiCallable[_guideway_pb2.GetServiceRequest, _guideway_pb2.GetServiceResponse]  # type: ignore[assignment]
     """One of them."""
+    GetBackend: _aio.UnaryUnaryMultiCallable[_guideway_pb2.GetBackendRequest, _guideway_pb2.GetBackendResponse]  # type: ignore[assignment]
+    """A backend of a service, with what its probes have found."""
     AddService: _aio.UnaryUnaryMultiCallable[_guideway_pb2.AddServiceRequest, _guideway_pb2.AddServiceResponse]  # type: ignore[assignment]
     """Adds a service, with the backends given, as the last in the order."""
     ChangeService: _aio.UnaryUnaryMultiCallable[_guideway_pb2.ChangeServiceRequest, _guideway_pb2.ChangeServiceResponse]  # type: ignore[assignment]
@@ -150,6 +154,14 @@ class LoadBalancerServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_guideway_pb2.GetServiceResponse, _abc.Awaitable[_guideway_pb2.GetServiceResponse]]:
         """One of them."""
+
+    @_abc_1.abstractmethod
+    def GetBackend(
+        self,
+        request: _guideway_pb2.GetBackendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guideway_pb2.GetBackendResponse, _abc.Awaitable[_guideway_pb2.GetBackendResponse]]:
+        """A backend of a service, with what its probes have found."""
 
     @_abc_1.abstractmethod
     def AddService(
