@@ -35,6 +35,8 @@ class CheckPlain(TypedDict, total=False):
     retry_interval: float | None  # null: the interval
     initial: str  # "first", "up", "down" or "before"
     jitter: float  # part of the interval
+    source: str | None  # null: as routes say; in all but exec and file, and so is the next
+    interface: str | None
 
 
 class BackendPlain(TypedDict):

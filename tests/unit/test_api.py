@@ -21,6 +21,8 @@ DEFAULT_CHECK = pb.HealthCheck(
         retry_interval=0,
         initial=pb.INITIAL_FIRST,
         jitter=0.1,
+        source="",
+        interface="",
     )
 )
 

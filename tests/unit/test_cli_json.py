@@ -19,6 +19,8 @@ CHECK = {
     "retry_interval": None,
     "initial": "first",
     "jitter": 0.1,
+    "source": None,
+    "interface": None,
 }
 
 

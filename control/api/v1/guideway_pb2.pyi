@@ -576,6 +576,8 @@ class TcpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     """Seconds from probe to probe, above 0 and up to 3600; default 1."""
     timeout: _builtins.float
@@ -594,6 +596,12 @@ class TcpCheck(_message.Message):
     """Default INITIAL_FIRST."""
     jitter: _builtins.float
     """Part of the interval by which it varies, both ways, 0 to 0.5; default 0.1."""
+    source: _builtins.str
+    """Address of the node that probes come from; empty, the default: as its routes say. In all
+    kinds but ExecCheck and FileCheck, and so is `interface`.
+    """
+    interface: _builtins.str
+    """Interface of the node that probes leave and come by; empty, the default: as its routes say."""
     def __init__(
         self,
         *,
@@ -605,15 +613,19 @@ class TcpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -624,12 +636,16 @@ class TcpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -640,6 +656,8 @@ class TcpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -662,6 +680,8 @@ class TlsCheck(_message.Message):
     VERIFY_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -678,6 +698,8 @@ class TlsCheck(_message.Message):
     """
     sni: _builtins.str
     """Name for SNI, which the certificate has to have; empty, the default: the address."""
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -692,10 +714,12 @@ class TlsCheck(_message.Message):
         verify: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -703,6 +727,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -715,6 +741,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
     _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
@@ -725,6 +753,8 @@ class TlsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -737,6 +767,8 @@ class TlsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
@@ -785,6 +817,8 @@ class HttpCheck(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     REGEX_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -807,6 +841,8 @@ class HttpCheck(_message.Message):
     """
     digest: _builtins.str
     """MD5 or SHA-256 of the body, hexadecimal; empty, the default: none."""
+    source: _builtins.str
+    interface: _builtins.str
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Further headers."""
@@ -829,10 +865,12 @@ class HttpCheck(_message.Message):
         status: _builtins.str | None = ...,
         regex: _builtins.str | None = ...,
         digest: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
     _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
@@ -842,6 +880,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__host: _TypeAlias = _typing.Literal["_host", b"_host"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -858,6 +898,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
@@ -870,6 +912,8 @@ class HttpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__host) -> _WhichOneofReturnType__host | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -886,6 +930,8 @@ class HttpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -937,6 +983,8 @@ class HttpsCheck(_message.Message):
     VERIFY_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -956,6 +1004,8 @@ class HttpsCheck(_message.Message):
     """See TlsCheck; without `sni`, `host` counts if there is one."""
     ca: _builtins.str
     sni: _builtins.str
+    source: _builtins.str
+    interface: _builtins.str
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -979,10 +1029,12 @@ class HttpsCheck(_message.Message):
         verify: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -994,6 +1046,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__host: _TypeAlias = _typing.Literal["_host", b"_host"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1012,6 +1066,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
     _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
@@ -1028,6 +1084,8 @@ class HttpsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__host) -> _WhichOneofReturnType__host | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1046,6 +1104,8 @@ class HttpsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -1071,6 +1131,8 @@ class UdpCheck(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     REPLY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1085,6 +1147,8 @@ class UdpCheck(_message.Message):
     """What an answer begins with, likewise; X stands for any digit. Empty, the default: no
     answer is needed.
     """
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1098,15 +1162,19 @@ class UdpCheck(_message.Message):
         jitter: _builtins.float | None = ...,
         payload: _builtins.str | None = ...,
         reply: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1121,12 +1189,16 @@ class UdpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1141,6 +1213,8 @@ class UdpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -1164,6 +1238,8 @@ class DnsCheck(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     RCODE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1180,6 +1256,8 @@ class DnsCheck(_message.Message):
     """Default NOERROR."""
     address: _builtins.str
     """IP address that is among the answers; empty, the default: none has to be."""
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1195,10 +1273,12 @@ class DnsCheck(_message.Message):
         record: _builtins.str | None = ...,
         rcode: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -1206,6 +1286,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1222,6 +1304,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -1230,6 +1314,8 @@ class DnsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1246,6 +1332,8 @@ class DnsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -1358,6 +1446,8 @@ class GrpcCheck(_message.Message):
     TLS_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1373,6 +1463,8 @@ class GrpcCheck(_message.Message):
     ca: _builtins.str
     """See TlsCheck; they need `tls`."""
     sni: _builtins.str
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1388,10 +1480,12 @@ class GrpcCheck(_message.Message):
         tls: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1399,6 +1493,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1413,6 +1509,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__service: _TypeAlias = _typing.Literal["_service", b"_service"]  # noqa: Y015
     _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
     _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__tls: _TypeAlias = _typing.Literal["tls"]  # noqa: Y015
@@ -1423,6 +1521,8 @@ class GrpcCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1437,6 +1537,8 @@ class GrpcCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__service) -> _WhichOneofReturnType__service | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
@@ -1458,6 +1560,8 @@ class IcmpCheck(_message.Message):
     RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1466,6 +1570,8 @@ class IcmpCheck(_message.Message):
     retry_interval: _builtins.float
     initial: Global___Initial.ValueType
     jitter: _builtins.float
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1477,15 +1583,19 @@ class IcmpCheck(_message.Message):
         retry_interval: _builtins.float | None = ...,
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1496,12 +1606,16 @@ class IcmpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1512,6 +1626,8 @@ class IcmpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -1532,6 +1648,8 @@ class SmtpCheck(_message.Message):
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
     HELO_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1542,6 +1660,8 @@ class SmtpCheck(_message.Message):
     jitter: _builtins.float
     helo: _builtins.str
     """Who we say we are; default guideway.invalid."""
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1554,10 +1674,12 @@ class SmtpCheck(_message.Message):
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
         helo: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
@@ -1565,6 +1687,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__helo: _TypeAlias = _typing.Literal["_helo", b"_helo"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1575,6 +1699,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -1583,6 +1709,8 @@ class SmtpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__helo) -> _WhichOneofReturnType__helo | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1593,6 +1721,8 @@ class SmtpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
