@@ -37,11 +37,18 @@ class _Schema(
     damping: Damping | UnsetType = UNSET
 
 
-class TcpSchema(_Schema, frozen=True, tag="tcp"):
+class _NetworkSchema(_Schema, frozen=True, kw_only=True):
+    """What those have that open a socket."""
+
+    source: str | UnsetType | None = UNSET
+    interface: str | UnsetType | None = UNSET
+
+
+class TcpSchema(_NetworkSchema, frozen=True, tag="tcp"):
     """``type: tcp``."""
 
 
-class TlsSchema(_Schema, frozen=True, tag="tls"):
+class TlsSchema(_NetworkSchema, frozen=True, tag="tls"):
     """``type: tls``."""
 
     verify: bool | UnsetType = UNSET
@@ -49,7 +56,7 @@ class TlsSchema(_Schema, frozen=True, tag="tls"):
     sni: str | UnsetType | None = UNSET
 
 
-class HttpSchema(_Schema, frozen=True, tag="http"):
+class HttpSchema(_NetworkSchema, frozen=True, tag="http"):
     """``type: http``."""
 
     method: str | UnsetType = UNSET
@@ -69,14 +76,14 @@ class HttpsSchema(HttpSchema, frozen=True, tag="https"):
     sni: str | UnsetType | None = UNSET
 
 
-class UdpSchema(_Schema, frozen=True, tag="udp"):
+class UdpSchema(_NetworkSchema, frozen=True, tag="udp"):
     """``type: udp``."""
 
     payload: str | UnsetType = UNSET
     reply: str | UnsetType | None = UNSET
 
 
-class DnsSchema(_Schema, frozen=True, tag="dns"):
+class DnsSchema(_NetworkSchema, frozen=True, tag="dns"):
     """``type: dns``."""
 
     name: str | UnsetType = UNSET
@@ -92,7 +99,7 @@ class ExecSchema(_Schema, frozen=True, tag="exec"):
     dynamic: bool | UnsetType = UNSET
 
 
-class GrpcSchema(_Schema, frozen=True, tag="grpc"):
+class GrpcSchema(_NetworkSchema, frozen=True, tag="grpc"):
     """``type: grpc``."""
 
     service: str | UnsetType = UNSET
@@ -101,11 +108,11 @@ class GrpcSchema(_Schema, frozen=True, tag="grpc"):
     sni: str | UnsetType | None = UNSET
 
 
-class IcmpSchema(_Schema, frozen=True, tag="icmp"):
+class IcmpSchema(_NetworkSchema, frozen=True, tag="icmp"):
     """``type: icmp``."""
 
 
-class SmtpSchema(_Schema, frozen=True, tag="smtp"):
+class SmtpSchema(_NetworkSchema, frozen=True, tag="smtp"):
     """``type: smtp``."""
 
     helo: str | UnsetType = UNSET

@@ -30,6 +30,7 @@ _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
 _HOST_HEADER: Final = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d{1,5})?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
 _DNS_NAME: Final = re.compile(r"\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+_INTERFACE: Final = re.compile(r"(?!\.{1,2}\Z)[^/:\s\0]{1,15}")  # linux: dev_valid_name()
 _STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
 
 
@@ -68,9 +69,10 @@ class Check:
 
     def problems(self) -> Iterator[str]:
         """Say what is wrong with the values, a clause each."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
 
-    def _problems_in_common(self) -> Iterator[str]:
+    def problems_in_common(self) -> Iterator[str]:
+        """Say what is wrong with the values that are not of this kind alone."""
         if self.port is not None and not 1 <= self.port <= 65535:  # noqa: PLR2004
             yield f"port {self.port} is not in 1…65535"
         for name, seconds in (
@@ -92,14 +94,30 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TcpCheck(Check):
+class NetworkCheck(Check):
+    """What those kinds have in common that open a socket: where it is from."""
+
+    source: str | None = None  # an address of the node; None: as its routes say
+    interface: str | None = None  # that all packets leave and come by; None: likewise
+
+    def problems_in_common(self) -> Iterator[str]:
+        """See :meth:`Check.problems_in_common`."""
+        yield from Check.problems_in_common(self)
+        if self.source is not None and not _is_source(self.source):
+            yield f"source {self.source!r} is not an address that a host can have"
+        if self.interface is not None and not _INTERFACE.fullmatch(self.interface):
+            yield f"interface {self.interface!r} is not the name of one, as `ip link` shows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpCheck(NetworkCheck):
     """The backend accepts a connection."""
 
     kind: ClassVar[str] = "tcp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsCheck(Check):
+class TlsCheck(NetworkCheck):
     """The backend completes a TLS handshake, with a certificate that is right."""
 
     kind: ClassVar[str] = "tls"
@@ -110,12 +128,12 @@ class TlsCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         yield from _tls_problems(self.ca, self.sni, verify=self.verify)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCheck(Check):
+class HttpCheck(NetworkCheck):
     """The backend answers a request as it should. Redirects are answers, not followed."""
 
     kind: ClassVar[str] = "http"
@@ -130,7 +148,7 @@ class HttpCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         if self.method not in HTTP_METHODS:
             yield f"method {self.method!r} is none of {', '.join(HTTP_METHODS)}"
         if not self.path.startswith("/") or not _is_visible(self.path) or "#" in self.path:
@@ -170,7 +188,7 @@ class HttpsCheck(HttpCheck):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UdpCheck(Check):
+class UdpCheck(NetworkCheck):
     """The backend answers a datagram, or nobody says that it is unreachable.
 
     ``payload`` and ``reply`` are text, or hexadecimal digits after ``hex:``; in a reply, X
@@ -184,7 +202,7 @@ class UdpCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         for name, text, wild in (
             ("payload", self.payload, ""),
             ("reply", self.reply, "Xx"),
@@ -198,7 +216,7 @@ class UdpCheck(Check):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DnsCheck(Check):
+class DnsCheck(NetworkCheck):
     """The backend answers a query over UDP."""
 
     kind: ClassVar[str] = "dns"
@@ -210,7 +228,7 @@ class DnsCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         if len(self.name) > 253 or not _DNS_NAME.fullmatch(self.name):  # noqa: PLR2004
             yield f"name {self.name!r} is not a DNS name"
         if self.record not in DNS_RECORDS:
@@ -246,7 +264,7 @@ class ExecCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         if not self.command:
             yield "command is required: a program and its arguments"
         elif not self.command[0].startswith("/"):
@@ -258,7 +276,7 @@ class ExecCheck(Check):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrpcCheck(Check):
+class GrpcCheck(NetworkCheck):
     """The backend says SERVING by the standard health service, grpc.health.v1."""
 
     kind: ClassVar[str] = "grpc"
@@ -270,7 +288,7 @@ class GrpcCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         if len(self.service) > 253 or not self.service.isprintable():  # noqa: PLR2004
             yield f"service {self.service!r} is not the name of a gRPC service"
         if not self.tls and (self.ca is not None or self.sni is not None):
@@ -279,7 +297,7 @@ class GrpcCheck(Check):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IcmpCheck(Check):
+class IcmpCheck(NetworkCheck):
     """The backend answers a ping."""
 
     kind: ClassVar[str] = "icmp"
@@ -288,13 +306,13 @@ class IcmpCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         if self.port is not None:
             yield "port does not go with type icmp: a ping has none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpCheck(Check):
+class SmtpCheck(NetworkCheck):
     """The backend greets, answers HELO, and says goodbye."""
 
     kind: ClassVar[str] = "smtp"
@@ -303,7 +321,7 @@ class SmtpCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         if not _is_host(self.helo):
             yield f"helo {self.helo!r} is not a host name"
 
@@ -322,7 +340,7 @@ class FileCheck(Check):
 
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
-        yield from self._problems_in_common()
+        yield from self.problems_in_common()
         yield from _path_problems("path", self.path)
 
 
@@ -400,6 +418,13 @@ def _is_address(text: str) -> bool:
         return "%" not in text and bool(ip_address(text))
     except ValueError:
         return False
+
+
+def _is_source(text: str) -> bool:
+    if not _is_address(text):
+        return False
+    address = ip_address(text)
+    return not (address.is_multicast or address.is_unspecified)
 
 
 def _is_visible(text: str) -> bool:

@@ -8,12 +8,12 @@ needs more than one field is checked here, whichever way a value came (file, API
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Address
+from ipaddress import IPv4Network, IPv6Address, ip_address
 from itertools import count
 from typing import Final, Self
 
 from control.addresses import IpAddress, endpoint, with_port
-from control.checks import AnyCheck, TcpCheck
+from control.checks import AnyCheck, NetworkCheck, TcpCheck
 from control.errors import ConfigError, ConflictError, NotFoundError
 
 MAX_BACKENDS: Final = 65535  # of one service
@@ -311,6 +311,18 @@ def _check_checks(where: str, service: Service) -> None:
             raise ConfigError(here, found, at)
         if check in service.checks[:number]:
             raise ConfigError(here, "is there twice", at)
+        if isinstance(check, NetworkCheck) and check.source is not None:
+            _check_source(here, service, ip_address(check.source), f"{at}.source")
+
+
+def _check_source(where: str, service: Service, source: IpAddress, field: str) -> None:
+    if source.version != service.vip.version:
+        raise ConfigError(
+            where,
+            f"source {source} is IPv{source.version}, and the backends are "
+            f"IPv{service.vip.version}: both have to be of one family",
+            field,
+        )
 
 
 def _check_ring_size(where: str, ring_size: int, backends: int) -> None:
@@ -344,6 +356,7 @@ def _check_state(state: DesiredState) -> None:
             )
         places[place] = service.name
     _check_loops(state)
+    _check_sources(state)
 
 
 def _check_loops(state: DesiredState) -> None:
@@ -357,6 +370,22 @@ def _check_loops(state: DesiredState) -> None:
                     f"service {service.name!r}, backend {backend.name!r}",
                     f"{backend.address} is the VIP of service {other.name!r}, and a VIP is "
                     "not forwarded to another one; give the servers' own addresses",
+                )
+
+
+def _check_sources(state: DesiredState) -> None:
+    """Refuse probes from VIPs: who has the VIP too keeps the answer to itself."""
+    vips = {str(service.vip): service.name for service in reversed(state.services)}
+    for number, service in enumerate(state):
+        for place, check in enumerate(service.checks):
+            source = check.source if isinstance(check, NetworkCheck) else None
+            name = vips.get(str(ip_address(source))) if source is not None else None
+            if name is not None:
+                raise ConfigError(
+                    f"service {service.name!r}, check ({check.kind})",
+                    f"source {source} is the VIP of service {name!r}, and answers to a "
+                    "VIP do not come here; give an address of the node's own",
+                    f"services[{number}].checks[{place}].source",
                 )
 
 

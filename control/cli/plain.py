@@ -36,6 +36,8 @@ class CheckPlain(TypedDict, total=False):
     initial: str  # "first", "up", "down" or "before"
     jitter: float  # part of the interval
     damping: float  # seconds that a flapping backend is kept down at most; 0: none
+    source: str | None  # null: as routes say; in all but exec and file, and so is the next
+    interface: str | None
 
 
 class BackendPlain(TypedDict):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from control.addresses import IpAddress
+from control.health.peer import Peer
 
 _LARGEST: Final = 65535  # bytes
 # linux/in.h, linux/in6.h: hear of hosts and networks that are unreachable, too.
@@ -31,25 +31,12 @@ class Conversation:
 
 
 @contextmanager
-def conversation(
-    opened: socket.socket, address: IpAddress, port: int
-) -> Iterator[Conversation]:
+def conversation(opened: socket.socket, peer: Peer) -> Iterator[Conversation]:
     """Converse by a datagram socket, which is closed in the end; raises OSError."""
     with opened:
-        opened.setblocking(False)  # noqa: FBT003
-        if address.version == 4:  # noqa: PLR2004
+        if peer.family is socket.AF_INET:
             opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         else:
             opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-        opened.connect((str(address), port))
+        opened.connect(peer.place)
         yield Conversation(opened)
-
-
-def udp(address: IpAddress) -> socket.socket:
-    """Open a UDP socket that reaches ``address``; raises OSError."""
-    return socket.socket(family(address), socket.SOCK_DGRAM)
-
-
-def family(address: IpAddress) -> int:
-    """Return the family of sockets that reach ``address``."""
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004

@@ -1,5 +1,6 @@
 """A probe by DNS over UDP: the answer is to the question, and is the right one."""
 
+import socket
 from ipaddress import ip_address
 from typing import Final
 
@@ -8,28 +9,28 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from control.addresses import IpAddress
 from control.checks import DnsCheck
-from control.health.datagrams import conversation, udp
+from control.health.datagrams import conversation
+from control.health.peer import Peer
 from control.health.result import PASSED, Result
 
 _MAX_STRAYS: Final = 16  # answers to something else; whoever sends more is not well
 
 
-async def probe(address: IpAddress, port: int, check: DnsCheck) -> Result:
-    """Send the query and judge the answer; raises OSError."""
+async def probe(peer: Peer, check: DnsCheck) -> Result:
+    """Send the query and judge the answer; raises OSError, NoResultError."""
     query = dns.message.make_query(check.name, check.record)
-    with conversation(udp(address), address, port) as peer:
-        await peer.send(query.to_wire())
+    with conversation(peer.open(socket.SOCK_DGRAM), peer) as line:
+        await line.send(query.to_wire())
         for _ in range(_MAX_STRAYS):
             try:
-                answer = dns.message.from_wire(await peer.receive())
+                answer = dns.message.from_wire(await line.receive())
             except (dns.exception.DNSException, ValueError):
-                return Result(f"port {port}: its answer is not DNS")
+                return Result(f"port {peer.port}: its answer is not DNS")
             # One with another id is an attempt to deceive, or late: go on waiting.
             if query.is_response(answer):
                 return _judge(answer, check)
-    return Result(f"port {port}: its answers are to other questions")
+    return Result(f"port {peer.port}: its answers are to other questions")
 
 
 def _judge(answer: dns.message.Message, check: DnsCheck) -> Result:

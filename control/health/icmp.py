@@ -11,8 +11,8 @@ import struct
 from typing import Final
 
 from control.addresses import IpAddress
-from control.checks import IcmpCheck
-from control.health.datagrams import conversation, family
+from control.health.datagrams import conversation
+from control.health.peer import Peer
 from control.health.result import PASSED, NoResultError, Result
 
 _HEADER: Final = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
@@ -21,21 +21,21 @@ _REPLY: Final = {4: 0, 6: 129}
 _PROTOCOL: Final = {4: socket.IPPROTO_ICMP, 6: socket.IPPROTO_ICMPV6}
 
 
-async def probe(address: IpAddress, _: IcmpCheck) -> Result:
+async def probe(peer: Peer) -> Result:
     """Ping once. Raises OSError, NoResultError."""
     cookie = os.urandom(16)
-    with conversation(_socket(address), address, 0) as peer:
-        await peer.send(_request(address, cookie))
+    with conversation(_socket(peer), peer) as line:
+        await line.send(_request(peer.address, cookie))
         while True:
-            if _answers(await peer.receive(), address, cookie):
+            if _answers(await line.receive(), peer.address, cookie):
                 return PASSED
             await asyncio.sleep(0)  # to a raw socket comes everybody's ICMP: let others run
 
 
-def _socket(address: IpAddress) -> socket.socket:
+def _socket(peer: Peer) -> socket.socket:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         try:
-            return socket.socket(family(address), kind, _PROTOCOL[address.version])
+            return peer.open(kind, _PROTOCOL[peer.address.version])
         except PermissionError:
             continue
     raise NoResultError(

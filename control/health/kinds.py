@@ -20,6 +20,7 @@ from control.checks import (
     UdpCheck,
 )
 from control.health import dns, file, grpc, icmp, program, smtp, tcp, tls, udp, web
+from control.health.peer import Peer
 from control.health.result import Result, no_answer, of_os_error
 
 
@@ -27,26 +28,27 @@ async def probe(  # noqa: C901, PLR0911 - an arm for each kind
     address: IpAddress, port: int, check: AnyCheck
 ) -> Result:
     """Probe a backend once, within the check's time. Raises NoResultError."""
+    peer = Peer.of(address, port, check)
     match check:
         case TcpCheck():
             try:
-                return await tcp.probe(address, port, check.timeout)
+                return await tcp.probe(peer, check.timeout)
             except OSError as error:
                 return of_os_error(error, port)
         case TlsCheck():
-            return await _ask(tls.probe(address, port, check), port, check)
+            return await _ask(tls.probe(peer, check), port, check)
         case HttpCheck() | HttpsCheck():
-            return await _ask(web.probe(address, port, check), port, check)
+            return await _ask(web.probe(peer, check), port, check)
         case UdpCheck():
-            return await udp.probe(address, port, check)
+            return await udp.probe(peer, check)
         case DnsCheck():
-            return await _ask(dns.probe(address, port, check), port, check)
+            return await _ask(dns.probe(peer, check), port, check)
         case GrpcCheck():
-            return await _ask(grpc.probe(address, port, check), port, check)
+            return await _ask(grpc.probe(peer, check), port, check)
         case SmtpCheck():
-            return await _ask(smtp.probe(address, port, check), port, check)
+            return await _ask(smtp.probe(peer, check), port, check)
         case IcmpCheck():
-            return await _ask(icmp.probe(address, check), 0, check)
+            return await _ask(icmp.probe(peer), 0, check)
         case ExecCheck():
             return await program.probe(address, port, check)
         case FileCheck():

@@ -3,16 +3,15 @@
 import aiosmtplib
 from aiosmtplib.errors import SMTPException, SMTPResponseException
 
-from control.addresses import IpAddress
 from control.checks import SmtpCheck
+from control.health.peer import Peer
 from control.health.result import PASSED, Result, one_line
 
 
-async def probe(address: IpAddress, port: int, check: SmtpCheck) -> Result:
-    """Have the shortest of dialogues (RFC 5321). Raises OSError."""
+async def probe(peer: Peer, check: SmtpCheck) -> Result:
+    """Have the shortest of dialogues (RFC 5321). Raises OSError, NoResultError."""
     client = aiosmtplib.SMTP(
-        hostname=str(address),
-        port=port,
+        sock=await peer.connect(),
         local_hostname=check.helo,
         timeout=None,  # the caller has one
         use_tls=False,

@@ -11,23 +11,21 @@ import socket
 import struct
 from typing import Final
 
-from control.addresses import IpAddress
-from control.health.datagrams import family
+from control.health.peer import Peer
 from control.health.result import PASSED, Result, no_answer
 
-_KIND: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 # Nothing was sent, so there is nothing to wait for: one packet, and no TIME_WAIT.
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
-async def probe(address: IpAddress, port: int, timeout: float) -> Result:  # noqa: ASYNC109
-    """Connect within ``timeout`` seconds; raises OSError."""
-    with socket.socket(family(address), _KIND) as opened:
+async def probe(peer: Peer, timeout: float) -> Result:  # noqa: ASYNC109
+    """Connect within ``timeout`` seconds; raises OSError, NoResultError."""
+    with peer.open(socket.SOCK_STREAM) as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        error = opened.connect_ex((str(address), port))
+        error = opened.connect_ex(peer.place)
         if error == errno.EINPROGRESS:
             if not await _writable(opened.fileno(), timeout):
-                return no_answer(port, timeout)
+                return no_answer(peer.port, timeout)
             error = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
         raise OSError(error, os.strerror(error))

@@ -5,19 +5,19 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
-from control.addresses import IpAddress
 from control.checks import TlsCheck
+from control.health.peer import Peer
 from control.health.result import PASSED, NoResultError, Result, one_line
 
 
-async def probe(address: IpAddress, port: int, check: TlsCheck) -> Result:
+async def probe(peer: Peer, check: TlsCheck) -> Result:
     """Connect and shake hands; raises OSError, NoResultError."""
+    secured = context(check.ca, verify=check.verify)
     try:
         _, writer = await asyncio.open_connection(
-            str(address),
-            port,
-            ssl=context(check.ca, verify=check.verify),
-            server_hostname=check.sni or str(address),
+            sock=await peer.connect(),
+            ssl=secured,
+            server_hostname=check.sni or str(peer.address),
             ssl_handshake_timeout=check.timeout,
         )
     except ssl.SSLError as error:

@@ -1,31 +1,34 @@
 """A probe by UDP: the right answer, or at least nobody says that there is none."""
 
 import asyncio
+import socket
 
-from control.addresses import IpAddress
 from control.checks import UdpCheck, payload_bytes, payload_mask
-from control.health.datagrams import conversation, udp
+from control.health.datagrams import conversation
+from control.health.peer import Peer
 from control.health.result import PASSED, Result, no_answer, of_os_error
 
 _SHOWN = 16  # bytes of a wrong answer
 
 
-async def probe(address: IpAddress, port: int, check: UdpCheck) -> Result:
+async def probe(peer: Peer, check: UdpCheck) -> Result:
     """Send a datagram and wait. Raises NoResultError."""
     try:
-        with conversation(udp(address), address, port) as peer:
+        with conversation(peer.open(socket.SOCK_DGRAM), peer) as line:
             async with asyncio.timeout(check.timeout):
-                await peer.send(payload_bytes(check.payload))
-                answer = await peer.receive()
+                await line.send(payload_bytes(check.payload))
+                answer = await line.receive()
     except TimeoutError:
-        return PASSED if check.reply is None else no_answer(port, check.timeout)
+        return PASSED if check.reply is None else no_answer(peer.port, check.timeout)
     except OSError as error:
-        return of_os_error(error, port)
+        return of_os_error(error, peer.port)
     if check.reply is None or _fits(answer, check.reply):
         return PASSED
+    if not answer:
+        return Result("an empty answer")
     shown = answer[:_SHOWN].hex(" ")
     more = " …" if len(answer) > _SHOWN else ""
-    return Result(f"port {port}: it answers {shown}{more}" if answer else "an empty answer")
+    return Result(f"port {peer.port}: it answers {shown}{more}")
 
 
 def _fits(answer: bytes, reply: str) -> bool:

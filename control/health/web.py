@@ -1,6 +1,7 @@
 """A probe by HTTP or HTTPS: the answer has the right status and the right body."""
 
 import hashlib
+import socket
 import ssl
 from typing import Final
 
@@ -19,24 +20,29 @@ from aiohttp import (
 from multidict import CIMultiDict
 from yarl import URL
 
-from control.addresses import IpAddress, with_port
+from control.addresses import with_port
 from control.checks import DIGESTS, HttpCheck, HttpsCheck, status_ranges
 from control.health import tls
+from control.health.peer import Peer
 from control.health.result import PASSED, Result, of_os_error, one_line
 
 MAX_BODY: Final = 1 << 20  # bytes; more is not read
 
 
-async def probe(address: IpAddress, port: int, check: HttpCheck) -> Result:
+async def probe(peer: Peer, check: HttpCheck) -> Result:
     """Send the request and judge the answer; raises OSError, NoResultError."""
     secure = check if isinstance(check, HttpsCheck) else None
     scheme = "https" if secure else "http"
-    url = URL(f"{scheme}://{with_port(address, port)}{check.path}", encoded=True)
+    url = URL(f"{scheme}://{with_port(peer.address, peer.port)}{check.path}", encoded=True)
     headers = CIMultiDict({"User-Agent": "guideway", "Accept-Encoding": "identity"})
     headers.update(check.headers)
     headers.update({"Host": check.host} if check.host else {})
     context = tls.context(secure.ca, verify=secure.verify) if secure else True
-    connector = TCPConnector(ssl=context, force_close=True)
+    connector = TCPConnector(
+        ssl=context,
+        force_close=True,
+        socket_factory=lambda _: peer.open(socket.SOCK_STREAM),
+    )
     try:
         async with ClientSession(
             connector=connector,
@@ -60,7 +66,7 @@ async def probe(address: IpAddress, port: int, check: HttpCheck) -> Result:
     except ClientSSLError as error:
         return _no_tls(error, error.__cause__)
     except OSError as error:  # some of ClientError are
-        return of_os_error(error, port)
+        return of_os_error(error, peer.port)
     except (ClientError, ValueError) as error:
         return _nonsense(error)
 

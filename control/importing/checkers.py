@@ -14,6 +14,7 @@ from control.checks import (
     HttpsCheck,
     IcmpCheck,
     Initial,
+    NetworkCheck,
     SmtpCheck,
     TcpCheck,
     UdpCheck,
@@ -30,8 +31,6 @@ _PROGRAM: Final = (
     "the program has to be named by its absolute path; the check is left out",
 )
 SENTENCES: Final[Mapping[str, str]] = {
-    "bindto": _NOT_BOUND,
-    "bind_if": _NOT_BOUND,
     "bind_port": _NOT_BOUND,
     "fwmark": _NOT_BOUND,
     "connect_ip": "the backend itself is asked, at its own address; left out",
@@ -110,6 +109,7 @@ def _checks(checker: Statement, notes: Notes, server: Server) -> Iterator[AnyChe
     port = body.whole("connect_port", least=1, most=65535)
     if (at := body.last("connect_ip")) and at.arguments != (server.address,):
         body.note(at, SENTENCES["connect_ip"])
+    origin = _origin(body, server)
     made = list(make(body, replace(server, pace=pace)))
     body.rest(SENTENCES)
     for check in made:
@@ -122,11 +122,22 @@ def _checks(checker: Statement, notes: Notes, server: Server) -> Iterator[AnyChe
             retry_interval=pause if retries and pause != pace.interval else None,
             initial=Initial.DOWN if pace.alpha else Initial.FIRST,
             port=port if check.uses_port and port != server.port else None,
+            **(origin if isinstance(check, NetworkCheck) else {}),
         )
         if problem := next(timed.problems(), None):
             notes.add(checker.place, checker.keyword, f"{problem}; the check is left out")
         else:
             yield timed
+
+
+def _origin(body: Body, server: Server) -> dict[str, Any]:
+    """Return where the probes of a checker come from."""
+    source, at = None, body.last("bindto")
+    if at and at.arguments and (":" in at.arguments[0]) == (":" in server.address):
+        source = at.arguments[0]
+    elif at:
+        body.note(at, "is no address of the backend's family; left out")
+    return _given(source=source, interface=body.word("bind_if"))
 
 
 def _tcp(_: Body, _server: Server) -> Iterator[AnyCheck]:

@@ -13,6 +13,7 @@ from control.checks import (
     MAX_SECONDS,
     MIN_SECONDS,
     Initial,
+    NetworkCheck,
 )
 from control.model import (
     MAX_NAME,
@@ -47,6 +48,9 @@ _COMMON = {
     "initial": st.sampled_from(Initial),
     "jitter": st.floats(min_value=0, max_value=MAX_JITTER),
     "damping": st.floats(min_value=0, max_value=MAX_SECONDS),
+}
+_NETWORK = {  # no source: it has to be of the service's family
+    "interface": st.none() | st.sampled_from(["eth0", "bond0.10"]),
 }
 _TLS = {"ca": st.none() | _PATHS, "sni": st.none() | _HOSTS}
 _HTTP = {
@@ -85,7 +89,14 @@ _PARTICULAR = {
 }
 checks = st.one_of(
     [
-        st.builds(check, **(_COMMON | _PARTICULAR.get(kind, {})))
+        st.builds(
+            check,
+            **(
+                _COMMON
+                | (_NETWORK if issubclass(check, NetworkCheck) else {})
+                | _PARTICULAR.get(kind, {})
+            ),
+        )
         for kind, check in CHECKS.items()
     ]
 )

@@ -22,6 +22,8 @@ DEFAULT_CHECK = pb.HealthCheck(
         initial=pb.INITIAL_FIRST,
         jitter=0.1,
         damping=0,
+        source="",
+        interface="",
     )
 )
 

@@ -47,6 +47,12 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         (TcpCheck(retry_interval=0), "retry_interval 0 s is not in 0.01…3600 s"),
         (TcpCheck(jitter=0.6), "jitter 0.6 is not in 0…0.5"),
         (TcpCheck(jitter=float("nan")), "jitter nan is not in 0…0.5"),
+        (TcpCheck(source="eth0"), "source 'eth0' is not an address that a host can have"),
+        (IcmpCheck(source="0.0.0.0"), "source '0.0.0.0' is not an address that a host"),
+        (UdpCheck(source="fe80::1%eth0"), "source 'fe80::1%eth0' is not an address that"),
+        (TcpCheck(interface="a" * 16), f"interface '{'a' * 16}' is not the name of one"),
+        (SmtpCheck(interface=".."), "interface '..' is not the name of one, as `ip link`"),
+        (DnsCheck(interface="a b"), "interface 'a b' is not the name of one, as `ip link`"),
         (TlsCheck(ca="ca.pem"), "ca 'ca.pem' is not an absolute path, from / on"),
         (TlsCheck(ca="/ca", verify=False), "ca does not go with verify: false"),
         (TlsCheck(sni="a..b"), "sni 'a..b' is not a host name"),
@@ -134,6 +140,11 @@ WRITTEN: list[tuple[str, str, AnyCheck]] = [
         "{type: tcp, initial: before, retry_interval: 0.2, jitter: 0}",
         "tcp,initial=before,retry_interval=0.2,jitter=0",
         TcpCheck(initial=Initial.BEFORE, retry_interval=0.2, jitter=0),
+    ),
+    (
+        "{type: tcp, source: 10.0.0.9, interface: eth0.10}",
+        "tcp,source=10.0.0.9,interface=eth0.10",
+        TcpCheck(source="10.0.0.9", interface="eth0.10"),
     ),
     (
         "{type: tls, sni: a.example, ca: /ca.pem}",
@@ -225,6 +236,18 @@ def test_a_service_may_have_several_checks_or_none() -> None:
         (
             "checks: [{type: icmp}, {type: http, path: x}]",
             "service 'web', check 2 (http): path 'x' is not one",
+        ),
+        (
+            "check: {source: '2001:db8::9'}",
+            "check: source 2001:db8::9 is IPv6, and the backends are IPv4: both have to be",
+        ),
+        (
+            "checks: [{}, {type: icmp, source: 192.0.2.1}]",
+            "check (icmp): source 192.0.2.1 is the VIP of service 'web', and answers to a",
+        ),
+        (
+            "check: {type: file, path: /x, source: 192.0.2.9}",
+            "unknown field `source`: it goes with type tcp, tls, http, https, udp, dns",
         ),
         ("checks: none", "Expected `array`, got `str` - at `$.services[0].checks`"),
         (

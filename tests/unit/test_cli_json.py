@@ -20,6 +20,8 @@ CHECK = {
     "initial": "first",
     "jitter": 0.1,
     "damping": 0.0,
+    "source": None,
+    "interface": None,
 }
 
 

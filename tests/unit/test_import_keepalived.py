@@ -121,6 +121,10 @@ def test_the_other_node_of_a_template_differs_where_it_says_so() -> None:
     [
         ("TCP_CHECK {\n}", {"type": "tcp", **PACE}),
         ("TCP_CHECK {\nconnect_port 8080\nconnect_ip 10.0.0.1\n}", {"type": "tcp", **PACE}),
+        (
+            "TCP_CHECK {\nbindto 10.0.0.9\nbind_if eth0\n}",
+            {"type": "tcp", **PACE, "source": "10.0.0.9", "interface": "eth0"},
+        ),
         ("TCP_CHECK {\nconnect_port 22\n}", {"type": "tcp", **PACE, "port": 22}),
         ("PING_CHECK {\nconnect_timeout 2\n}", {"type": "icmp", **PACE, "timeout": 2}),
         ("SMTP_CHECK {\n}", {"type": "smtp", **PACE}),
@@ -197,7 +201,8 @@ def test_a_checker_that_cannot_be_is_left_out_with_a_note(checker: str, note: st
 @pytest.mark.parametrize(
     ("setting", "note"),
     [
-        ("TCP_CHECK {\nbindto 10.0.0.9\n}", "6: bindto: probes are sent as this host's"),
+        ("TCP_CHECK {\nbindto fe80::9\n}", "6: bindto: is no address of the backend's"),
+        ("TCP_CHECK {\nbind_port 80\n}", "6: bind_port: probes are sent as this host's"),
         ("TCP_CHECK {\nconnect_ip 10.0.0.9\n}", "6: connect_ip: the backend itself is"),
         ("TCP_CHECK {\nretry many\n}", "6: retry: has no number; left out"),
         ("TCP_CHECK {\nconnect_timeout 0\n}", "6: connect_timeout: 0 is not in 0.01…3600"),

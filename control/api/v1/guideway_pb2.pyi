@@ -605,6 +605,8 @@ class TcpCheck(_message.Message):
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
     DAMPING_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     """Seconds from probe to probe, above 0 and up to 3600; default 1."""
     timeout: _builtins.float
@@ -625,6 +627,12 @@ class TcpCheck(_message.Message):
     """Part of the interval by which it varies, both ways, 0 to 0.5; default 0.1."""
     damping: _builtins.float
     """Seconds that a flapping backend is kept down at most, 0 to 3600; 0, the default: none."""
+    source: _builtins.str
+    """Address of the node that probes come from; empty, the default: as its routes say. In all
+    kinds but ExecCheck and FileCheck, and so is `interface`.
+    """
+    interface: _builtins.str
+    """Interface of the node that probes leave and come by; empty, the default: as its routes say."""
     def __init__(
         self,
         *,
@@ -637,10 +645,12 @@ class TcpCheck(_message.Message):
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
         damping: _builtins.float | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -648,6 +658,8 @@ class TcpCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -658,6 +670,8 @@ class TcpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -666,6 +680,8 @@ class TcpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -676,6 +692,8 @@ class TcpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -699,6 +717,8 @@ class TlsCheck(_message.Message):
     VERIFY_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -716,6 +736,8 @@ class TlsCheck(_message.Message):
     """
     sni: _builtins.str
     """Name for SNI, which the certificate has to have; empty, the default: the address."""
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -731,10 +753,12 @@ class TlsCheck(_message.Message):
         verify: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -744,6 +768,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -756,6 +782,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
     _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
@@ -769,6 +797,8 @@ class TlsCheck(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
@@ -780,6 +810,8 @@ class TlsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
@@ -829,6 +861,8 @@ class HttpCheck(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     REGEX_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -852,6 +886,8 @@ class HttpCheck(_message.Message):
     """
     digest: _builtins.str
     """MD5 or SHA-256 of the body, hexadecimal; empty, the default: none."""
+    source: _builtins.str
+    interface: _builtins.str
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Further headers."""
@@ -875,10 +911,12 @@ class HttpCheck(_message.Message):
         status: _builtins.str | None = ...,
         regex: _builtins.str | None = ...,
         digest: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -890,6 +928,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__host: _TypeAlias = _typing.Literal["_host", b"_host"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -906,6 +946,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
@@ -920,6 +962,8 @@ class HttpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__host) -> _WhichOneofReturnType__host | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -936,6 +980,8 @@ class HttpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -988,6 +1034,8 @@ class HttpsCheck(_message.Message):
     VERIFY_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1008,6 +1056,8 @@ class HttpsCheck(_message.Message):
     """See TlsCheck; without `sni`, `host` counts if there is one."""
     ca: _builtins.str
     sni: _builtins.str
+    source: _builtins.str
+    interface: _builtins.str
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -1032,10 +1082,12 @@ class HttpsCheck(_message.Message):
         verify: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1049,6 +1101,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__host: _TypeAlias = _typing.Literal["_host", b"_host"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1067,6 +1121,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
     _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
     _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
@@ -1086,6 +1142,8 @@ class HttpsCheck(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
@@ -1103,6 +1161,8 @@ class HttpsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -1129,6 +1189,8 @@ class UdpCheck(_message.Message):
     DAMPING_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     REPLY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1144,6 +1206,8 @@ class UdpCheck(_message.Message):
     """What an answer begins with, likewise; X stands for any digit. Empty, the default: no
     answer is needed.
     """
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1158,10 +1222,12 @@ class UdpCheck(_message.Message):
         damping: _builtins.float | None = ...,
         payload: _builtins.str | None = ...,
         reply: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -1169,6 +1235,8 @@ class UdpCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1183,6 +1251,8 @@ class UdpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -1191,6 +1261,8 @@ class UdpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1205,6 +1277,8 @@ class UdpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -1229,6 +1303,8 @@ class DnsCheck(_message.Message):
     RECORD_FIELD_NUMBER: _builtins.int
     RCODE_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1246,6 +1322,8 @@ class DnsCheck(_message.Message):
     """Default NOERROR."""
     address: _builtins.str
     """IP address that is among the answers; empty, the default: none has to be."""
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1262,10 +1340,12 @@ class DnsCheck(_message.Message):
         record: _builtins.str | None = ...,
         rcode: _builtins.str | None = ...,
         address: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -1275,6 +1355,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1291,6 +1373,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -1301,6 +1385,8 @@ class DnsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1317,6 +1403,8 @@ class DnsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -1437,6 +1525,8 @@ class GrpcCheck(_message.Message):
     TLS_FIELD_NUMBER: _builtins.int
     CA_FIELD_NUMBER: _builtins.int
     SNI_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1453,6 +1543,8 @@ class GrpcCheck(_message.Message):
     ca: _builtins.str
     """See TlsCheck; they need `tls`."""
     sni: _builtins.str
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1469,10 +1561,12 @@ class GrpcCheck(_message.Message):
         tls: _builtins.bool | None = ...,
         ca: _builtins.str | None = ...,
         sni: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1482,6 +1576,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1496,6 +1592,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__service: _TypeAlias = _typing.Literal["_service", b"_service"]  # noqa: Y015
     _WhichOneofReturnType__sni: _TypeAlias = _typing.Literal["sni"]  # noqa: Y015
     _WhichOneofArgType__sni: _TypeAlias = _typing.Literal["_sni", b"_sni"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__tls: _TypeAlias = _typing.Literal["tls"]  # noqa: Y015
@@ -1508,6 +1606,8 @@ class GrpcCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1522,6 +1622,8 @@ class GrpcCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__service) -> _WhichOneofReturnType__service | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sni) -> _WhichOneofReturnType__sni | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
@@ -1544,6 +1646,8 @@ class IcmpCheck(_message.Message):
     INITIAL_FIELD_NUMBER: _builtins.int
     JITTER_FIELD_NUMBER: _builtins.int
     DAMPING_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1553,6 +1657,8 @@ class IcmpCheck(_message.Message):
     initial: Global___Initial.ValueType
     jitter: _builtins.float
     damping: _builtins.float
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1565,10 +1671,12 @@ class IcmpCheck(_message.Message):
         initial: Global___Initial.ValueType | None = ...,
         jitter: _builtins.float | None = ...,
         damping: _builtins.float | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -1576,6 +1684,8 @@ class IcmpCheck(_message.Message):
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1586,6 +1696,8 @@ class IcmpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -1594,6 +1706,8 @@ class IcmpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
@@ -1604,6 +1718,8 @@ class IcmpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
@@ -1625,6 +1741,8 @@ class SmtpCheck(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     DAMPING_FIELD_NUMBER: _builtins.int
     HELO_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    INTERFACE_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1636,6 +1754,8 @@ class SmtpCheck(_message.Message):
     damping: _builtins.float
     helo: _builtins.str
     """Who we say we are; default guideway.invalid."""
+    source: _builtins.str
+    interface: _builtins.str
     def __init__(
         self,
         *,
@@ -1649,10 +1769,12 @@ class SmtpCheck(_message.Message):
         jitter: _builtins.float | None = ...,
         damping: _builtins.float | None = ...,
         helo: _builtins.str | None = ...,
+        source: _builtins.str | None = ...,
+        interface: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -1662,6 +1784,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__helo: _TypeAlias = _typing.Literal["_helo", b"_helo"]  # noqa: Y015
     _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
     _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interface: _TypeAlias = _typing.Literal["interface"]  # noqa: Y015
+    _WhichOneofArgType__interface: _TypeAlias = _typing.Literal["_interface", b"_interface"]  # noqa: Y015
     _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
     _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
     _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
@@ -1672,6 +1796,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
     _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
     _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     @_typing.overload
@@ -1683,6 +1809,8 @@ class SmtpCheck(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interface) -> _WhichOneofReturnType__interface | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
@@ -1692,6 +1820,8 @@ class SmtpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
 
