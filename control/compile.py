@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from control import arena
 from control.admission import Waits, admit_backends, number_services
@@ -12,6 +12,8 @@ from control.entries import endpoint_of, next_hops
 from control.facts import BackendKey, Facts, Moment
 from control.ids import BackendPlace, Ids
 from control.model import DesiredState, Service
+from control.pool import ORDINARY, Pool
+from control.pools import as_served, pools_of
 from control.returns import answering
 from control.rounds import Round, Settings
 from control.serving import LATE, Served, backends_of, hold, remember, serve, serving_ids
@@ -28,6 +30,8 @@ class Compiled:
     image: Image
     services: tuple[Served, ...]  # in the maps; in the operator's order
     waiting: frozenset[str] = frozenset()  # services that have to wait for another round
+    # By service; of those that are not here each backend serves by itself.
+    pools: Mapping[str, Pool] = field(default_factory=dict)
 
 
 def compile_image(
@@ -48,10 +52,12 @@ def compile_image(
     """
     check_capacity(desired, settings.limits)
     tables.begin_round()
+    weighted = _weighted(desired, facts.weights)
+    pools = pools_of(weighted, facts, known)
     around = Round(
         desired,
-        _weighted(desired, facts.weights),
-        facts,
+        as_served(weighted, pools),
+        replace(facts, pools=pools),
         settings,
         known,
         Ids.of(known).within(settings.limits),
@@ -92,7 +98,10 @@ def _attempt(around: Round, waits: Waits) -> Compiled | Waits:
         return waits.and_held(held).and_absent(homeless - held)
     image, late = assemble(around, served, offsets, admission)
     compiled = Compiled(
-        image, _as_configured(around, served), _waiting(around, served, late)
+        image,
+        _as_configured(around, served),
+        _waiting(around, served, late),
+        around.facts.pools,
     )
     if compiled.waiting and compiled.image == known and waits.held:
         # Nothing gets anywhere any more: rather that one is away for a moment.
@@ -128,7 +137,15 @@ def _served(
 
 def _as_configured(around: Round, served: Sequence[Served]) -> tuple[Served, ...]:
     configured = {service.name: service for service in around.configured}
-    return tuple(replace(one, service=configured[one.service.name]) for one in served)
+    pools = around.facts.pools
+    return tuple(
+        replace(
+            one,
+            service=configured[one.service.name],
+            pool=pools.get(one.service.name, ORDINARY),
+        )
+        for one in served
+    )
 
 
 def _waiting(

@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from control.errors import GuidewayError, HostError
 from control.events import BackendChanged, Hub, PlaneFacts, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
-from control.following import follow_plane, follow_vrrp
+from control.following import follow_plane, follow_pools, follow_vrrp
 from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
@@ -40,6 +41,7 @@ from control.model import DesiredState
 from control.network import refuse_vlans, survey
 from control.observer import NodeObserver
 from control.plane import Plane
+from control.pool import Pool
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.rounds import Settings
@@ -170,9 +172,7 @@ class Daemon:
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
             wanted=self._wanted,
-            facts=lambda: Facts(
-                self._network, self._monitor.health(), self._monitor.weights()
-            ),
+            facts=self._facts,
             seed=seed,
         )
         self._plane = Plane(config, instance, self._reconciler, self._present)
@@ -229,6 +229,7 @@ class Daemon:
             self._follow_network(),
             self._follow_store(version),
             follow_plane(self._hub, self._plane_facts),
+            follow_pools(self._hub, self._pools),
             follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
             self._manager.beat(),
             self._show(),
@@ -276,7 +277,7 @@ class Daemon:
             self._network = await asyncio.to_thread(
                 survey,
                 self._config.interfaces,
-                [b.address for service in self._store.state for b in service.backends],
+                [b.address for service in self._store.state for b in service.members],
                 self._monitor.suspects(),
                 before,
             )
@@ -368,6 +369,19 @@ class Daemon:
             return "detached: nothing is balanced"
         balanced = f"services: {len(self._store.state.services)}"
         return f"{balanced}, on {', '.join(self._present())}; {problem or 'all is well'}"
+
+    def _facts(self) -> Facts:
+        pools = self._pools()
+        return Facts(
+            self._network,
+            self._monitor.health(),
+            self._monitor.weights(),
+            frozenset(service for service, pool in pools.items() if not pool.quorum),
+        )
+
+    def _pools(self) -> Mapping[str, Pool]:
+        compiled = self._reconciler.compiled
+        return compiled.pools if compiled else {}
 
     def _wanted(self) -> tuple[int, DesiredState]:
         return self._store.version, self._store.state

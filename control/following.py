@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from control.events import Hub, PlaneFacts, VrrpChanged, differences
+from control.events import Hub, PlaneFacts, VrrpChanged, differences, pool_changes
+from control.pool import Pool
 
 _PLANE_INTERVAL: Final = 0.1  # seconds; a look takes microseconds
 _VRRP_INTERVAL: Final = 1.0  # seconds
@@ -27,6 +28,16 @@ async def follow_plane(hub: Hub, look: Callable[[], PlaneFacts]) -> None:
         await asyncio.sleep(_PLANE_INTERVAL)
         before, known = known, look()
         for what in differences(before, known):
+            hub.publish(what)
+
+
+async def follow_pools(hub: Hub, look: Callable[[], Mapping[str, Pool]]) -> None:
+    """Tell ``hub`` what the pools of services come to, until cancelled."""
+    known = look()
+    while True:
+        await asyncio.sleep(_PLANE_INTERVAL)
+        before, known = known, look()
+        for what in () if known == before else pool_changes(before, known):
             hub.publish(what)
 
 

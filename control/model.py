@@ -15,6 +15,7 @@ from typing import Final, Self
 from control.addresses import IpAddress, with_port
 from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError, ConflictError, NotFoundError
+from control.pool_policy import EACH_BY_ITSELF, SORRY, PoolPolicy
 
 MAX_BACKENDS: Final = 65535  # of one service
 MAX_WEIGHT: Final = 65535
@@ -113,6 +114,7 @@ class Service:
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS  # of mode nat
+    pool: PoolPolicy = EACH_BY_ITSELF
 
     def __post_init__(self) -> None:
         _check_service(self)
@@ -121,6 +123,17 @@ class Service:
     def where(self) -> str:
         """The service as packets name it."""
         return f"{with_port(self.vip, self.port)}/{self.protocol}"
+
+    @property
+    def sorry(self) -> Backend | None:
+        """The sorry server, as what it is to packets: a backend; None: there is none."""
+        server = self.pool.sorry_server
+        return None if server is None else Backend(SORRY, server.address, server.port)
+
+    @property
+    def members(self) -> tuple[Backend, ...]:
+        """All that packets may be sent to: the backends and the sorry server."""
+        return (*self.backends, self.sorry) if self.sorry else self.backends
 
     def backend(self, name: str) -> Backend:
         """Return the backend called ``name``, or raise NotFoundError."""
@@ -236,6 +249,8 @@ def _check_service(service: Service) -> None:
     _check_checks(where, service)
     names: set[str] = set()
     places: set[tuple[IpAddress, int]] = set()
+    for field, problem in service.pool.problems():
+        raise ConfigError(where, problem, f"pool.{field}")
     for number, backend in enumerate(service.backends):
         at = f"backends[{number}]"
         _check_backend(where, service, backend, at)
@@ -251,6 +266,19 @@ def _check_service(service: Service) -> None:
             )
         names.add(backend.name)
         places.add((backend.address, backend.port))
+    if service.sorry:
+        _check_sorry(where, service, service.sorry)
+
+
+def _check_sorry(where: str, service: Service, sorry: Backend) -> None:
+    """Refuse a sorry server that could not be a backend beside the others."""
+    try:
+        _check_backend(where, service, sorry, "pool.sorry_server")
+        without = replace(service, pool=replace(service.pool, sorry_server=None))
+        replace(without, backends=(*service.backends, sorry))
+    except ConfigError as error:
+        here = f"{where}, sorry server"
+        raise ConfigError(here, error.problem, "pool.sorry_server") from error
 
 
 def _check_backend(where: str, service: Service, backend: Backend, at: str) -> None:
@@ -342,7 +370,7 @@ def _check_loops(state: DesiredState) -> None:
     """Refuse backends that are VIPs: their packets would come back to the node."""
     vips = {service.vip: service for service in reversed(state.services)}
     for service in state:
-        for backend in service.backends:
+        for backend in service.members:
             if other := vips.get(backend.address):
                 raise ConfigError(
                     f"service {service.name!r}, backend {backend.name!r}",

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from control.addresses import IpAddress, parse_address
 from control.api.convert_checks import checks_from_pb, checks_to_pb, one_check_to_pb
+from control.api.convert_pool import pool_from_pb, pool_to_pb
 from control.api.fields import named_as_in, wrong
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import AnyCheck, TcpCheck
@@ -24,6 +25,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import EACH_BY_ITSELF
 
 _Value = TypeVar("_Value")
 
@@ -82,6 +84,7 @@ def new_service(request: pb.AddServiceRequest) -> Service:
             affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
             hash=_hash(wanted.hash) or Hash.FLOW,
             returns=_returns(wanted.returns) or Returns.STATELESS,
+            pool=pool_from_pb(wanted.pool, EACH_BY_ITSELF, wanted.port, "service.pool"),
         )
 
 
@@ -110,6 +113,7 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
             affinity=_affinity(request.affinity) or service.affinity,
             hash=_hash(request.hash) or service.hash,
             returns=_returns(request.returns) or service.returns,
+            pool=pool_from_pb(request.pool, service.pool, service.port, "pool"),
         )
         return state.with_service(changed)
 
@@ -148,6 +152,7 @@ def service_to_pb(service: Service) -> pb.Service:
         affinity=_AFFINITIES_TO_PB[service.affinity],
         hash=_HASHES_TO_PB[service.hash],
         returns=_RETURNS_TO_PB[service.returns],
+        pool=pool_to_pb(service.pool),
     )
 
 

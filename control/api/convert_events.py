@@ -10,6 +10,7 @@ from control.events import (
     DataPlaneChanged,
     Event,
     PlaneChange,
+    PoolChanged,
     VersionApplied,
     VersionStored,
     VrrpChanged,
@@ -61,3 +62,12 @@ def _what_to_pb(what: What) -> tuple[str, Any]:
             return "data_plane", pb.DataPlaneChange(kind=_KINDS[change], reason=reason)
         case VrrpChanged(instance=instance, state=state):
             return "vrrp", pb.VrrpChange(instance=instance, state=state)
+        case PoolChanged():
+            pool = pb.PoolChange(
+                service=what.service,
+                live_weight=what.live_weight,
+                quorum=what.quorum,
+                sorry=what.sorry,
+                kept=what.kept,
+            )
+            return "pool", pool

@@ -23,6 +23,7 @@ from control.cli.plain import (
     ServiceTrafficPlain,
     StatisticsPlain,
 )
+from control.cli.pool import pool_facts
 
 _STYLES: Final = {
     "up": "green",
@@ -48,11 +49,17 @@ def services_table(services: Iterable[ServicePlain]) -> RenderableType:
             Text(service["name"]),
             Text(_place(service)),
             Text(service["mode"]),
-            Text(f"{serving} of {len(backends)} serve", style),
+            Text(_serving(service, serving), style),
             Text(_checks(service["checks"])),
             Text(str(service["ring_size"])),
         )
     return table
+
+
+def _serving(service: ServicePlain, serving: int) -> str:
+    if service["pool"]["sorry_serves"]:
+        return "the sorry server serves"
+    return f"{serving} of {len(service['backends'])} serve"
 
 
 def service_view(service: ServicePlain, now: float) -> RenderableType:
@@ -66,6 +73,7 @@ def service_view(service: ServicePlain, now: float) -> RenderableType:
         ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
         ("affinity", f"{service['affinity']}, by {service['hash']}"),
         *([("returns", service["returns"])] if service["mode"] == "nat" else []),
+        *pool_facts(service["pool"]),
     )
     backends = backends_table(service["backends"], now, with_service=False)
     return _paragraphs(facts, backends)
@@ -100,6 +108,8 @@ def backends_table(
         if backend["reason"]:
             why = f"{'/'.join(name)} gets no traffic: {backend['reason']}"
             reasons.append(Text(why, "yellow"))
+        if backend["kept"]:
+            reasons.append(Text(f"{'/'.join(name)} {backend['kept']}", "yellow"))
     return _paragraphs(table, Group(*reasons)) if reasons else table
 
 

@@ -27,6 +27,13 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import (
+    EACH_BY_ITSELF,
+    MAX_QUORUM,
+    PoolPolicy,
+    SorryServer,
+    WhenAllDown,
+)
 
 names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
 seconds = st.floats(min_value=MIN_SECONDS, max_value=MAX_SECONDS)
@@ -91,6 +98,22 @@ checks = st.one_of(
 
 
 @st.composite
+def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
+    """Draw a policy of which the sorry server, if there is one, is ``sorry``."""
+    server = draw(st.none() | st.just(sorry))
+    when = [one for one in WhenAllDown if not server or one is not WhenAllDown.NONE]
+    quorum = draw(st.integers(1, MAX_QUORUM))
+    return PoolPolicy(
+        quorum=quorum,
+        hysteresis=draw(st.integers(0, quorum - 1)),
+        sorry_server=server,
+        when_all_down=draw(st.sampled_from(when)),
+        keep_flows=draw(st.booleans()),
+        max_ejected=draw(st.floats(0, 1)),
+    )
+
+
+@st.composite
 def services(draw: st.DrawFn, index: int) -> Service:
     """Draw the service number ``index``."""
     version = draw(st.sampled_from([4, 6]))
@@ -123,6 +146,11 @@ def services(draw: st.DrawFn, index: int) -> Service:
         affinity=draw(st.sampled_from(Affinity)),
         hash=draw(st.sampled_from(Hash)),
         returns=draw(st.sampled_from(Returns)) if mode is Mode.NAT else Returns.STATELESS,
+        pool=draw(
+            st.just(EACH_BY_ITSELF) | pools(SorryServer(_BACKENDS[version] + 251, port))
+        )
+        if "sorry" not in backend_names
+        else EACH_BY_ITSELF,
     )
 
 

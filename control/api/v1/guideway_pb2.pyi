@@ -248,6 +248,36 @@ XDP_MODE_GENERIC: XdpMode.ValueType  # 2
 """In the stack: works everywhere, slower."""
 Global___XdpMode: _TypeAlias = XdpMode  # noqa: Y015
 
+class _WhenAllDown:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WhenAllDownEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WhenAllDown.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WHEN_ALL_DOWN_UNSPECIFIED: _WhenAllDown.ValueType  # 0
+    WHEN_ALL_DOWN_SORRY: _WhenAllDown.ValueType  # 1
+    """The sorry server; without one, nobody."""
+    WHEN_ALL_DOWN_NONE: _WhenAllDown.ValueType  # 2
+    """Nobody: packets are dropped."""
+    WHEN_ALL_DOWN_ALL: _WhenAllDown.ValueType  # 3
+    """All backends that can be reached."""
+    WHEN_ALL_DOWN_LAST_KNOWN: _WhenAllDown.ValueType  # 4
+    """Those that served last."""
+
+class WhenAllDown(_WhenAllDown, metaclass=_WhenAllDownEnumTypeWrapper):
+    """Who serves when every backend fails its checks."""
+
+WHEN_ALL_DOWN_UNSPECIFIED: WhenAllDown.ValueType  # 0
+WHEN_ALL_DOWN_SORRY: WhenAllDown.ValueType  # 1
+"""The sorry server; without one, nobody."""
+WHEN_ALL_DOWN_NONE: WhenAllDown.ValueType  # 2
+"""Nobody: packets are dropped."""
+WHEN_ALL_DOWN_ALL: WhenAllDown.ValueType  # 3
+"""All backends that can be reached."""
+WHEN_ALL_DOWN_LAST_KNOWN: WhenAllDown.ValueType  # 4
+"""Those that served last."""
+Global___WhenAllDown: _TypeAlias = WhenAllDown  # noqa: Y015
+
 class _Initial:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -342,6 +372,7 @@ class Service(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
@@ -371,6 +402,10 @@ class Service(_message.Message):
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
         """Up to 16, which all have to pass. In answers: every check, so empty is none."""
 
+    @_builtins.property
+    def pool(self) -> Global___PoolPolicy:
+        """How it treats its backends as a whole. Absent in AddService: each serves by itself."""
+
     def __init__(
         self,
         *,
@@ -385,16 +420,86 @@ class Service(_message.Message):
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        pool: Global___PoolPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "port", b"port"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "pool", b"pool", "port", b"port"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
+
+@_typing.final
+class PoolPolicy(_message.Message):
+    """How a service treats its backends as a whole. What is absent or unspecified has its default
+    in AddService, and stays as it is in ChangeService; answers have everything.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUORUM_FIELD_NUMBER: _builtins.int
+    HYSTERESIS_FIELD_NUMBER: _builtins.int
+    SORRY_SERVER_FIELD_NUMBER: _builtins.int
+    WHEN_ALL_DOWN_FIELD_NUMBER: _builtins.int
+    MAX_EJECTED_FIELD_NUMBER: _builtins.int
+    KEEP_FLOWS_FIELD_NUMBER: _builtins.int
+    quorum: _builtins.int
+    """Weight of backends that are up, 1 to 4294967295. Default 1."""
+    hysteresis: _builtins.int
+    """The quorum is lost below `quorum - hysteresis`, or at 0, and there again from
+    `quorum + hysteresis` on; below `quorum`. Default 0.
+    """
+    sorry_server: _builtins.str
+    """Serves while there is no quorum: ADDRESS or ADDRESS:PORT, as for a backend; the port is
+    the service's by default. It is not checked. Empty, the default: none.
+    """
+    when_all_down: Global___WhenAllDown.ValueType
+    """Default WHEN_ALL_DOWN_SORRY. WHEN_ALL_DOWN_NONE goes without a sorry server only."""
+    max_ejected: _builtins.float
+    """Part of the backends that checks may take out at a time, 0 to 1. Default 1."""
+    keep_flows: _builtins.bool
+    """Flows of a backend that fails its checks stay with it, and only new ones go elsewhere.
+    Default false: they move to others at once.
+    """
+    def __init__(
+        self,
+        *,
+        quorum: _builtins.int | None = ...,
+        hysteresis: _builtins.int | None = ...,
+        sorry_server: _builtins.str | None = ...,
+        when_all_down: Global___WhenAllDown.ValueType = ...,
+        max_ejected: _builtins.float | None = ...,
+        keep_flows: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server", "when_all_down", b"when_all_down"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hysteresis: _TypeAlias = _typing.Literal["hysteresis"]  # noqa: Y015
+    _WhichOneofArgType__hysteresis: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis"]  # noqa: Y015
+    _WhichOneofReturnType__keep_flows: _TypeAlias = _typing.Literal["keep_flows"]  # noqa: Y015
+    _WhichOneofArgType__keep_flows: _TypeAlias = _typing.Literal["_keep_flows", b"_keep_flows"]  # noqa: Y015
+    _WhichOneofReturnType__max_ejected: _TypeAlias = _typing.Literal["max_ejected"]  # noqa: Y015
+    _WhichOneofArgType__max_ejected: _TypeAlias = _typing.Literal["_max_ejected", b"_max_ejected"]  # noqa: Y015
+    _WhichOneofReturnType__quorum: _TypeAlias = _typing.Literal["quorum"]  # noqa: Y015
+    _WhichOneofArgType__quorum: _TypeAlias = _typing.Literal["_quorum", b"_quorum"]  # noqa: Y015
+    _WhichOneofReturnType__sorry_server: _TypeAlias = _typing.Literal["sorry_server"]  # noqa: Y015
+    _WhichOneofArgType__sorry_server: _TypeAlias = _typing.Literal["_sorry_server", b"_sorry_server"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hysteresis) -> _WhichOneofReturnType__hysteresis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_flows) -> _WhichOneofReturnType__keep_flows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_ejected) -> _WhichOneofReturnType__max_ejected | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quorum) -> _WhichOneofReturnType__quorum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sorry_server) -> _WhichOneofReturnType__sorry_server | None: ...
+
+Global___PoolPolicy: _TypeAlias = PoolPolicy  # noqa: Y015
 
 @_typing.final
 class HealthCheck(_message.Message):
@@ -1739,6 +1844,7 @@ class ServiceStatus(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     RING_SIZE_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     ring_size: _builtins.int
     """Slots that its ring has now; 0: nobody can serve."""
     @_builtins.property
@@ -1747,20 +1853,60 @@ class ServiceStatus(_message.Message):
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendStatus]:
         """In the operator's order."""
 
+    @_builtins.property
+    def pool(self) -> Global___PoolStatus:
+        """Absent: `pool` of the service is the default."""
+
     def __init__(
         self,
         *,
         service: Global___Service | None = ...,
         ring_size: _builtins.int = ...,
         backends: _abc.Iterable[Global___BackendStatus] | None = ...,
+        pool: Global___PoolStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "pool", b"pool", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "ring_size", b"ring_size", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "backends", b"backends", "pool", b"pool", "ring_size", b"ring_size", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pool: _TypeAlias = _typing.Literal["pool"]  # noqa: Y015
+    _WhichOneofArgType__pool: _TypeAlias = _typing.Literal["_pool", b"_pool"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pool) -> _WhichOneofReturnType__pool | None: ...
+
+Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
+
+@_typing.final
+class PoolStatus(_message.Message):
+    """What the policy of a pool comes to now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIVE_WEIGHT_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    SORRY_FIELD_NUMBER: _builtins.int
+    SORRY_PROBLEM_FIELD_NUMBER: _builtins.int
+    live_weight: _builtins.int
+    """Weight of the backends that are up."""
+    quorum: _builtins.bool
+    sorry: _builtins.bool
+    """The sorry server gets all new flows."""
+    sorry_problem: _builtins.str
+    """Why the sorry server could not serve now, a sentence; empty: it could, or there is none."""
+    def __init__(
+        self,
+        *,
+        live_weight: _builtins.int = ...,
+        quorum: _builtins.bool = ...,
+        sorry: _builtins.bool = ...,
+        sorry_problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["live_weight", b"live_weight", "quorum", b"quorum", "sorry", b"sorry", "sorry_problem", b"sorry_problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
+Global___PoolStatus: _TypeAlias = PoolStatus  # noqa: Y015
 
 @_typing.final
 class BackendStatus(_message.Message):
@@ -1775,6 +1921,7 @@ class BackendStatus(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
     DYNAMIC_WEIGHT_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     health: Global___Health.ValueType
     reason: _builtins.str
     """Why it gets no new flows, a sentence; empty: it gets some."""
@@ -1786,6 +1933,10 @@ class BackendStatus(_message.Message):
     """MAC of the next hop towards it, as 02:00:00:00:00:01; absent: not resolved."""
     dynamic_weight: _builtins.int
     """Weight that its checks give it, 0 to 65535; absent: the configured one counts."""
+    kept: _builtins.str
+    """Why it gets new flows although its checks fail, a sentence; empty: it gets none, or they
+    pass.
+    """
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -1798,10 +1949,11 @@ class BackendStatus(_message.Message):
         share: _builtins.float = ...,
         mac: _builtins.str | None = ...,
         dynamic_weight: _builtins.int | None = ...,
+        kept: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dynamic_weight: _TypeAlias = _typing.Literal["dynamic_weight"]  # noqa: Y015
     _WhichOneofArgType__dynamic_weight: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight"]  # noqa: Y015
@@ -1952,6 +2104,7 @@ class ChangeServiceRequest(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
@@ -1974,6 +2127,10 @@ class ChangeServiceRequest(_message.Message):
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
         """See `check`."""
 
+    @_builtins.property
+    def pool(self) -> Global___PoolPolicy:
+        """What is absent of it stays as it is."""
+
     def __init__(
         self,
         *,
@@ -1985,11 +2142,12 @@ class ChangeServiceRequest(_message.Message):
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        pool: Global___PoolPolicy | None = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "pool", b"pool", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
