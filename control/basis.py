@@ -91,7 +91,7 @@ class Basis:
             number
             for number, service in enumerate(desired)
             if service.name in names
-            or (addresses and any(b.address in addresses for b in service.backends))
+            or (addresses and any(b.address in addresses for b in service.members))
         )
 
     def _over(self, moment: Moment) -> frozenset[int]:

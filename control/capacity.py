@@ -8,7 +8,7 @@ from dataplane.source import Limits
 
 def check_capacity(desired: DesiredState, limits: Limits) -> None:
     """Raise HostError if the maps are too small for ``desired``."""
-    backends = sum(len(service.backends) for service in desired)
+    backends = sum(len(service.members) for service in desired)
     sizes = [ring_size(service) for service in desired]
     # Changed rings are written beside the old ones, and all may change at once: a host that
     # serves everybody dies. A number is not reused in its round.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from control import arena
 from control.admission import Waits, admit_backends, number_services
@@ -14,6 +14,8 @@ from control.facts import BackendKey, Facts, Moment
 from control.ids import BackendPlace, Ids
 from control.incremental import Renewed, renew
 from control.model import DesiredState, Service
+from control.pool import ORDINARY, Pool
+from control.pools import as_served, pools_of
 from control.returns import answering
 from control.rounds import Round, Settings, weighted
 from control.serving import LATE, Served, backends_of, hold, remember, serve, serving_ids
@@ -31,6 +33,8 @@ class Compiled:
     services: tuple[Served, ...]  # in the maps; in the operator's order
     waiting: frozenset[str] = frozenset()  # services that have to wait for another round
     basis: Basis | None = None  # for the next round; None: it has to compile everything
+    # By service; of those that are not here each backend serves by itself.
+    pools: Mapping[str, Pool] = field(default_factory=dict)
 
     @property
     def is_settled(self) -> bool:
@@ -56,10 +60,12 @@ def compile_image(
     """
     check_capacity(desired, settings.limits)
     tables.begin_round()
+    by_checks = _weighted(desired, facts.weights)
+    pools = pools_of(by_checks, facts, known)
     around = Round(
         desired,
-        _weighted(desired, facts.weights),
-        facts,
+        as_served(by_checks, pools),
+        replace(facts, pools=pools),
         settings,
         known,
         Ids.of(known).within(settings.limits),
@@ -93,11 +99,16 @@ def _everything(around: Round) -> Compiled:
 
 
 def _renewed(last: Compiled, desired: DesiredState, renewed: Renewed) -> Compiled:
-    services = list(last.services)
+    services, pools = list(last.services), dict(last.pools)
     for number in renewed.compiled:
-        one = renewed.basis.served[number]
-        services[number] = replace(one, service=desired.services[number])
-    return Compiled(renewed.image, tuple(services), basis=renewed.basis)
+        one, service = renewed.basis.served[number], desired.services[number]
+        pool = renewed.pools.get(service.name)
+        services[number] = replace(one, service=service, pool=pool or ORDINARY)
+        if pool:
+            pools[service.name] = pool
+        else:
+            pools.pop(service.name, None)
+    return Compiled(renewed.image, tuple(services), basis=renewed.basis, pools=pools)
 
 
 def _attempt(around: Round, waits: Waits) -> Compiled | Waits:
@@ -128,9 +139,15 @@ def _attempt(around: Round, waits: Waits) -> Compiled | Waits:
     waiting, basis = _waiting(around, served, late), None
     if not waiting and admission.is_complete:
         others = unsettled(served, known, image)
-        settings, facts = around.settings, around.facts
-        basis = Basis.of(around.configured, facts, settings, served, others)
-    compiled = Compiled(image, _as_configured(around, served), waiting, basis)
+        facts = replace(around.facts, pools={})
+        basis = Basis.of(around.configured, facts, around.settings, served, others)
+    compiled = Compiled(
+        image,
+        _as_configured(around, served),
+        waiting,
+        basis,
+        around.facts.pools,
+    )
     if compiled.waiting and compiled.image == known and waits.held:
         # Nothing gets anywhere any more: rather that one is away for a moment.
         return waits.and_absent([min(waits.held, key=service_ids.__getitem__)])
@@ -165,7 +182,15 @@ def _served(
 
 def _as_configured(around: Round, served: Sequence[Served]) -> tuple[Served, ...]:
     configured = {service.name: service for service in around.configured}
-    return tuple(replace(one, service=configured[one.service.name]) for one in served)
+    pools = around.facts.pools
+    return tuple(
+        replace(
+            one,
+            service=configured[one.service.name],
+            pool=pools.get(one.service.name, ORDINARY),
+        )
+        for one in served
+    )
 
 
 def _waiting(

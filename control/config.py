@@ -6,6 +6,7 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -30,6 +31,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
 
@@ -78,9 +80,41 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
     weight: Weight = 1
     state: BackendState = BackendState.ACTIVE
     zone: str = ""
+    drain_deadline: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
         _address("address", self.address)
+
+
+class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``pool`` of a service; ranges are the model's to check."""
+
+    quorum: int = EACH_BY_ITSELF.quorum
+    hysteresis: int = EACH_BY_ITSELF.hysteresis
+    sorry_server: str | None = None
+    when_all_down: WhenAllDown = EACH_BY_ITSELF.when_all_down
+    keep_flows: bool = EACH_BY_ITSELF.keep_flows
+    max_ejected: float = EACH_BY_ITSELF.max_ejected
+
+    def __post_init__(self) -> None:
+        self.policy(0)
+
+    def policy(self, port: int) -> PoolPolicy:
+        """Return the policy of a service that has ``port``; raise ValueError."""
+        sorry = None
+        if self.sorry_server is not None:
+            try:
+                sorry = SorryServer.parse(self.sorry_server, port)
+            except ValueError as error:  # msgspec adds where in the file
+                raise ValueError(f"`sorry_server`: {error}") from error
+        return PoolPolicy(
+            quorum=self.quorum,
+            hysteresis=self.hysteresis,
+            sorry_server=sorry,
+            when_all_down=self.when_all_down,
+            keep_flows=self.keep_flows,
+            max_ejected=self.max_ejected,
+        )
 
 
 class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +132,7 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS
+    pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
 
     def __post_init__(self) -> None:
         _address("vip", self.vip)
@@ -314,11 +349,13 @@ def _service(service: ServiceConfig) -> Service:
         affinity=service.affinity,
         hash=service.hash,
         returns=service.returns,
+        pool=service.pool.policy(service.port),
     )
 
 
 def _backend(backend: BackendConfig, port: int) -> Backend:
     address = parse_address(backend.address)
+    deadline = backend.drain_deadline
     return Backend(
         name=backend.name or str(address),
         address=address,
@@ -326,6 +363,7 @@ def _backend(backend: BackendConfig, port: int) -> Backend:
         weight=backend.weight,
         state=backend.state,
         zone=backend.zone,
+        drain_deadline=deadline.timestamp() if deadline else None,
     )
 
 

@@ -11,6 +11,8 @@ import os
 import resource
 import signal
 import sys
+import time
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -28,12 +30,13 @@ from control.capacity import check_capacity
 from control.checks import Initial
 from control.compile import remembered
 from control.config import NodeConfig, load
+from control.drains import overdue
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
 from control.events import BackendChanged, Hub, PlaneFacts, VersionConfirmed, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
-from control.following import follow_plane, follow_vrrp
+from control.following import follow_drains, follow_plane, follow_pools, follow_vrrp
 from control.health.keeper import Keeper
 from control.health.memory import Memory
 from control.health.monitor import Monitor
@@ -44,6 +47,7 @@ from control.model import DesiredState
 from control.network import Surveyor, refuse_vlans, xdp_modes
 from control.observer import NodeObserver
 from control.plane import Plane
+from control.pool import Pool
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.rounds import Settings
@@ -182,9 +186,7 @@ class Daemon:
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
             wanted=self._wanted,
-            facts=lambda: Facts(
-                self._network, self._monitor.health(), self._monitor.weights()
-            ),
+            facts=self._facts,
             seed=seed,
         )
         self._plane = Plane(config, instance, self._reconciler, self._present, xdp_modes)
@@ -251,6 +253,8 @@ class Daemon:
             self._follow_network(),
             self._follow_store(version),
             follow_plane(self._hub, self._plane_facts),
+            follow_pools(self._hub, self._pools),
+            follow_drains(self._store, self._wake),
             follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
             self._manager.beat(),
             self._show(),
@@ -311,7 +315,7 @@ class Daemon:
         """Return the addresses of all backends."""
         known, addresses = self._addressed
         if state is not known:
-            found = frozenset(b.address for service in state for b in service.backends)
+            found = frozenset(b.address for service in state for b in service.members)
             addresses = addresses if found == addresses else found
             self._addressed = (state, addresses)
         return addresses
@@ -403,6 +407,20 @@ class Daemon:
             return "detached: nothing is balanced"
         balanced = f"services: {len(self._store.state.services)}"
         return f"{balanced}, on {', '.join(self._present())}; {problem or 'all is well'}"
+
+    def _facts(self) -> Facts:
+        pools = self._pools()
+        return Facts(
+            self._network,
+            self._monitor.health(),
+            self._monitor.weights(),
+            frozenset(service for service, pool in pools.items() if not pool.quorum),
+            overdue(self._store.state, time.time()),
+        )
+
+    def _pools(self) -> Mapping[str, Pool]:
+        compiled = self._reconciler.compiled
+        return compiled.pools if compiled else {}
 
     def _wanted(self) -> tuple[int, DesiredState]:
         return self._store.version, self._store.state

@@ -11,8 +11,10 @@ from typing import Final, TypeVar
 
 from control.checks import AnyCheck
 from control.disruption import Disruption, disruption
-from control.document import check_document
+from control.document import check_document, pool_document
+from control.drains import deadline_text
 from control.model import Backend, DesiredState, Service
+from control.pool_policy import PoolPolicy
 from control.status import Standing
 from control.tables import Tables
 
@@ -76,6 +78,7 @@ SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
     "affinity": lambda service: service.affinity.value,
     "hash": lambda service: service.hash.value,
     "returns": lambda service: service.returns.value,
+    "pool": lambda service: _pool(service.pool, service),
 }
 BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "address": lambda backend: str(backend.address),
@@ -83,6 +86,7 @@ BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "weight": lambda backend: str(backend.weight),
     "state": lambda backend: backend.state.value,
     "zone": lambda backend: backend.zone,
+    "drain_deadline": deadline_text,
 }
 
 
@@ -168,6 +172,11 @@ def _fields(
         old, new = (text(one) if one else "" for one in (before, after))
         if old != new:
             yield FieldDifference(field, old, new)
+
+
+def _pool(policy: PoolPolicy, service: Service) -> str:
+    keys = pool_document(policy, service.port).items()
+    return ", ".join(f"{name}={value}" for name, value in keys) or "default"
 
 
 def _checks(checks: Iterable[AnyCheck]) -> str:

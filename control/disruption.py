@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from control.model import Affinity, Backend, Service
+from control.pool import ORDINARY, Condition, Memory, Pool, decide
+from control.pool_policy import EACH_BY_ITSELF
 from control.serving import effective_table
 from control.status import Standing
 from control.tables import Tables
@@ -48,6 +50,7 @@ class _Ring:
     service: Service
     owners: Owners
     able: frozenset[int]  # numbers of backends that can keep the flows they have
+    pool: Pool
 
 
 def disruption(
@@ -73,17 +76,55 @@ def disruption(
 def _ring(
     service: Service, standing: Standing, numbers: dict[str, int], tables: Tables
 ) -> _Ring:
-    backends = [_weighted(service, backend, standing) for backend in service.backends]
+    backends = [_weighted(service, backend, standing) for backend in service.members]
     for backend in backends:
         numbers.setdefault(backend.identity, len(numbers))
-    up = [one for one in backends if (service.name, one.identity) not in standing.unable]
-    members = [backend for backend in backends if backend.in_table]
+    pool = _pool(service, standing)
+    down_now = standing.unable | standing.failing
+    up = [
+        one
+        for one in backends
+        if pool.trusts(one.name) or (service.name, one.identity) not in down_now
+    ]
+    members = [
+        one for one in backends if one.in_table and pool.is_sorry(one.name) == pool.sorry
+    ]
     down = frozenset(index for index, one in enumerate(members) if one not in up)
     owners = np.empty(0, np.int64)
     if len(down) < len(members):
         table = effective_table(service, members, down, tables)
         owners = np.array([numbers[one.identity] for one in members], np.int64)[table]
-    return _Ring(service, owners, frozenset(numbers[one.identity] for one in up))
+    if service.pool.keep_flows:
+        unable = standing.unable - standing.failing
+        up = [one for one in backends if (service.name, one.identity) not in unable]
+    return _Ring(service, owners, frozenset(numbers[one.identity] for one in up), pool)
+
+
+def _pool(service: Service, standing: Standing) -> Pool:
+    """Return what the service's policy comes to; its sorry server is taken to be there."""
+    if service.pool == EACH_BY_ITSELF:
+        return ORDINARY
+
+    def condition(backend: Backend) -> Condition:
+        if (service.name, backend.identity) in standing.failing:
+            return Condition.FAILING
+        is_unable = (service.name, backend.identity) in standing.unable
+        return Condition.OUT if is_unable else Condition.UP
+
+    weighted = tuple(_weighted(service, one, standing) for one in service.backends)
+    conditions = {one.name: condition(one) for one in weighted if one.in_table}
+    kept = frozenset(
+        one.name
+        for one in service.backends
+        if (service.name, one.identity) in standing.failing - standing.unable
+    )
+    memory = Memory(lost=service.name in standing.lost, served=kept)
+    return decide(
+        replace(service, backends=weighted),
+        conditions,
+        memory,
+        sorry_is_reached=service.sorry is not None,
+    )
 
 
 def _weighted(service: Service, backend: Backend, standing: Standing) -> Backend:
@@ -169,8 +210,9 @@ def _parts(
     """Return weight and slots of each backend, by name."""
     counts = np.bincount(ring.owners, minlength=len(numbers)).tolist()
     parts = {}
-    for one in ring.service.backends:
+    for one in ring.service.members:
         backend = _weighted(ring.service, one, standing)
-        weight = backend.weight if backend.in_table else 0
+        serves = not ring.pool.is_sorry(one.name) or ring.pool.sorry
+        weight = backend.weight if backend.in_table and serves else 0
         parts[backend.name] = weight, counts[numbers[backend.identity]]
     return parts

@@ -12,6 +12,7 @@ import yaml
 
 from control.check_schema import from_check
 from control.checks import CHECKS, AnyCheck, TcpCheck
+from control.drains import deadline_text
 from control.model import (
     Affinity,
     Backend,
@@ -22,6 +23,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import EACH_BY_ITSELF, PoolPolicy
 
 _WIDTH: Final = 100  # columns
 
@@ -81,6 +83,8 @@ def service_document(service: Service) -> dict[str, Any]:
         written["hash"] = service.hash.value
     if service.returns is not Returns.STATELESS:
         written["returns"] = service.returns.value
+    if pool := pool_document(service.pool, service.port):
+        written["pool"] = _Flow(pool)
     written["backends"] = [backend_document(one, service) for one in service.backends]
     return written
 
@@ -99,6 +103,28 @@ def backend_document(backend: Backend, service: Service) -> dict[str, Any]:
         written["state"] = backend.state.value
     if backend.zone:
         written["zone"] = backend.zone
+    if deadline := deadline_text(backend):
+        written["drain_deadline"] = deadline
+    return written
+
+
+def pool_document(policy: PoolPolicy, port: int) -> dict[str, Any]:
+    """Return the policy of a service that has ``port`` as plain values; empty: none."""
+    ordinary = EACH_BY_ITSELF
+    written: dict[str, Any] = {}
+    if policy.quorum != ordinary.quorum:
+        written["quorum"] = policy.quorum
+    if policy.hysteresis != ordinary.hysteresis:
+        written["hysteresis"] = policy.hysteresis
+    if sorry := policy.sorry_server:
+        own = sorry.port != port
+        written["sorry_server"] = str(sorry) if own else str(sorry.address)
+    if policy.when_all_down is not ordinary.when_all_down:
+        written["when_all_down"] = policy.when_all_down.value
+    if policy.keep_flows:
+        written["keep_flows"] = True
+    if policy.max_ejected != ordinary.max_ejected:
+        written["max_ejected"] = _plain(policy.max_ejected)
     return written
 
 

@@ -24,6 +24,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import PoolPolicy, SorryServer, WhenAllDown
 
 SHAPE: Final = 2
 _ONE_CHECK: Final = 1  # the shape in which a service had one check, of type tcp, or null
@@ -38,6 +39,18 @@ class StoredBackend(Struct, frozen=True, omit_defaults=True):
     weight: int
     state: BackendState
     zone: str = ""
+    drain_deadline: float | None = None  # Unix time
+
+
+class StoredPool(Struct, frozen=True, omit_defaults=True):
+    """A pool's policy; as for a backend, defaults stay what they are."""
+
+    quorum: int = 1
+    hysteresis: int = 0
+    sorry_server: str | None = None  # with its port
+    when_all_down: WhenAllDown = WhenAllDown.SORRY
+    keep_flows: bool = False
+    max_ejected: float = 1.0
 
 
 class StoredService(Struct, frozen=True):
@@ -54,6 +67,7 @@ class StoredService(Struct, frozen=True):
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS
+    pool: StoredPool = msgspec.field(default_factory=StoredPool)
 
 
 class StoredState(Struct, frozen=True):
@@ -140,6 +154,18 @@ def _store_service(service: Service) -> StoredService:
         affinity=service.affinity,
         hash=service.hash,
         returns=service.returns,
+        pool=_store_pool(service.pool),
+    )
+
+
+def _store_pool(pool: PoolPolicy) -> StoredPool:
+    return StoredPool(
+        quorum=pool.quorum,
+        hysteresis=pool.hysteresis,
+        sorry_server=str(pool.sorry_server) if pool.sorry_server else None,
+        when_all_down=pool.when_all_down,
+        keep_flows=pool.keep_flows,
+        max_ejected=pool.max_ejected,
     )
 
 
@@ -151,6 +177,7 @@ def _store_backend(backend: Backend) -> StoredBackend:
         backend.weight,
         backend.state,
         backend.zone,
+        backend.drain_deadline,
     )
 
 
@@ -167,6 +194,19 @@ def _load_service(stored: StoredService) -> Service:
         affinity=stored.affinity,
         hash=stored.hash,
         returns=stored.returns,
+        pool=_load_pool(stored.pool, stored.port),
+    )
+
+
+def _load_pool(stored: StoredPool, port: int) -> PoolPolicy:
+    sorry = stored.sorry_server
+    return PoolPolicy(
+        quorum=stored.quorum,
+        hysteresis=stored.hysteresis,
+        sorry_server=None if sorry is None else SorryServer.parse(sorry, port),
+        when_all_down=stored.when_all_down,
+        keep_flows=stored.keep_flows,
+        max_ejected=stored.max_ejected,
     )
 
 
@@ -178,4 +218,5 @@ def _load_backend(stored: StoredBackend) -> Backend:
         stored.weight,
         stored.state,
         stored.zone,
+        stored.drain_deadline,
     )

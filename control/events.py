@@ -7,7 +7,7 @@ a queue has an end. All of this belongs to one event loop.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from control.database import Version
 from control.errors import BusyError
 from control.model import DesiredState
+from control.pool import ORDINARY, Pool
 from control.status import Health
 
 MAX_QUEUED: Final = 1024  # events for each who follows
@@ -86,6 +87,17 @@ class VrrpChanged:
     state: str  # "active", "backup", "initialize"; "": there is no such instance any more
 
 
+@dataclass(frozen=True, slots=True)
+class PoolChanged:
+    """The policy of a service's pool comes to something else."""
+
+    service: str
+    live_weight: int  # of backends that are up
+    quorum: bool
+    sorry: bool  # the sorry server gets all new flows
+    kept: tuple[str, ...] = ()  # backends that serve although their checks fail, by name
+
+
 What: TypeAlias = (
     BackendChanged
     | VersionStored
@@ -93,6 +105,7 @@ What: TypeAlias = (
     | VersionApplied
     | DataPlaneChanged
     | VrrpChanged
+    | PoolChanged
 )
 
 
@@ -235,3 +248,16 @@ def differences(before: PlaneFacts, now: PlaneFacts) -> Iterator[What]:
             yield DataPlaneChanged(PlaneChange.MENDED)
     if now.applied_version != before.applied_version and now.applied_version:
         yield VersionApplied(now.applied_version)
+
+
+def pool_changes(before: Mapping[str, Pool], now: Mapping[str, Pool]) -> Iterator[What]:
+    """Give the services, by name, whose pools serve otherwise than ``before``."""
+    for service, pool in now.items():
+        was = before.get(service, ORDINARY)
+        if (was.quorum, was.sorry, was.kept.keys()) != (
+            pool.quorum,
+            pool.sorry,
+            pool.kept.keys(),
+        ):
+            kept = tuple(sorted(pool.kept))
+            yield PoolChanged(service, pool.live_weight, pool.quorum, pool.sorry, kept)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Interface
 
 from control.addresses import IpAddress
+from control.pool import Pool
 from control.status import Health
 from dataplane.records import Segment
 
@@ -77,3 +78,9 @@ class Facts:
     health: Mapping[BackendKey, Health] = field(default_factory=dict)
     # Weights of backends whose checks decide on them; of others the configured one counts.
     weights: Mapping[BackendKey, int] = field(default_factory=dict)
+    # Services that had no quorum when it was last decided on, by name.
+    lost: frozenset[str] = frozenset()
+    # Draining backends whose deadline has passed.
+    overdue: frozenset[BackendKey] = frozenset()
+    # By service, as a round decides on them; backends of others serve each by itself.
+    pools: Mapping[str, Pool] = field(default_factory=dict)

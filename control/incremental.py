@@ -18,6 +18,8 @@ from control.basis import Basis, Now, is_few
 from control.entries import endpoint_of, next_hops
 from control.ids import Ids
 from control.model import DesiredState, Mode, Service
+from control.pool import Pool
+from control.pools import as_served, pools_of
 from control.returns import answering
 from control.rounds import Round, Settings, weighted
 from control.serving import Served, remember, serve, serving_ids
@@ -38,6 +40,7 @@ class Renewed:
     image: Image
     basis: Basis
     compiled: frozenset[int]  # the services that were, by their place
+    pools: Mapping[str, Pool]  # theirs, by name; of those that are not here each by itself
 
 
 def renew(basis: Basis, now: Now, known: Image) -> Renewed | None:
@@ -84,7 +87,7 @@ def renew(basis: Basis, now: Now, known: Image) -> Renewed | None:
         numbers if _differs(part, around.known) else frozenset(),
         (basis.moving - numbers) | moving,
     )
-    return Renewed(image, next_basis, numbers)
+    return Renewed(image, next_basis, numbers, around.facts.pools)
 
 
 def _to_compile(basis: Basis, now: Now) -> frozenset[int] | None:
@@ -103,7 +106,7 @@ def _speakers(
     """Return what the replies of NAT services come from; None if others speak there too."""
     found: dict[Endpoint, str] = {}
     for service in services:
-        for backend in service.backends if service.mode is Mode.NAT else ():
+        for backend in service.members if service.mode is Mode.NAT else ():
             endpoint = answering(service, backend)
             answer = known.returns.get(endpoint)
             vip = (service.vip, service.port)
@@ -141,13 +144,15 @@ def _part(
     ids = Ids.of(part)
     taken = {index.number for index in known.backends}
     others = frozenset(taken.difference(ids.backends.values()))
-    addresses = {backend.address for one in configured for backend in one.backends}
+    addresses = {backend.address for one in configured for backend in one.members}
     network, weights = now.facts.network, now.facts.weights
     hops = {at: hop for at in addresses if (hop := network.next_hops.get(at))}
+    by_checks = DesiredState(tuple(weighted(one, weights) for one in configured))
+    pools = pools_of(by_checks, now.facts, part)
     return Round(
         configured=DesiredState(tuple(configured)),
-        desired=DesiredState(tuple(weighted(one, weights) for one in configured)),
-        facts=now.facts,
+        desired=as_served(by_checks, pools),
+        facts=replace(now.facts, pools=pools),
         settings=settings,
         known=part,
         ids=Ids(ids.services, ids.backends, others),

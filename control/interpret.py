@@ -57,7 +57,8 @@ def interpret(
 
 def _backend(served: Served, number: int) -> Backend | None:
     names = {each: name for name, each in served.backend_ids.items()}
-    return served.service.backend(names[number]) if number in names else None
+    members = {backend.name: backend for backend in served.service.members}
+    return members.get(names[number]) if number in names else None
 
 
 def _owners(slot: Slot, ring_size: int, served: tuple[Served, ...]) -> SlotOwners:
@@ -84,10 +85,11 @@ def _summary(
         way = f"out of interface {out}"
         if served is None or backend is None:
             return f"forwarded {way}: {reason.meaning}"
+        what = "sorry server" if served.pool.is_sorry(backend.name) else "backend"
         by = "NAT" if served.service.mode is Mode.NAT else "DR"
         name = f"{served.service.name}/{backend.name}"
         place = backend.identity if backend.port else str(backend.address)
-        return f"forwarded to backend {name} {place} by {by}, {way}"
+        return f"forwarded to {what} {name} {place} by {by}, {way}"
     verdict = "dropped" if reason.verdict == "drop" else "passed to the host"
     if reason.name == "not_ours":
         return f"{verdict}: no service has {question.where}"

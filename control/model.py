@@ -15,11 +15,13 @@ from typing import Final, Self
 from control.addresses import IpAddress, endpoint, with_port
 from control.checks import AnyCheck, NetworkCheck, TcpCheck
 from control.errors import ConfigError, ConflictError, NotFoundError
+from control.pool_policy import EACH_BY_ITSELF, SORRY, PoolPolicy
 
 MAX_BACKENDS: Final = 65535  # of one service
 MAX_WEIGHT: Final = 65535
 MAX_NAME: Final = 63  # characters
 MAX_RING_SIZE: Final = 8_388_593  # slots; the largest prime below 2²³
+MAX_TIME: Final = 253_402_300_799  # Unix time at which the year 9999 ends
 MAX_CHECKS: Final = 16  # of one service
 _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")  # RFC 1122, 3.2.1.3
 _NAME_CHARACTERS: Final = frozenset(
@@ -86,6 +88,8 @@ class Backend:
     weight: int = 1  # 0…65535; 0 gets no new flows, like draining
     state: BackendState = BackendState.ACTIVE
     zone: str = ""  # failure domain: what fails together with it; "": only itself
+    # Unix time at which a draining backend loses the flows it still has; None: never.
+    drain_deadline: float | None = None
 
     @property
     def identity(self) -> str:
@@ -113,6 +117,7 @@ class Service:
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS  # of mode nat
+    pool: PoolPolicy = EACH_BY_ITSELF
 
     def __post_init__(self) -> None:
         _check_service(self)
@@ -121,6 +126,17 @@ class Service:
     def where(self) -> str:
         """The service as packets name it, for people."""
         return f"{endpoint(self.vip, self.port)}/{self.protocol}"
+
+    @property
+    def sorry(self) -> Backend | None:
+        """The sorry server, as what it is to packets: a backend; None: there is none."""
+        server = self.pool.sorry_server
+        return None if server is None else Backend(SORRY, server.address, server.port)
+
+    @property
+    def members(self) -> tuple[Backend, ...]:
+        """All that packets may be sent to: the backends and the sorry server."""
+        return (*self.backends, self.sorry) if self.sorry else self.backends
 
     def backend(self, name: str) -> Backend:
         """Return the backend called ``name``, or raise NotFoundError."""
@@ -201,14 +217,20 @@ class DesiredState:
         weight: int | None = None,
         state: BackendState | None = None,
         zone: str | None = None,
+        drain_deadline: float | None = None,
     ) -> Self:
-        """Return the state with what is given changed; None leaves a field as it is."""
+        """Return the state with what is given changed; None leaves a field as it is.
+
+        But a ``state`` that is given takes an older deadline away.
+        """
         old = self.service(service)
         backend = old.backend(name)
         if weight is not None:
             backend = replace(backend, weight=weight)
         if state is not None:
-            backend = replace(backend, state=state)
+            backend = replace(backend, state=state, drain_deadline=None)
+        if drain_deadline is not None:
+            backend = replace(backend, drain_deadline=drain_deadline)
         if zone is not None:
             backend = replace(backend, zone=zone)
         return self.with_service(old.with_backend(backend))
@@ -244,6 +266,8 @@ def _check_service(service: Service) -> None:
     _check_checks(where, service)
     names: set[str] = set()
     places: set[tuple[IpAddress, int]] = set()
+    for field, problem in service.pool.problems():
+        raise ConfigError(where, problem, f"pool.{field}")
     for number, backend in enumerate(service.backends):
         at = f"backends[{number}]"
         _check_backend(where, service, backend, at)
@@ -259,6 +283,19 @@ def _check_service(service: Service) -> None:
             )
         names.add(backend.name)
         places.add((backend.address, backend.port))
+    if service.sorry:
+        _check_sorry(where, service, service.sorry)
+
+
+def _check_sorry(where: str, service: Service, sorry: Backend) -> None:
+    """Refuse a sorry server that could not be a backend beside the others."""
+    try:
+        _check_backend(where, service, sorry, "pool.sorry_server")
+        without = replace(service, pool=replace(service.pool, sorry_server=None))
+        replace(without, backends=(*service.backends, sorry))
+    except ConfigError as error:
+        here = f"{where}, sorry server"
+        raise ConfigError(here, error.problem, "pool.sorry_server") from error
 
 
 def _check_backend(where: str, service: Service, backend: Backend, at: str) -> None:
@@ -266,6 +303,7 @@ def _check_backend(where: str, service: Service, backend: Backend, at: str) -> N
     _check_name("backend name", backend.name, f"{at}.name")
     if backend.zone:
         _check_name(f"{here}, zone", backend.zone, f"{at}.zone")
+    _check_drain(here, backend, at)
     _check_port(here, backend.port, f"{at}.port")
     _check_address(here, backend.address, f"{at}.address")
     if backend.address.version != service.vip.version:
@@ -294,6 +332,18 @@ def _check_backend(where: str, service: Service, backend: Backend, at: str) -> N
             "port 0 (every port) goes only with a service and backends that all have it",
             f"{at}.port",
         )
+
+
+def _check_drain(here: str, backend: Backend, at: str) -> None:
+    deadline = backend.drain_deadline
+    if deadline is None:
+        return
+    if backend.state is not BackendState.DRAINING:
+        problem = f"a drain deadline goes with state draining, not with {backend.state}"
+        raise ConfigError(here, problem, f"{at}.drain_deadline")
+    if not 0 <= deadline <= MAX_TIME:
+        problem = f"the drain deadline {deadline:g} is no time from 1970 to 9999"
+        raise ConfigError(here, problem, f"{at}.drain_deadline")
 
 
 def _check_checks(where: str, service: Service) -> None:
@@ -364,7 +414,7 @@ def _check_loops(state: DesiredState) -> None:
     vips = {service.vip: service for service in reversed(state.services)}
     numbers = {int(vip) for vip in vips}  # hashed much quicker than addresses
     for service in state:
-        for backend in service.backends:
+        for backend in service.members:
             if int(backend.address) in numbers and (other := vips.get(backend.address)):
                 raise ConfigError(
                     f"service {service.name!r}, backend {backend.name!r}",

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from control.advice import NO_SEED, merge_warnings, waiting_warnings
 from control.config import NodeConfig
 from control.confirmation import Pending
+from control.entries import unreachable
 from control.errors import HostError
 from control.explainer import Explainer
 from control.explanation import Explanation, Question
@@ -16,6 +17,7 @@ from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
+from control.pool_policy import EACH_BY_ITSELF
 from control.reconciler import Reconciler
 from control.serving import UNHEALTHY, UNPROBED, Served
 from control.status import (
@@ -26,6 +28,7 @@ from control.status import (
     InterfaceStatus,
     MapStatus,
     NodeStatus,
+    PoolStatus,
     ProbeStatus,
     ReasonTraffic,
     ServiceStatus,
@@ -109,6 +112,7 @@ class NodeObserver:
         """Return who cannot serve, and who weighs something else than configured."""
         compiled = self.reconciler.compiled
         served = compiled.services if compiled else ()
+        health = self.monitor.health()
         return Standing(
             unable=frozenset(
                 (one.service.name, backend.identity)
@@ -118,6 +122,13 @@ class NodeObserver:
                 if number is None or number in one.down  # None: it was never reached
             ),
             weights=self.monitor.weights(),
+            failing=frozenset(
+                (one.service.name, backend.identity)
+                for one in served
+                for backend in one.service.backends
+                if health.get((one.service.name, backend.name)) is Health.DOWN
+            ),
+            lost=frozenset(one.service.name for one in served if not one.pool.quorum),
         )
 
     def trouble(self) -> str:
@@ -213,7 +224,7 @@ class NodeObserver:
             (backend.address.version, hop.interface)
             for service in desired
             if service.mode is Mode.NAT
-            for backend in service.backends
+            for backend in service.members
             if (hop := network.next_hops.get(backend.address))
         }
         warnings.extend(nat_warnings(ways))
@@ -236,7 +247,19 @@ class NodeObserver:
             for backend in service.backends
             if (key := (service.name, backend.name))
         )
-        return ServiceStatus(service, len(served.ring) if served else 0, tuple(backends))
+        return ServiceStatus(
+            service,
+            len(served.ring) if served else 0,
+            tuple(backends),
+            self._pool(service, served),
+        )
+
+    def _pool(self, service: Service, served: Served | None) -> PoolStatus | None:
+        if service.pool == EACH_BY_ITSELF or served is None:
+            return None
+        sorry, pool = service.sorry, served.pool
+        problem = unreachable(sorry, self.network()) if sorry else ""
+        return PoolStatus(pool.live_weight, pool.quorum, pool.sorry, problem)
 
     def _backend(
         self,
@@ -258,7 +281,15 @@ class NodeObserver:
             share=slots / len(served.ring) if served and served.ring else 0.0,
             mac=hop.mac.hex(":") if hop and hop.mac else None,
             dynamic_weight=weight,
+            kept=self._kept(key, served) if served and current else "",
         )
+
+    def _kept(self, key: BackendKey, served: Served) -> str:
+        """Say why a backend serves although its checks fail; "" if it does not."""
+        if not served.slots.get(key[1]) or not (policy := served.pool.kept.get(key[1])):
+            return ""
+        probed = self.monitor.problem(key)
+        return f"failed, but kept ({policy})" + (f": {probed}" if probed else "")
 
     def _reason(self, key: BackendKey, served: Served) -> str:
         """Say why a backend gets no traffic, with what its last probe met."""

@@ -35,7 +35,7 @@ class Round:
     """What is wanted and known at one time."""
 
     configured: DesiredState
-    desired: DesiredState  # with the weights that checks have given
+    desired: DesiredState  # with sorry servers, and the weights that checks have given
     facts: Facts
     settings: Settings
     known: Image

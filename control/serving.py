@@ -12,6 +12,7 @@ from control.entries import endpoint_of, unreachable
 from control.facts import Facts, Moment
 from control.ids import BackendPlace
 from control.model import Affinity, Backend, BackendState, Service
+from control.pool import ORDINARY, Pool
 from control.status import Health
 from control.tables import Tables
 from control.transition import (
@@ -33,6 +34,8 @@ from maglev import Table, default_size
 TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 UNPROBED: Final = "its first health check has not ended"  # here too, if something is amiss
+OVERDUE: Final = "drained: its deadline has passed, and its flows have been cut"
+REPLACED: Final = "the sorry server serves: there is no quorum"
 LATE: Final = "the maps have no room for it before others have gone: a moment"
 _EMPTY: Final = Ring(b"")
 
@@ -50,6 +53,7 @@ class Served:
     problems: Mapping[str, str]  # by backend name: why it gets no traffic
     down: frozenset[int]  # ids of backends that cannot even keep the flows they have
     held: records.Service | None = None  # as the maps have it, if it has to stay so
+    pool: Pool = ORDINARY
 
 
 def ring_size(service: Service) -> int:
@@ -160,11 +164,13 @@ def backends_of(known: Image, entry: records.Service) -> list[Index]:
 def _down(
     service: Service, ids: Mapping[str, int], facts: Facts, serving: frozenset[int]
 ) -> frozenset[int]:
+    bearable = ("", UNHEALTHY) if service.pool.keep_flows else ("",)
     return frozenset(
         ids[backend.name]
         for backend in service.backends
         if backend.name in ids
         and _trouble(service, backend, facts, serves=ids[backend.name] in serving)
+        not in bearable
     )
 
 
@@ -191,7 +197,17 @@ def remember(served: Served, known: Image, moment: Moment) -> Served:
 
 def problem_of(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
     """Say why a backend gets no new flows; "" if it does. ``serves``: it gets packets."""
-    return _withheld(backend) or _trouble(service, backend, facts, serves=serves)
+    problem = (
+        _overdue(service, backend, facts)
+        or _withheld(backend)
+        or _trouble(service, backend, facts, serves=serves)
+    )
+    pool = _pool(service, facts)
+    if problem or pool.is_sorry(backend.name):
+        return problem
+    if backend.name in pool.unproven:
+        return UNPROBED
+    return REPLACED if pool.sorry else ""
 
 
 def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
@@ -202,10 +218,28 @@ def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) 
     """
     if backend.state is BackendState.DISABLED:
         return "disabled"
-    health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
-    if not service.checks or (health is Health.UNKNOWN and serves):
+    if overdue := _overdue(service, backend, facts):
+        return overdue
+    health = health_of(service, backend, facts, serves=serves)
+    if _pool(service, facts).trusts(backend.name):
         health = Health.UNCHECKED
     return _unhealthy(health) or unreachable(backend, facts.network)
+
+
+def health_of(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> Health:
+    """Return what a backend counts as, for whom health alone is asked."""
+    health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
+    if not service.checks or (health is Health.UNKNOWN and serves):
+        return Health.UNCHECKED
+    return health
+
+
+def _pool(service: Service, facts: Facts) -> Pool:
+    return facts.pools.get(service.name, ORDINARY)
+
+
+def _overdue(service: Service, backend: Backend, facts: Facts) -> str:
+    return OVERDUE if (service.name, backend.name) in facts.overdue else ""
 
 
 def _withheld(backend: Backend) -> str:

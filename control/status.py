@@ -65,6 +65,17 @@ class BackendStatus:
     share: float  # of the service's slots, 0…1
     mac: str | None  # of the next hop towards it; None: not resolved
     dynamic_weight: int | None = None  # that its checks give it; None: as configured
+    kept: str = ""  # why it serves although its checks fail; "": it does not
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """What the policy of a service's pool comes to."""
+
+    live_weight: int  # of backends that are up
+    quorum: bool
+    sorry: bool  # the sorry server gets all new flows
+    sorry_problem: str  # why the sorry server could not serve; "": it could, or is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class ServiceStatus:
     service: Service
     ring_size: int  # slots; 0: nobody can serve
     backends: tuple[BackendStatus, ...]
+    pool: PoolStatus | None = None  # None: each backend serves by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,10 @@ class Standing:
     unable: frozenset[tuple[str, str]] = frozenset()
     # Weights that checks give, by service and backend name.
     weights: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    # Likewise those that fail their checks, whether or not their pool lets them serve.
+    failing: frozenset[tuple[str, str]] = frozenset()
+    # Services that have no quorum, by name.
+    lost: frozenset[str] = frozenset()
 
 
 class Observer(Protocol):

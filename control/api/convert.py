@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from control.addresses import IpAddress, parse_address
 from control.api.convert_checks import checks_from_pb, checks_to_pb, one_check_to_pb
+from control.api.convert_pool import pool_from_pb, pool_to_pb
 from control.api.fields import named_as_in, wrong
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import AnyCheck, TcpCheck
@@ -24,8 +25,11 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import EACH_BY_ITSELF
 
 _Value = TypeVar("_Value")
+
+MAX_DRAIN: Final = 31_536_000  # seconds: a year
 
 _PROTOCOLS: Final = {
     pb.PROTOCOL_TCP: Protocol.TCP,
@@ -82,6 +86,7 @@ def new_service(request: pb.AddServiceRequest) -> Service:
             affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
             hash=_hash(wanted.hash) or Hash.FLOW,
             returns=_returns(wanted.returns) or Returns.STATELESS,
+            pool=pool_from_pb(wanted.pool, EACH_BY_ITSELF, wanted.port, "service.pool"),
         )
 
 
@@ -110,6 +115,7 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
             affinity=_affinity(request.affinity) or service.affinity,
             hash=_hash(request.hash) or service.hash,
             returns=_returns(request.returns) or service.returns,
+            pool=pool_from_pb(request.pool, service.pool, service.port, "pool"),
         )
         return state.with_service(changed)
 
@@ -122,8 +128,21 @@ def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> Desired
         return state.with_new_backend(request.service, backend)
 
 
-def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> DesiredState:
-    """Return the state with what is given of a backend changed; raise what is wrong."""
+def changed_backend(
+    state: DesiredState, request: pb.SetBackendRequest, now: float
+) -> DesiredState:
+    """Return the state with what is given of a backend changed; raise what is wrong.
+
+    ``now`` is the Unix time.
+    """
+    deadline = None
+    if request.HasField("drain_within"):
+        if not 0 < request.drain_within <= MAX_DRAIN:
+            problem = (
+                f"{request.drain_within:g} is not above 0 and up to {MAX_DRAIN} seconds"
+            )
+            raise wrong("drain_within", problem)
+        deadline = round(now + request.drain_within, 3)
     with named_as_in(request):
         return state.with_changed_backend(
             request.service,
@@ -131,6 +150,7 @@ def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> Desir
             weight=request.weight if request.HasField("weight") else None,
             state=_backend_state(request.state, "state"),
             zone=request.zone if request.HasField("zone") else None,
+            drain_deadline=deadline,
         )
 
 
@@ -148,6 +168,7 @@ def service_to_pb(service: Service) -> pb.Service:
         affinity=_AFFINITIES_TO_PB[service.affinity],
         hash=_HASHES_TO_PB[service.hash],
         returns=_RETURNS_TO_PB[service.returns],
+        pool=pool_to_pb(service.pool),
     )
 
 
@@ -160,6 +181,7 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
         weight=backend.weight,
         state=_BACKEND_STATES_TO_PB[backend.state],
         zone=backend.zone,
+        drain_deadline=backend.drain_deadline,
     )
 
 
@@ -173,6 +195,9 @@ def _backend(wanted: pb.Backend, port: int, at: str) -> Backend:
         weight=wanted.weight if wanted.HasField("weight") else 1,
         state=_backend_state(wanted.state, f"{at}.state") or BackendState.ACTIVE,
         zone=wanted.zone,
+        drain_deadline=(
+            wanted.drain_deadline if wanted.HasField("drain_deadline") else None
+        ),
     )
 
 

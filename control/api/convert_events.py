@@ -11,6 +11,7 @@ from control.events import (
     DataPlaneChanged,
     Event,
     PlaneChange,
+    PoolChanged,
     VersionApplied,
     VersionConfirmed,
     VersionStored,
@@ -39,7 +40,7 @@ def vrrp_to_pb(states: Mapping[str, str]) -> list[pb.VrrpChange]:
     return [pb.VrrpChange(instance=name, state=state) for name, state in states.items()]
 
 
-def _what_to_pb(what: What) -> tuple[str, Any]:
+def _what_to_pb(what: What) -> tuple[str, Any]:  # noqa: PLR0911 - an arm for each
     match what:
         case BackendChanged():
             message = pb.BackendChange(
@@ -68,3 +69,12 @@ def _what_to_pb(what: What) -> tuple[str, Any]:
             return "data_plane", pb.DataPlaneChange(kind=_KINDS[change], reason=reason)
         case VrrpChanged(instance=instance, state=state):
             return "vrrp", pb.VrrpChange(instance=instance, state=state)
+        case PoolChanged():
+            pool = pb.PoolChange(
+                service=what.service,
+                live_weight=what.live_weight,
+                quorum=what.quorum,
+                sorry=what.sorry,
+                kept=what.kept,
+            )
+            return "pool", pool

@@ -10,6 +10,7 @@ from control.status import (
     DataPlaneStatus,
     Health,
     NodeStatus,
+    PoolStatus,
     ReasonTraffic,
     ServiceStatus,
     Statistics,
@@ -39,6 +40,7 @@ def service_status_to_pb(status: ServiceStatus) -> pb.ServiceStatus:
         service=service_to_pb(status.service),
         ring_size=status.ring_size,
         backends=[backend_status_to_pb(backend) for backend in status.backends],
+        pool=_pool_status_to_pb(status.pool),
     )
 
 
@@ -121,6 +123,18 @@ def backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
         share=status.share,
         mac=status.mac,
         dynamic_weight=status.dynamic_weight,
+        kept=status.kept,
+    )
+
+
+def _pool_status_to_pb(status: PoolStatus | None) -> pb.PoolStatus | None:
+    if status is None:
+        return None
+    return pb.PoolStatus(
+        live_weight=status.live_weight,
+        quorum=status.quorum,
+        sorry=status.sorry,
+        sorry_problem=status.sorry_problem,
     )
 
 

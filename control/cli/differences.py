@@ -27,6 +27,7 @@ _USUAL: Final = {
     "affinity": "transition",
     "hash": "flow",
     "returns": "stateless",
+    "pool": "default",
 }
 _FEW: Final = 0.0005  # a share that would be shown as 0.0 %
 

@@ -62,5 +62,12 @@ _PARTS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     "confirmed": lambda one: {"version": one.version, "author": one.author},
     "applied": lambda applied: {"version": applied.version},
     "data_plane": _data_plane,
+    "pool": lambda pool: {
+        "service": pool.service,
+        "live_weight": pool.live_weight,
+        "quorum": pool.quorum,
+        "sorry": pool.sorry,
+        "kept": list(pool.kept),
+    },
     "vrrp": lambda vrrp: {"instance": vrrp.instance, "state": vrrp.state},
 }

@@ -29,10 +29,16 @@ def _service(service: ServicePlain) -> Iterator[str]:
     flags = " (mh-port)" if service["hash"] == "flow" else ""
     yield f"{service['protocol'].upper():<4} {place} mh{flags}"
     forward = _FORWARD.get(service["mode"], service["mode"])
-    for backend in service["backends"]:
-        place = with_port(backend["address"], backend["port"])
+    servers = [
+        (with_port(backend["address"], backend["port"]), _weight(backend))
+        for backend in service["backends"]
+    ]
+    sorry = service["pool"]["sorry_server"]
+    if sorry and service["pool"]["sorry_serves"]:  # only then, as keepalived has it
+        servers.append((sorry, 1))
+    for place, weight in servers:
         counts = f"{_UNKNOWN:<10} {_UNKNOWN:<10}"
-        yield f"  -> {place:<28} {forward:<7} {_weight(backend):<6} {counts}".rstrip()
+        yield f"  -> {place:<28} {forward:<7} {weight:<6} {counts}".rstrip()
 
 
 def _weight(backend: BackendPlain) -> int:

@@ -56,6 +56,23 @@ class BackendPlain(TypedDict):
     mac: str | None  # of the next hop; null: not resolved
     dynamic_weight: int | None  # that its checks give it; null: `weight` counts
     zone: str  # its failure domain; "": none
+    drain_deadline: float | None  # Unix time; null: none
+    kept: str  # why it serves although its checks fail; "": it does not
+
+
+class PoolPlain(TypedDict):
+    """How a service treats its backends as a whole, and what that comes to now."""
+
+    quorum: int
+    hysteresis: int
+    sorry_server: str | None  # address and port; null: none
+    when_all_down: str  # "sorry", "none", "all" or "last_known"
+    keep_flows: bool  # of backends that fail
+    max_ejected: float  # part of the backends, 0…1
+    live_weight: int | None  # of backends that are up; null: the policy is the default
+    quorum_reached: bool
+    sorry_serves: bool
+    sorry_problem: str  # why the sorry server could not serve; "": it could, or is not
 
 
 class ServicePlain(TypedDict):
@@ -74,6 +91,7 @@ class ServicePlain(TypedDict):
     hash: str  # "flow" or "source"
     returns: str  # "stateless" or "tracked"; of mode nat
     backends: list[BackendPlain]
+    pool: PoolPlain
 
 
 class ReasonPlain(TypedDict):
@@ -210,6 +228,24 @@ def service_plain(status: pb.ServiceStatus) -> ServicePlain:
         "hash": spelled(pb.Hash, service.hash),
         "returns": spelled(pb.Returns, service.returns),
         "backends": [backend_plain(service.name, backend) for backend in status.backends],
+        "pool": _pool_plain(status),
+    }
+
+
+def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
+    wanted, found = status.service.pool, status.pool
+    known = status.HasField("pool")
+    return {
+        "quorum": wanted.quorum,
+        "hysteresis": wanted.hysteresis,
+        "sorry_server": wanted.sorry_server or None,
+        "when_all_down": spelled(pb.WhenAllDown, wanted.when_all_down),
+        "keep_flows": wanted.keep_flows,
+        "max_ejected": wanted.max_ejected,
+        "live_weight": found.live_weight if known else None,
+        "quorum_reached": found.quorum if known else True,
+        "sorry_serves": found.sorry,
+        "sorry_problem": found.sorry_problem,
     }
 
 
@@ -232,6 +268,10 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
             status.dynamic_weight if status.HasField("dynamic_weight") else None
         ),
         "zone": backend.zone,
+        "drain_deadline": (
+            backend.drain_deadline if backend.HasField("drain_deadline") else None
+        ),
+        "kept": status.kept,
     }
 
 

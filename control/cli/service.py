@@ -27,11 +27,12 @@ from control.cli.options import (
     services_output_option,
 )
 from control.cli.plain import service_plain
+from control.cli.pool import PoolOptions, pool_options, pool_policy
 from control.cli.session import Session, pass_session
 from control.cli.tables import service_view, services_table
 
 
-class Settings(FlowOptions, CheckOptions):
+class Settings(FlowOptions, CheckOptions, PoolOptions):
     """The options that adding and changing have in common."""
 
 
@@ -86,6 +87,7 @@ def show(session: Session, name: str) -> None:
 )
 @flow_options
 @check_options
+@pool_options
 @changing
 @output_option
 @pass_session
@@ -112,6 +114,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
         affinity=affinity_value(settings["affinity"]),
         hash=hash_value(settings["hash"]),
         returns=returns_value(settings["returns"]),
+        pool=pool_policy(settings),
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     request.comment = session.comment
@@ -128,6 +131,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
 @flow_options
 @check_options
+@pool_options
 @changing
 @output_option
 @pass_session
@@ -146,11 +150,12 @@ def change(
         affinity=affinity_value(settings["affinity"]),
         hash=hash_value(settings["hash"]),
         returns=returns_value(settings["returns"]),
+        pool=pool_policy(settings),
     )
     if request == pb.ChangeServiceRequest(name=name):
         raise click.UsageError(
-            "say what to change: --mode, --ring-size, --affinity, --hash, --returns or the "
-            "check"
+            "say what to change: --mode, --ring-size, --affinity, --hash, --returns, "
+            "--quorum and its like, or the check"
         )
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.ChangeService, request)

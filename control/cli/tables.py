@@ -23,6 +23,7 @@ from control.cli.plain import (
     ServiceTrafficPlain,
     StatisticsPlain,
 )
+from control.cli.pool import pool_facts
 
 _STYLES: Final = {
     "up": "green",
@@ -48,11 +49,17 @@ def services_table(services: Iterable[ServicePlain]) -> RenderableType:
             Text(service["name"]),
             Text(_place(service)),
             Text(service["mode"]),
-            Text(f"{serving} of {len(backends)} serve", style),
+            Text(_serving(service, serving), style),
             Text(_checks(service["checks"])),
             Text(str(service["ring_size"])),
         )
     return table
+
+
+def _serving(service: ServicePlain, serving: int) -> str:
+    if service["pool"]["sorry_serves"]:
+        return "the sorry server serves"
+    return f"{serving} of {len(service['backends'])} serve"
 
 
 def service_view(service: ServicePlain, now: float) -> RenderableType:
@@ -66,6 +73,7 @@ def service_view(service: ServicePlain, now: float) -> RenderableType:
         ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
         ("affinity", f"{service['affinity']}, by {service['hash']}"),
         *([("returns", service["returns"])] if service["mode"] == "nat" else []),
+        *pool_facts(service["pool"]),
     )
     backends = backends_table(service["backends"], now, with_service=False)
     return paragraphs(facts, backends)
@@ -93,13 +101,15 @@ def backends_table(
             Text(weight_text(backend)),
             Text(f"{backend['share']:.1%}"),
             colored(backend["health"], "" if since is None else f" {age(now - since)}"),
-            colored(backend["state"]),
+            colored(backend["state"], _left(backend["drain_deadline"], now)),
             *((Text(backend["zone"]),) if with_zone else ()),
             Text(backend["mac"] or "?"),
         )
         if backend["reason"]:
             why = f"{'/'.join(name)} gets no traffic: {backend['reason']}"
             reasons.append(Text(why, "yellow"))
+        if backend["kept"]:
+            reasons.append(Text(f"{'/'.join(name)} {backend['kept']}", "yellow"))
     return paragraphs(table, Group(*reasons)) if reasons else table
 
 
@@ -308,6 +318,12 @@ def check_text(check: CheckPlain) -> str:
     """Return a health check in a few words."""
     port = f" port {check['port']}" if check["port"] else ""
     return f"{check['type']}{port} every {check['interval']:g} s"
+
+
+def _left(deadline: float | None, now: float) -> str:
+    if deadline is None:
+        return ""
+    return f" {age(deadline - now)} left" if deadline > now else ", done"
 
 
 def weight_text(backend: BackendPlain) -> str:

@@ -114,6 +114,15 @@ class Lines:
     def _vrrp(self, plain: Plain) -> list[str]:
         return [f"VRRP {plain['instance']} is {plain['state'] or 'gone'}"]
 
+    def _pool(self, plain: Plain) -> list[str]:
+        there = "has its quorum" if plain["quorum"] else "has no quorum"
+        parts = [f"{plain['service']} {there}: weight {plain['live_weight']} is up"]
+        if plain["sorry"]:
+            parts.append("the sorry server serves")
+        if plain["kept"]:
+            parts.append(f"failed, but kept: {', '.join(plain['kept'])}")
+        return ["; ".join(parts)]
+
     def _unknown(self, _: Plain) -> list[str]:
         return []
 
@@ -127,5 +136,6 @@ class Lines:
         "applied": _applied,
         "data_plane": _data_plane,
         "vrrp": _vrrp,
+        "pool": _pool,
         "unknown": _unknown,
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 import yaml
 
 from control.checks import AnyCheck
+from control.document import pool_document
 from control.importing.notes import Note
 from control.model import Backend, DesiredState, Hash, Protocol, Service
 from dataplane.source import Limits
@@ -66,6 +67,8 @@ def _service(service: Service) -> dict[str, Any]:
     if service.hash is not Hash.FLOW:
         plain["hash"] = str(service.hash)
     plain["checks"] = [_check(check) for check in service.checks]
+    if pool := pool_document(service.pool, service.port):
+        plain["pool"] = pool
     plain["backends"] = [_backend(backend, service.port) for backend in service.backends]
     return plain
 

@@ -11,6 +11,7 @@ from control.importing.body import Body
 from control.importing.checkers import Pace, Server, checks_of
 from control.importing.notes import Notes, RefusedError
 from control.importing.points import points_of, protocol_name
+from control.importing.pool import INHIBIT, asked_of, with_policy
 from control.importing.schedulers import flows_of, weight_of
 from control.importing.statements import Statement
 from control.model import MAX_BACKENDS, MAX_WEIGHT, Backend, Mode, Protocol, Service
@@ -19,22 +20,15 @@ MODES: Final = {"dr": Mode.DR, "nat": Mode.NAT}
 _LEFT_OUT: Final = "the virtual server is left out"
 _SCRIPT: Final = "no programs are run at such changes: watch guidewayd's metrics or log"
 _MAIL: Final = "no mails are sent: let Prometheus alert, see examples/alerts.yaml"
-_INHIBIT: Final = (
-    "a backend that fails loses its slots, and its connections move to others; left out"
-)
 SENTENCES: Final[Mapping[str, str]] = {
-    "quorum": "every backend that is up serves, however few; left out",
-    "hysteresis": "every backend that is up serves, however few; left out",
     "quorum_up": _SCRIPT,
     "quorum_down": _SCRIPT,
     "notify_up": _SCRIPT,
     "notify_down": _SCRIPT,
     "omega": _SCRIPT,
     "smtp_alert": _MAIL,
-    "sorry_server": "there is none: where nobody can serve, packets are dropped; left out",
-    "sorry_server_inhibit": "there is no sorry server; left out",
-    "sorry_server_lvs_method": "there is no sorry server; left out",
-    "inhibit_on_failure": _INHIBIT,
+    "sorry_server_inhibit": "connections to the sorry server stay with it anyhow; left out",
+    "sorry_server_lvs_method": "the sorry server is reached like the others; left out",
     "ha_suspend": "a node probes whether or not it has the addresses; left out",
     "warmup": "first probes are spread by themselves; left out",
     "snmp_name": "there is no SNMP; left out",
@@ -63,6 +57,7 @@ def services_of(
     flows = flows_of(body)
     pace = Pace().narrowed(body)
     host = body.word("virtualhost")
+    asked = asked_of(body, servers)
     body.rest(SENTENCES)
     for point in points:
         try:
@@ -79,7 +74,8 @@ def services_of(
             why = f"{error.problem}; {point.address} is left out"
             notes.add(virtual.place, virtual.keyword, why)
             continue
-        yield _populated(service, servers, (pace, host, flows.weighted), notes)
+        populated = _populated(service, servers, (pace, host, flows.weighted), notes)
+        yield with_policy(populated, asked, notes)
 
 
 def _populated(
@@ -105,6 +101,7 @@ def _populated(
             method, notes
         ) is not service.mode:
             body.note(method, f"all backends of a service have one mode: {service.mode}")
+        body.flag(INHIBIT)  # known already: see asked_of
         body.rest(SENTENCES)
         backend = _named(backends, *place, weight)
         if backend.name in backends:

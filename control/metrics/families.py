@@ -7,6 +7,7 @@ of one. What people build dashboards and alerts on stays: names are added, not c
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from control.metrics.pools import pool_families
 from control.metrics.routers import router_families
 from control.metrics.seen import Seen
 from control.metrics.text import counter, gauge, labels, one
@@ -31,6 +32,7 @@ def families(seen: Seen) -> Iterator[str]:
     if seen.counters is not None:
         yield from _reasons(seen.counters)
     yield from _services(seen)
+    yield from pool_families(seen.served)
     yield from _backends(seen)
     yield from _maps(seen)
     if seen.routers is not None:
@@ -135,8 +137,13 @@ def _services(seen: Seen) -> Iterator[str]:
     yield gauge(
         "service_backends_serving",
         "Backends that get new flows",
-        ((of, sum(map(bool, each.slots.values()))) for of, each in every),
+        ((of, _serving(each)) for of, each in every),
     )
+
+
+def _serving(served: Served) -> int:
+    slots = (served.slots.get(backend.name) for backend in served.service.backends)
+    return sum(map(bool, slots))
 
 
 def _backends(seen: Seen) -> Iterator[str]:
@@ -148,8 +155,12 @@ def _backends(seen: Seen) -> Iterator[str]:
     if seen.counters is not None:
         found = seen.counters.backends
         counted = [
-            (of, found.get(number, _NOTHING))
-            for of, each, backend in every
+            (
+                labels(service=each.service.name, backend=backend.name),
+                found.get(number, _NOTHING),
+            )
+            for each in seen.served
+            for backend in each.service.members
             if (number := each.backend_ids.get(backend.name)) is not None
         ]
         yield from _counted("backend_", "sent to a backend", counted)

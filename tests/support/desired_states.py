@@ -1,5 +1,6 @@
 """Strategies for valid desired states."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from string import ascii_letters, digits
 
@@ -27,6 +28,13 @@ from control.model import (
     Protocol,
     Returns,
     Service,
+)
+from control.pool_policy import (
+    EACH_BY_ITSELF,
+    MAX_QUORUM,
+    PoolPolicy,
+    SorryServer,
+    WhenAllDown,
 )
 
 names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
@@ -102,6 +110,26 @@ checks = st.one_of(
 )
 
 
+# Unix times up to the year 9999, in milliseconds.
+deadlines = st.integers(0, 253_402_300_799_000).map(lambda ms: ms / 1000)
+
+
+@st.composite
+def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
+    """Draw a policy of which the sorry server, if there is one, is ``sorry``."""
+    server = draw(st.none() | st.just(sorry))
+    when = [one for one in WhenAllDown if not server or one is not WhenAllDown.NONE]
+    quorum = draw(st.integers(1, MAX_QUORUM))
+    return PoolPolicy(
+        quorum=quorum,
+        hysteresis=draw(st.integers(0, quorum - 1)),
+        sorry_server=server,
+        when_all_down=draw(st.sampled_from(when)),
+        keep_flows=draw(st.booleans()),
+        max_ejected=draw(st.floats(0, 1)),
+    )
+
+
 @st.composite
 def services(draw: st.DrawFn, index: int) -> Service:
     """Draw the service number ``index``."""
@@ -123,6 +151,12 @@ def services(draw: st.DrawFn, index: int) -> Service:
         )
         for name, host in zip(backend_names, hosts, strict=True)
     ]
+    backends = [
+        replace(one, drain_deadline=draw(st.none() | deadlines))
+        if one.state is BackendState.DRAINING
+        else one
+        for one in backends
+    ]
     return Service(
         name=f"{draw(names)[: MAX_NAME - 4]}-{index}",
         vip=_VIPS[version] + draw(st.integers(0, 255)),
@@ -135,6 +169,11 @@ def services(draw: st.DrawFn, index: int) -> Service:
         affinity=draw(st.sampled_from(Affinity)),
         hash=draw(st.sampled_from(Hash)),
         returns=draw(st.sampled_from(Returns)) if mode is Mode.NAT else Returns.STATELESS,
+        pool=draw(
+            st.just(EACH_BY_ITSELF) | pools(SorryServer(_BACKENDS[version] + 251, port))
+        )
+        if "sorry" not in backend_names
+        else EACH_BY_ITSELF,
     )
 
 

@@ -1,5 +1,6 @@
 """A node as a scrape sees it, with something of everything."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from prometheus_client import Metric
@@ -10,6 +11,8 @@ from control.compile import Served
 from control.metrics.families import families
 from control.metrics.seen import Router, Seen, Work
 from control.model import Backend, BackendState, Mode, Protocol, Service
+from control.pool import Pool
+from control.pool_policy import PoolPolicy, SorryServer
 from control.status import Health, InterfaceStatus, MapStatus, NodeStatus
 from dataplane.abi import REASONS
 from dataplane.counters import Counters
@@ -37,6 +40,10 @@ BACKENDS = (
 WEB = Service(
     "web", IPv4Address("192.0.2.1"), Protocol.TCP, 80, Mode.DR, BACKENDS, (TcpCheck(),)
 )
+SORRY = PoolPolicy(
+    quorum=4, sorry_server=SorryServer(IPv4Address("10.0.0.9"), 80), max_ejected=0.5
+)
+WEB = replace(WEB, pool=SORRY)
 SERVED = Served(
     service=WEB,
     id=4,
@@ -46,6 +53,7 @@ SERVED = Served(
     backend_ids={"a": 11, "b": 12},
     problems={},
     down=frozenset(),
+    pool=Pool(2, quorum=False, kept={"b": "max_ejected"}, has_sorry=True),
 )
 COUNTERS = Counters(
     reasons={reason: Counter(reason.number, 10, 1) for reason in REASONS},

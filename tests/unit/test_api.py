@@ -1,9 +1,13 @@
 """The API over a real channel: the whole way from a client to the store and back."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest
+from grpc_status import rpc_status
 
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import TcpCheck
@@ -11,6 +15,14 @@ from control.model import Affinity, BackendState, DesiredState, Hash, Mode
 from tests.support.api_client import ADD_WEB, WEB, Api, api_client
 from tests.support.running_api import BACKEND_MAC, STARTED, VLAN
 
+DEFAULT_POOL = pb.PoolPolicy(
+    quorum=1,
+    hysteresis=0,
+    sorry_server="",
+    when_all_down=pb.WHEN_ALL_DOWN_SORRY,
+    keep_flows=False,
+    max_ejected=1.0,
+)
 DEFAULT_CHECK = pb.HealthCheck(
     tcp=pb.TcpCheck(
         interval=1,
@@ -43,6 +55,7 @@ def test_an_added_service_is_listed_with_what_was_left_out(api: Api) -> None:
     settings.checks.append(DEFAULT_CHECK)
     settings.affinity, settings.hash = pb.AFFINITY_TRANSITION, pb.HASH_FLOW
     settings.returns = pb.RETURNS_STATELESS
+    settings.pool.CopyFrom(DEFAULT_POOL)
     web = pb.ServiceStatus(
         service=settings,
         ring_size=4093,
@@ -191,3 +204,88 @@ def test_statistics_and_status_are_the_observers(api: Api) -> None:
             started=STARTED,
         )
     )
+
+
+def test_what_is_given_of_a_policy_is_changed_and_the_rest_stays(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+
+    for given in (
+        pb.PoolPolicy(quorum=3, sorry_server="10.0.0.9"),
+        pb.PoolPolicy(hysteresis=2, keep_flows=True),
+        pb.PoolPolicy(when_all_down=pb.WHEN_ALL_DOWN_ALL, max_ejected=0.5),
+    ):
+        api.stub.ChangeService(pb.ChangeServiceRequest(name="web", pool=given))
+
+    shown = api.stub.GetService(pb.GetServiceRequest(name="web"))
+    assert shown.service.service.pool == pb.PoolPolicy(
+        quorum=3,
+        hysteresis=2,
+        sorry_server="10.0.0.9:80",
+        when_all_down=pb.WHEN_ALL_DOWN_ALL,
+        keep_flows=True,
+        max_ejected=0.5,
+    )
+    none = pb.PoolPolicy(sorry_server="")
+    api.stub.ChangeService(pb.ChangeServiceRequest(name="web", pool=none))
+    shown = api.stub.GetService(pb.GetServiceRequest(name="web"))
+    assert shown.service.service.pool.sorry_server == ""
+
+
+@pytest.mark.parametrize(
+    ("policy", "field", "sentence"),
+    [
+        (pb.PoolPolicy(quorum=0), "pool.quorum", "quorum 0 is not in 1"),
+        (pb.PoolPolicy(hysteresis=1), "pool.hysteresis", "below the quorum"),
+        (pb.PoolPolicy(sorry_server="b3"), "pool.sorry_server", "'b3' is not an IP"),
+        (pb.PoolPolicy(sorry_server="10.0.0.9:x"), "pool.sorry_server", "'x' is no port"),
+        (pb.PoolPolicy(when_all_down=9), "pool.when_all_down", "9 is unknown: sorry,"),
+    ],
+)
+def test_a_policy_that_cannot_be_names_its_field(
+    api: Api, policy: pb.PoolPolicy, field: str, sentence: str
+) -> None:
+    api.stub.AddService(ADD_WEB)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        api.stub.ChangeService(pb.ChangeServiceRequest(name="web", pool=policy))
+
+    assert sentence in refused.value.details()
+    status = rpc_status.from_call(refused.value)
+    bad = BadRequest()
+    assert any(detail.Unpack(bad) for detail in status.details)
+    assert [one.field for one in bad.field_violations] == [field]
+
+
+def test_a_drain_has_the_time_that_is_asked_for(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+    before = time.time()
+    drain = pb.SetBackendRequest(
+        service="web",
+        backend="10.0.0.1",
+        state=pb.BACKEND_STATE_DRAINING,
+        drain_within=600,
+    )
+
+    api.stub.SetBackend(drain)
+
+    (backend,) = api.stub.GetService(pb.GetServiceRequest(name="web")).service.backends
+    assert before + 599 < backend.backend.drain_deadline < time.time() + 601
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"drain_within": 0}, "0 is not above 0 and up to 31536000 seconds"),
+        ({"drain_within": float("nan")}, "nan is not above 0"),
+        ({"drain_within": 5}, "goes with state draining, not with active"),
+    ],
+)
+def test_a_drain_that_cannot_be_is_refused(api: Api, changes, sentence: str) -> None:
+    api.stub.AddService(ADD_WEB)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        api.stub.SetBackend(
+            pb.SetBackendRequest(service="web", backend="10.0.0.1", **changes)
+        )
+
+    assert sentence in refused.value.details()

@@ -47,6 +47,18 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "affinity": "transition",
         "hash": "flow",
         "returns": "stateless",
+        "pool": {
+            "quorum": 1,
+            "hysteresis": 0,
+            "sorry_server": None,
+            "when_all_down": "sorry",
+            "keep_flows": False,
+            "max_ejected": 1.0,
+            "live_weight": None,
+            "quorum_reached": True,
+            "sorry_serves": False,
+            "sorry_problem": "",
+        },
         "backends": [
             {
                 "service": "web",
@@ -62,6 +74,8 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "mac": None,
                 "dynamic_weight": None,
                 "zone": "",
+                "drain_deadline": None,
+                "kept": "",
             },
             {
                 "service": "web",
@@ -77,6 +91,8 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "mac": BACKEND_MAC,
                 "dynamic_weight": None,
                 "zone": "",
+                "drain_deadline": None,
+                "kept": "",
             },
         ],
     }

@@ -20,6 +20,7 @@ from control.events import (
     BackendChanged,
     DataPlaneChanged,
     PlaneChange,
+    PoolChanged,
     VersionApplied,
     VersionConfirmed,
     VersionStored,
@@ -80,6 +81,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
             DataPlaneChanged(PlaneChange.ATTACHED),
             VrrpChanged("inside", "active"),
             VrrpChanged("inside", ""),
+            PoolChanged("web", 1, quorum=False, sorry=True),
+            PoolChanged("web", 2, quorum=True, sorry=False, kept=("a", "b")),
         )
         then = [said(process.stdout) for _ in range(13)]
 
@@ -102,6 +105,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
         "the data plane is attached again",
         "VRRP inside is active",
         "VRRP inside is gone",
+        "web has no quorum: weight 1 is up; the sorry server serves",
+        "web has its quorum: weight 2 is up; failed, but kept: a, b",
     ]
 
 

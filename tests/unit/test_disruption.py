@@ -19,6 +19,7 @@ from control.model import (
     Protocol,
     Service,
 )
+from control.pool_policy import PoolPolicy, SorryServer
 from control.status import Standing
 from control.tables import Tables
 from control.transition import change, ordinary
@@ -26,6 +27,7 @@ from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from maglev import Overlay, Permutations
 
 SIZE = 4093
+SORRY = SorryServer(IPv4Address("10.0.0.250"), 80)
 
 
 def backends(*weights: int) -> tuple[Backend, ...]:
@@ -200,3 +202,51 @@ def kept_by_the_program(
     return sum(
         unrecorded[slot] == first + owner for owner, slot in zip(was, slots, strict=True)
     )
+
+
+def with_pool(*weights: int, **policy: object) -> Service:
+    return replace(WEB, backends=backends(*weights), pool=PoolPolicy(**policy))
+
+
+def identities(service: Service, *numbers: int) -> frozenset[tuple[str, str]]:
+    return frozenset(("web", service.backends[number].identity) for number in numbers)
+
+
+def test_a_quorum_that_would_not_be_there_hands_all_to_the_sorry_server() -> None:
+    before = with_pool(1, 1, sorry_server=SORRY)
+    after = replace(before, pool=replace(before.pool, quorum=3))
+
+    foreseen = disruption(before, after, Standing(), Tables())
+
+    assert (foreseen.moved, foreseen.flows, foreseen.broken) == (SIZE, 1.0, 0.0)
+    assert Share("sorry", 0, 1, 0, SIZE) in foreseen.shares
+    back = disruption(after, before, Standing(lost=frozenset({"web"})), Tables())
+    assert (back.flows, back.broken) == (1.0, 0.0)
+
+
+def test_a_sorry_server_that_is_not_needed_moves_nothing() -> None:
+    before = with_pool(1, 1)
+    after = with_pool(1, 1, sorry_server=SORRY)
+
+    assert disruption(before, after, Standing(), Tables()).moved == 0
+
+
+def test_who_is_kept_though_it_fails_is_foreseen_to_go_with_the_policy() -> None:
+    before, after = with_pool(1, 1, max_ejected=0.4), with_pool(1, 1)
+    standing = Standing(failing=identities(before, 0))
+
+    foreseen = disruption(before, after, standing, Tables())
+
+    assert 0.4 < foreseen.broken == foreseen.flows < 0.6
+    assert {share.slots_after for share in foreseen.shares} == {0, SIZE}
+
+
+def test_flows_of_who_fails_stay_if_that_is_wanted_and_else_they_break() -> None:
+    for keeps, broken in ((True, 0.0), (False, 1 / 2)):
+        before = with_pool(1, 1, max_ejected=0.0, keep_flows=keeps)
+        after = replace(before, pool=replace(before.pool, max_ejected=1.0))
+        standing = Standing(failing=identities(before, 0))
+
+        foreseen = disruption(before, after, standing, Tables())
+
+        assert foreseen.broken == pytest.approx(broken, abs=0.02)

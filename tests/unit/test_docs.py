@@ -10,6 +10,7 @@ import yaml
 import vrrp.config
 from control import config
 from control.checks import CHECKS
+from control.pool_policy import PoolPolicy
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -87,3 +88,17 @@ def test_the_files_of_two_nodes_are_accepted() -> None:
     _, state = config.parse(balancer, "guideway.yaml")
     assert [service.name for service in state] == ["web"]
     assert vrrp.config.parse(router, "vrrp.yaml").instances
+
+
+def test_every_key_of_a_pool_is_explained_and_every_pool_that_is_shown_is_read() -> None:
+    section = GUIDEWAYD.partition("## Pools\n")[2].partition("\n## ")[0]
+    rows = {row.split("`")[1] for row in section.splitlines() if row.startswith("| `")}
+    assert rows == {field.name for field in fields(PoolPolicy)}
+    service = "{name: a, vip: 192.0.2.1, port: 80, mode: nat, %s}"
+    shown = re.findall(r"pool: \{.*\}", section)
+    for pool in shown:
+        config.parse_services(f"services: [{service % pool}]", "docs")
+    whole = re.findall(r"```yaml\n(services:.*?)```", section, re.DOTALL)
+    for text in whole:
+        config.parse_services(text, "docs")
+    assert (len(shown), len(whole)) == (4, 1)

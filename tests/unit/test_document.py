@@ -8,7 +8,7 @@ from hypothesis import given
 
 from control.checks import IcmpCheck, TcpCheck
 from control.config import parse_services
-from control.document import backend_document, dump, service_document
+from control.document import backend_document, dump, pool_document, service_document
 from control.errors import ConfigError
 from control.model import (
     Affinity,
@@ -21,6 +21,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import PoolPolicy, SorryServer, WhenAllDown
 from tests.support.desired_states import desired_states
 
 
@@ -89,7 +90,9 @@ def test_a_wrong_text_is_refused_in_a_sentence(text: str, sentence: str) -> None
 
 
 def test_every_setting_that_is_not_the_default_is_written() -> None:
-    backend = Backend("b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1")
+    backend = Backend(
+        "b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1", 1.5
+    )
     service = Service(
         name="dns",
         vip=IPv4Address("192.0.2.1"),
@@ -102,11 +105,21 @@ def test_every_setting_that_is_not_the_default_is_written() -> None:
         affinity=Affinity.ALWAYS,
         hash=Hash.SOURCE,
         returns=Returns.TRACKED,
+        pool=PoolPolicy(
+            quorum=2,
+            hysteresis=1,
+            sorry_server=SorryServer(IPv4Address("10.0.0.9"), 81),
+            when_all_down=WhenAllDown.ALL,
+            keep_flows=True,
+            max_ejected=0.5,
+        ),
     )
+    policy = service.pool
 
     for one, written in (
         (service, service_document(service)),
         (backend, backend_document(backend, service)),
+        (policy, pool_document(policy, service.port)),
     ):
         assert all(getattr(one, field.name) != field.default for field in fields(one))
         assert written.keys() == {field.name for field in fields(one)}

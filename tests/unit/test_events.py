@@ -20,16 +20,19 @@ from control.events import (
     Hub,
     PlaneChange,
     PlaneFacts,
+    PoolChanged,
     Subscription,
     VersionApplied,
     VersionStored,
     VrrpChanged,
     What,
     differences,
+    pool_changes,
     stored,
 )
 from control.following import follow_plane, follow_vrrp, moved, read_states
 from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.pool import Pool
 from control.status import Health
 
 DOWN = BackendChanged("web", "a", Health.DOWN, "connection refused")
@@ -232,3 +235,17 @@ def test_a_file_of_somebody_else_has_no_states(tmp_path: Path, text: str) -> Non
 
 def test_states_that_stay_are_not_told() -> None:
     assert list(moved({"a": "active"}, {"a": "active"})) == []
+
+
+def test_a_pool_is_told_of_when_other_backends_serve_by_it() -> None:
+    well, few = Pool(3), Pool(1, quorum=False, sorry=True, has_sorry=True)
+    kept = Pool(1, kept={"b": "max_ejected", "a": "max_ejected"})
+
+    assert list(pool_changes({}, {"web": well})) == []
+    assert list(pool_changes({"web": well}, {"web": Pool(2)})) == []
+    assert list(pool_changes({"web": well}, {"web": few})) == [
+        PoolChanged("web", 1, quorum=False, sorry=True)
+    ]
+    assert list(pool_changes({"web": few}, {"web": kept, "dns": well})) == [
+        PoolChanged("web", 1, quorum=True, sorry=False, kept=("a", "b"))
+    ]

@@ -1,5 +1,6 @@
 """Configurations of keepalived, and what becomes of them line by line."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from control.importing.keepalived import import_keepalived
 from control.importing.notes import RefusedError
 from control.importing.plain import Imported
 from control.model import DesiredState, Service
+from control.pool_policy import PoolPolicy, SorryServer
 from tests.support.damaged import damaged_texts
 from vrrp.daemon import main as vrrpd
 
@@ -587,3 +589,43 @@ def outcome(text: str) -> tuple[Imported | None, str]:
     except (RefusedError, ValueError) as error:
         return result, str(error)
     return result, ""
+
+
+def test_a_quorum_and_a_sorry_server_become_the_policy_of_the_pool() -> None:
+    server = "real_server 10.0.0.1 8080 { }"
+    body = f"quorum 3\nhysteresis 1\nsorry_server 10.0.0.9 81\ninhibit_on_failure\n{server}"
+
+    found, said = service(body)
+
+    assert found.pool == PoolPolicy(
+        quorum=3,
+        hysteresis=1,
+        sorry_server=SorryServer(IPv4Address("10.0.0.9"), 81),
+        keep_flows=True,
+    )
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pool", "note"),
+    [
+        ("quorum 2\nhysteresis 2", PoolPolicy(2, 1), "hysteresis: has to be below the"),
+        ("sorry_server 127.0.0.1 80", PoolPolicy(), "sorry_server: 127.0.0.1 is not an"),
+        ("sorry_server web", PoolPolicy(), "sorry_server: has no address and port"),
+        (
+            "lb_kind DR\nsorry_server 10.0.0.9 81",
+            PoolPolicy(sorry_server=SorryServer(IPv4Address("10.0.0.9"), 80)),
+            "sorry_server: DR cannot change ports: 80 is taken rather than 81",
+        ),
+        (
+            "real_server 10.0.0.1 80 { inhibit_on_failure }\nreal_server 10.0.0.2 80 { }",
+            PoolPolicy(keep_flows=True),
+            "inhibit_on_failure: all backends of a service are treated alike",
+        ),
+    ],
+)
+def test_what_does_not_fit_of_a_policy_is_noted(body, pool, note) -> None:
+    found, (said,) = service(body)
+
+    assert found.pool == pool
+    assert note in said

@@ -20,6 +20,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
 from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables
@@ -37,6 +38,20 @@ SILENT = NextHop("eth0", 3, ETH0.mac, None)
 
 def address(vip: int, host: int) -> IPv4Address:
     return IPv4Address(f"10.0.{vip}.{host}")
+
+
+def policies(vip: int) -> st.SearchStrategy[PoolPolicy]:
+    """Return policies of a service, most often none."""
+    some = st.builds(
+        PoolPolicy,
+        quorum=st.integers(2, 4),
+        hysteresis=st.integers(0, 1),
+        sorry_server=st.none() | st.just(SorryServer(address(vip, 99), 80)),
+        when_all_down=st.sampled_from([*WhenAllDown][::2]),
+        keep_flows=st.booleans(),
+        max_ejected=st.sampled_from([0.0, 0.5, 1.0]),
+    )
+    return st.just(EACH_BY_ITSELF) | st.just(EACH_BY_ITSELF) | some
 
 
 @st.composite
@@ -68,6 +83,7 @@ def services(draw: st.DrawFn, vip: int) -> Service:
         returns=draw(st.sampled_from([*Returns]))
         if nat and vip == 3
         else Returns.STATELESS,
+        pool=draw(policies(vip)),
     )
 
 
@@ -79,11 +95,11 @@ def states(draw: st.DrawFn) -> DesiredState:
 keys = st.tuples(
     st.sampled_from([f"s{vip}" for vip in VIPS]), st.sampled_from([f"b{h}" for h in HOSTS])
 )
-addresses = st.builds(address, st.sampled_from(VIPS), st.sampled_from(HOSTS))
+addresses = st.builds(address, st.sampled_from(VIPS), st.sampled_from([*HOSTS, 99]))
 
 
 @st.composite
-def changes(draw: st.DrawFn):
+def changes(draw: st.DrawFn):  # noqa: PLR0911 - a way for each kind
     """Return what becomes of wanted state and facts between two rounds."""
     kind = draw(
         st.sampled_from(
@@ -133,6 +149,9 @@ class Maps:
 
     def round(self, wanted: DesiredState, facts: Facts, recorded) -> None:
         """Make the next round, and compare it with one from scratch."""
+        pools = self.last.pools.items()
+        lost = frozenset(name for name, pool in pools if not pool.quorum)
+        facts = replace(facts, lost=lost)
         moment = Moment(self.now_ns, recorded)
         known = self.last.image
         whole = compile_image(wanted, facts, self.settings, known, Tables(), moment)
@@ -143,6 +162,7 @@ class Maps:
         assert made.image == whole.image
         assert made.services == whole.services
         assert made.waiting == whole.waiting
+        assert made.pools == whole.pools
         self.last = made
 
 
@@ -157,15 +177,15 @@ class Maps:
         min_size=1,
         max_size=12,
     ),
-    st.sampled_from([64, 2 + len(VIPS) * 4]),
+    st.sampled_from([80, 2 + len(VIPS) * 5]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_an_incremental_round_gives_the_image_of_one_from_scratch(
     wanted, history, backends
 ) -> None:
     limits = Limits(services=32, backends=backends, slots=2 * 11 * len(VIPS))
     maps = Maps(Settings(limits, 0, ()))
-    hops = {address(vip, host): HOP for vip in VIPS for host in HOSTS}
+    hops = {address(vip, host): HOP for vip in VIPS for host in (*HOSTS, 99)}
     facts = Facts(Network((ETH0,), next_hops=hops))
     for _ in range(3):
         maps.now_ns += SECOND

@@ -9,10 +9,11 @@ import pytest
 from control.metrics.families import families
 from control.metrics.seen import Router, Seen
 from control.metrics.vrrp import read_routers
+from control.pool_policy import EACH_BY_ITSELF
 from dataplane.abi import REASONS
 from dataplane.counters import Counters
 from dataplane.records import Counter
-from tests.support.scraped import NODE, SEEN, parsed
+from tests.support.scraped import COUNTERS, NODE, SEEN, parsed
 from vrrp.errors import Fault
 from vrrp.machine import State
 from vrrp.status import Status, StatusFile
@@ -173,3 +174,36 @@ def test_large_counts_are_exact() -> None:
     text = "".join(families(replace(SEEN, counters=counted)))
 
     assert 'guideway_service_packets_total{service="web"} 9007199254740993\n' in text
+
+
+def test_what_the_policy_of_a_pool_comes_to_is_told() -> None:
+    told = samples(SEEN)
+
+    assert told["guideway_service_live_weight"] == {("web",): 2}
+    assert told["guideway_service_quorum"] == {("web",): 0}
+    assert told["guideway_service_sorry"] == {("web",): 0}
+    assert told["guideway_service_backends_kept"] == {("web",): 1}
+
+
+def test_a_sorry_server_is_no_backend_that_serves_but_its_traffic_is_told() -> None:
+    (served,) = SEEN.served
+    pool = replace(served.pool, sorry=True)
+    serving = replace(
+        served, slots={"a": 0, "sorry": 4}, backend_ids={"sorry": 13}, pool=pool
+    )
+    counters = replace(COUNTERS, backends={13: Counter(7, 700, 1)})
+
+    told = samples(replace(SEEN, served=(serving,), counters=counters))
+
+    assert told["guideway_service_sorry"] == {("web",): 1}
+    assert told["guideway_service_backends_serving"] == {("web",): 0}
+    assert told["guideway_backend_packets_total"] == {("web", "sorry"): 7}
+
+
+def test_services_whose_backends_serve_by_themselves_have_no_such_metrics() -> None:
+    (served,) = SEEN.served
+    plain = replace(served, service=replace(served.service, pool=EACH_BY_ITSELF))
+
+    told = samples(replace(SEEN, served=(plain,)))
+
+    assert not any("quorum" in name or "sorry" in name for name in told)

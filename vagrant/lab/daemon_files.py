@@ -9,6 +9,7 @@ import msgspec
 import yaml
 
 from control.check_schema import from_check
+from control.document import pool_document
 from control.model import Backend, Service
 from vagrant.lab.hosts import PROJECT
 from vagrant.lab.topology import Topology
@@ -136,6 +137,7 @@ def _service(service: Service) -> dict[str, Any]:
         "affinity": service.affinity.value,
         "returns": service.returns.value,
         "hash": service.hash.value,
+        "pool": pool_document(service.pool, service.port),
     }
 
 

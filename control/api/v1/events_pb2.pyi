@@ -58,6 +58,7 @@ class WatchResponse(_message.Message):
     DATA_PLANE_FIELD_NUMBER: _builtins.int
     VRRP_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Of the daemon's events, from 1 on; of Begin, ServiceStatus and End: of the last one before."""
     time: _builtins.float
@@ -82,6 +83,8 @@ class WatchResponse(_message.Message):
     def vrrp(self) -> Global___VrrpChange: ...
     @_builtins.property
     def confirmed(self) -> Global___VersionConfirmed: ...
+    @_builtins.property
+    def pool(self) -> Global___PoolChange: ...
     def __init__(
         self,
         *,
@@ -96,12 +99,13 @@ class WatchResponse(_message.Message):
         data_plane: Global___DataPlaneChange | None = ...,
         vrrp: Global___VrrpChange | None = ...,
         confirmed: Global___VersionConfirmed | None = ...,
+        pool: Global___PoolChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "service", b"service", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "pool", b"pool", "service", b"service", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "service", b"service", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "pool", b"pool", "service", b"service", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed", "pool"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -190,6 +194,45 @@ class BackendChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BackendChange: _TypeAlias = BackendChange  # noqa: Y015
+
+@_typing.final
+class PoolChange(_message.Message):
+    """The policy of a service's pool comes to something else."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    LIVE_WEIGHT_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    SORRY_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Name of the service."""
+    live_weight: _builtins.int
+    """Weight of the backends that are up."""
+    quorum: _builtins.bool
+    sorry: _builtins.bool
+    """The sorry server gets all new flows."""
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the backends that get new flows although their checks fail."""
+
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        live_weight: _builtins.int = ...,
+        quorum: _builtins.bool = ...,
+        sorry: _builtins.bool = ...,
+        kept: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kept", b"kept", "live_weight", b"live_weight", "quorum", b"quorum", "service", b"service", "sorry", b"sorry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolChange: _TypeAlias = PoolChange  # noqa: Y015
 
 @_typing.final
 class VersionStored(_message.Message):

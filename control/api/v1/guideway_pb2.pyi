@@ -248,6 +248,36 @@ XDP_MODE_GENERIC: XdpMode.ValueType  # 2
 """In the stack: works everywhere, slower."""
 Global___XdpMode: _TypeAlias = XdpMode  # noqa: Y015
 
+class _WhenAllDown:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WhenAllDownEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WhenAllDown.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WHEN_ALL_DOWN_UNSPECIFIED: _WhenAllDown.ValueType  # 0
+    WHEN_ALL_DOWN_SORRY: _WhenAllDown.ValueType  # 1
+    """The sorry server; without one, nobody."""
+    WHEN_ALL_DOWN_NONE: _WhenAllDown.ValueType  # 2
+    """Nobody: packets are dropped."""
+    WHEN_ALL_DOWN_ALL: _WhenAllDown.ValueType  # 3
+    """All backends that can be reached."""
+    WHEN_ALL_DOWN_LAST_KNOWN: _WhenAllDown.ValueType  # 4
+    """Those that served last."""
+
+class WhenAllDown(_WhenAllDown, metaclass=_WhenAllDownEnumTypeWrapper):
+    """Who serves when every backend fails its checks."""
+
+WHEN_ALL_DOWN_UNSPECIFIED: WhenAllDown.ValueType  # 0
+WHEN_ALL_DOWN_SORRY: WhenAllDown.ValueType  # 1
+"""The sorry server; without one, nobody."""
+WHEN_ALL_DOWN_NONE: WhenAllDown.ValueType  # 2
+"""Nobody: packets are dropped."""
+WHEN_ALL_DOWN_ALL: WhenAllDown.ValueType  # 3
+"""All backends that can be reached."""
+WHEN_ALL_DOWN_LAST_KNOWN: WhenAllDown.ValueType  # 4
+"""Those that served last."""
+Global___WhenAllDown: _TypeAlias = WhenAllDown  # noqa: Y015
+
 class _Initial:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -363,6 +393,7 @@ class Service(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
@@ -392,6 +423,10 @@ class Service(_message.Message):
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
         """Up to 16, which all have to pass. In answers: every check, so empty is none."""
 
+    @_builtins.property
+    def pool(self) -> Global___PoolPolicy:
+        """How it treats its backends as a whole. Absent in AddService: each serves by itself."""
+
     def __init__(
         self,
         *,
@@ -406,16 +441,86 @@ class Service(_message.Message):
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        pool: Global___PoolPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "port", b"port"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "pool", b"pool", "port", b"port"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
+
+@_typing.final
+class PoolPolicy(_message.Message):
+    """How a service treats its backends as a whole. What is absent or unspecified has its default
+    in AddService, and stays as it is in ChangeService; answers have everything.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUORUM_FIELD_NUMBER: _builtins.int
+    HYSTERESIS_FIELD_NUMBER: _builtins.int
+    SORRY_SERVER_FIELD_NUMBER: _builtins.int
+    WHEN_ALL_DOWN_FIELD_NUMBER: _builtins.int
+    MAX_EJECTED_FIELD_NUMBER: _builtins.int
+    KEEP_FLOWS_FIELD_NUMBER: _builtins.int
+    quorum: _builtins.int
+    """Weight of backends that are up, 1 to 4294967295. Default 1."""
+    hysteresis: _builtins.int
+    """The quorum is lost below `quorum - hysteresis`, or at 0, and there again from
+    `quorum + hysteresis` on; below `quorum`. Default 0.
+    """
+    sorry_server: _builtins.str
+    """Serves while there is no quorum: ADDRESS or ADDRESS:PORT, as for a backend; the port is
+    the service's by default. It is not checked. Empty, the default: none.
+    """
+    when_all_down: Global___WhenAllDown.ValueType
+    """Default WHEN_ALL_DOWN_SORRY. WHEN_ALL_DOWN_NONE goes without a sorry server only."""
+    max_ejected: _builtins.float
+    """Part of the backends that checks may take out at a time, 0 to 1. Default 1."""
+    keep_flows: _builtins.bool
+    """Flows of a backend that fails its checks stay with it, and only new ones go elsewhere.
+    Default false: they move to others at once.
+    """
+    def __init__(
+        self,
+        *,
+        quorum: _builtins.int | None = ...,
+        hysteresis: _builtins.int | None = ...,
+        sorry_server: _builtins.str | None = ...,
+        when_all_down: Global___WhenAllDown.ValueType = ...,
+        max_ejected: _builtins.float | None = ...,
+        keep_flows: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server", "when_all_down", b"when_all_down"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hysteresis: _TypeAlias = _typing.Literal["hysteresis"]  # noqa: Y015
+    _WhichOneofArgType__hysteresis: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis"]  # noqa: Y015
+    _WhichOneofReturnType__keep_flows: _TypeAlias = _typing.Literal["keep_flows"]  # noqa: Y015
+    _WhichOneofArgType__keep_flows: _TypeAlias = _typing.Literal["_keep_flows", b"_keep_flows"]  # noqa: Y015
+    _WhichOneofReturnType__max_ejected: _TypeAlias = _typing.Literal["max_ejected"]  # noqa: Y015
+    _WhichOneofArgType__max_ejected: _TypeAlias = _typing.Literal["_max_ejected", b"_max_ejected"]  # noqa: Y015
+    _WhichOneofReturnType__quorum: _TypeAlias = _typing.Literal["quorum"]  # noqa: Y015
+    _WhichOneofArgType__quorum: _TypeAlias = _typing.Literal["_quorum", b"_quorum"]  # noqa: Y015
+    _WhichOneofReturnType__sorry_server: _TypeAlias = _typing.Literal["sorry_server"]  # noqa: Y015
+    _WhichOneofArgType__sorry_server: _TypeAlias = _typing.Literal["_sorry_server", b"_sorry_server"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hysteresis) -> _WhichOneofReturnType__hysteresis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_flows) -> _WhichOneofReturnType__keep_flows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_ejected) -> _WhichOneofReturnType__max_ejected | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quorum) -> _WhichOneofReturnType__quorum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sorry_server) -> _WhichOneofReturnType__sorry_server | None: ...
+
+Global___PoolPolicy: _TypeAlias = PoolPolicy  # noqa: Y015
 
 @_typing.final
 class HealthCheck(_message.Message):
@@ -1927,6 +2032,7 @@ class Backend(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    DRAIN_DEADLINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity within the service; see Service.name. Empty in a request: the address."""
     address: _builtins.str
@@ -1941,6 +2047,8 @@ class Backend(_message.Message):
     """What fails together with it, such as a rack: letters, digits and any of . - _ :, at most
     63. The flows of a backend that goes down move to other zones. Empty: only itself.
     """
+    drain_deadline: _builtins.float
+    """Unix time at which a draining backend loses the flows that it still has; absent: never."""
     def __init__(
         self,
         *,
@@ -1950,15 +2058,20 @@ class Backend(_message.Message):
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType = ...,
         zone: _builtins.str = ...,
+        drain_deadline: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "port", b"port", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "drain_deadline", b"drain_deadline", "port", b"port", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "address", b"address", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "address", b"address", "drain_deadline", b"drain_deadline", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drain_deadline: _TypeAlias = _typing.Literal["drain_deadline"]  # noqa: Y015
+    _WhichOneofArgType__drain_deadline: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline"]  # noqa: Y015
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_deadline) -> _WhichOneofReturnType__drain_deadline | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
     @_typing.overload
@@ -1975,6 +2088,7 @@ class ServiceStatus(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     RING_SIZE_FIELD_NUMBER: _builtins.int
     BACKENDS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     ring_size: _builtins.int
     """Slots that its ring has now; 0: nobody can serve."""
     @_builtins.property
@@ -1983,20 +2097,60 @@ class ServiceStatus(_message.Message):
     def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendStatus]:
         """In the operator's order."""
 
+    @_builtins.property
+    def pool(self) -> Global___PoolStatus:
+        """Absent: `pool` of the service is the default."""
+
     def __init__(
         self,
         *,
         service: Global___Service | None = ...,
         ring_size: _builtins.int = ...,
         backends: _abc.Iterable[Global___BackendStatus] | None = ...,
+        pool: Global___PoolStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "pool", b"pool", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "ring_size", b"ring_size", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pool", b"_pool", "backends", b"backends", "pool", b"pool", "ring_size", b"ring_size", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__pool: _TypeAlias = _typing.Literal["pool"]  # noqa: Y015
+    _WhichOneofArgType__pool: _TypeAlias = _typing.Literal["_pool", b"_pool"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pool) -> _WhichOneofReturnType__pool | None: ...
+
+Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
+
+@_typing.final
+class PoolStatus(_message.Message):
+    """What the policy of a pool comes to now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIVE_WEIGHT_FIELD_NUMBER: _builtins.int
+    QUORUM_FIELD_NUMBER: _builtins.int
+    SORRY_FIELD_NUMBER: _builtins.int
+    SORRY_PROBLEM_FIELD_NUMBER: _builtins.int
+    live_weight: _builtins.int
+    """Weight of the backends that are up."""
+    quorum: _builtins.bool
+    sorry: _builtins.bool
+    """The sorry server gets all new flows."""
+    sorry_problem: _builtins.str
+    """Why the sorry server could not serve now, a sentence; empty: it could, or there is none."""
+    def __init__(
+        self,
+        *,
+        live_weight: _builtins.int = ...,
+        quorum: _builtins.bool = ...,
+        sorry: _builtins.bool = ...,
+        sorry_problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["live_weight", b"live_weight", "quorum", b"quorum", "sorry", b"sorry", "sorry_problem", b"sorry_problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
+Global___PoolStatus: _TypeAlias = PoolStatus  # noqa: Y015
 
 @_typing.final
 class BackendStatus(_message.Message):
@@ -2011,6 +2165,7 @@ class BackendStatus(_message.Message):
     SHARE_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
     DYNAMIC_WEIGHT_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
     health: Global___Health.ValueType
     reason: _builtins.str
     """Why it gets no new flows, a sentence; empty: it gets some."""
@@ -2022,6 +2177,10 @@ class BackendStatus(_message.Message):
     """MAC of the next hop towards it, as 02:00:00:00:00:01; absent: not resolved."""
     dynamic_weight: _builtins.int
     """Weight that its checks give it, 0 to 65535; absent: the configured one counts."""
+    kept: _builtins.str
+    """Why it gets new flows although its checks fail, a sentence; empty: it gets none, or they
+    pass.
+    """
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -2034,10 +2193,11 @@ class BackendStatus(_message.Message):
         share: _builtins.float = ...,
         mac: _builtins.str | None = ...,
         dynamic_weight: _builtins.int | None = ...,
+        kept: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dynamic_weight: _TypeAlias = _typing.Literal["dynamic_weight"]  # noqa: Y015
     _WhichOneofArgType__dynamic_weight: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight"]  # noqa: Y015
@@ -2320,6 +2480,7 @@ class ChangeServiceRequest(_message.Message):
     HASH_FIELD_NUMBER: _builtins.int
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
@@ -2342,6 +2503,10 @@ class ChangeServiceRequest(_message.Message):
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
         """See `check`."""
 
+    @_builtins.property
+    def pool(self) -> Global___PoolPolicy:
+        """What is absent of it stays as it is."""
+
     def __init__(
         self,
         *,
@@ -2353,11 +2518,12 @@ class ChangeServiceRequest(_message.Message):
         hash: Global___Hash.ValueType = ...,
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        pool: Global___PoolPolicy | None = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "ring_size", b"ring_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "pool", b"pool", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -2490,6 +2656,7 @@ class SetBackendRequest(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    DRAIN_WITHIN_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
@@ -2501,6 +2668,11 @@ class SetBackendRequest(_message.Message):
     """Absent or unspecified: as it is."""
     zone: _builtins.str
     """Absent: as it is. Empty: none."""
+    drain_within: _builtins.float
+    """Seconds from now on, above 0, after which it loses the flows that it still has: guidewayd
+    makes Backend.drain_deadline of it. Only of a backend that drains; any `state` without it
+    takes an older deadline away.
+    """
     comment: _builtins.str
     """See AddServiceRequest."""
     def __init__(
@@ -2511,18 +2683,23 @@ class SetBackendRequest(_message.Message):
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType | None = ...,
         zone: _builtins.str | None = ...,
+        drain_within: _builtins.float | None = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "drain_within", b"drain_within", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "comment", b"comment", "service", b"service", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "comment", b"comment", "drain_within", b"drain_within", "service", b"service", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drain_within: _TypeAlias = _typing.Literal["drain_within"]  # noqa: Y015
+    _WhichOneofArgType__drain_within: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within"]  # noqa: Y015
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
     _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
     _WhichOneofReturnType__zone: _TypeAlias = _typing.Literal["zone"]  # noqa: Y015
     _WhichOneofArgType__zone: _TypeAlias = _typing.Literal["_zone", b"_zone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_within) -> _WhichOneofReturnType__drain_within | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
     @_typing.overload

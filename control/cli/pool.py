@@ -1,0 +1,101 @@
+"""The policy of a service's pool on the command line: its options, and how it is shown."""
+
+from collections.abc import Callable, Iterator
+from functools import reduce
+from typing import Final, TypedDict, TypeVar
+
+import click
+
+from control.api.v1 import guideway_pb2 as pb
+from control.cli.plain import PoolPlain
+from control.pool_policy import MAX_QUORUM
+
+Command = TypeVar("Command", bound=Callable[..., None])
+WHEN_ALL_DOWN: Final = click.Choice(["sorry", "none", "all", "last_known"])
+
+
+class PoolOptions(TypedDict):
+    """What :func:`pool_options` passes to a command."""
+
+    quorum: int | None
+    hysteresis: int | None
+    sorry_server: str | None
+    when_all_down: str | None
+    keep_flows: bool | None
+    max_ejected: float | None
+
+
+def pool_options(command: Command) -> Command:
+    """Give a command the options of how a service treats its backends as a whole."""
+    options = (
+        click.option(
+            "--quorum",
+            type=click.IntRange(1, MAX_QUORUM),
+            help="Weight that has to be up, or else the sorry server serves.",
+        ),
+        click.option(
+            "--hysteresis",
+            type=click.IntRange(0, MAX_QUORUM),
+            help="By how much more to gain the quorum, and less to lose it.",
+        ),
+        click.option(
+            "--sorry-server",
+            metavar="ADDRESS[:PORT]",
+            help="Who serves while there is no quorum; '': nobody.",
+        ),
+        click.option(
+            "--when-all-down",
+            type=WHEN_ALL_DOWN,
+            help="Who serves when all backends fail: the sorry server (the default), "
+            "nobody, all of them, or those that served last.",
+        ),
+        click.option(
+            "--keep-flows/--move-flows",
+            default=None,
+            help="Flows of a backend that fails stay with it, or move to others at once "
+            "(the default).",
+        ),
+        click.option(
+            "--max-ejected",
+            type=click.FloatRange(0, 1),
+            help="Part of the backends that checks may take out at a time.",
+        ),
+    )
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:
+    """Return what is asked for; None if no option is given."""
+    spelled = (options["when_all_down"] or "unspecified").upper()
+    policy = pb.PoolPolicy(
+        quorum=options["quorum"],
+        hysteresis=options["hysteresis"],
+        sorry_server=options["sorry_server"],
+        when_all_down=pb.WhenAllDown.Value(f"WHEN_ALL_DOWN_{spelled}"),
+        keep_flows=options["keep_flows"],
+        max_ejected=options["max_ejected"],
+    )
+    return policy if policy.ListFields() else None
+
+
+def pool_facts(pool: PoolPlain) -> Iterator[tuple[str, str]]:
+    """Yield what there is to say of a service's pool."""
+    if pool["live_weight"] is not None:
+        band = f" ± {pool['hysteresis']}" if pool["hysteresis"] else ""
+        there = "there" if pool["quorum_reached"] else "lost"
+        wanted = f"{pool['quorum']}{band}"
+        yield "quorum", f"{there}: weight {pool['live_weight']} is up, of {wanted}"
+    if pool["sorry_server"]:
+        yield "sorry server", f"{pool['sorry_server']}, {_sorry(pool)}"
+    if pool["when_all_down"] != "sorry":
+        yield "when all are down", f"{pool['when_all_down']} serve"
+    if pool["keep_flows"]:
+        yield "flows of who fails", "stay with it"
+    if pool["max_ejected"] < 1:
+        yield "ejected at most", f"{pool['max_ejected']:.0%} of the backends"
+
+
+def _sorry(pool: PoolPlain) -> str:
+    if pool["sorry_serves"]:
+        return "serves"
+    return pool["sorry_problem"] or "not needed now"

@@ -1,0 +1,121 @@
+"""The policy of a pool, by HTTP through the program and real daemons."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.connections import Connection
+from tests.support.daemon import guideway
+from tests.support.operator import change
+from tests.support.wait import eventually
+from vagrant.lab.lab import Lab
+from vagrant.lab.node import Node
+from vagrant.lab.topology import DrTopology, NatTopology
+
+
+@pytest.fixture(scope="module", params=[DrTopology, NatTopology], ids=["dr", "nat"])
+def lab(request) -> Iterator[Lab]:
+    """Return a lab whose service has b1 and b2, and b3 as its sorry server."""
+    kind = request.param
+    service = kind.service(weights=(1, 1, 1))
+    with Lab(f"q{os.getpid()}{kind.mode}", kind, (service,)) as made:
+        made.start()
+        sorry = service.backends[2]
+        change(made, "backend", "remove", "web", "b3")
+        change(made, "service", "change", "web", "--sorry-server", sorry.identity)
+        yield made
+
+
+def who_answers(lab: Lab, count: int = 12) -> set[str]:
+    """Return who answers new connections; each asks once."""
+    found = set()
+    for _ in range(count):
+        with Connection(lab) as connection:
+            found.add(connection.backend)
+    return found
+
+
+def pool(lab: Lab) -> dict[str, object]:
+    (node, *_) = lab.nodes.values()
+    shown = json.loads(guideway(node, "service", "show", "web", "-o", "json"))
+    return shown["pool"]
+
+
+def wait_for_sorry(lab: Lab, *, serves: bool) -> None:
+    for node in lab.nodes.values():
+        eventually(
+            lambda node=node: node.api.service("web").pool.sorry == serves,
+            within=10,
+            what=f"the sorry server serves: {serves}",
+        )
+
+
+def test_a_pool_dies_and_comes_back_and_meanwhile_the_sorry_server_answers(
+    lab: Lab,
+) -> None:
+    assert who_answers(lab) == {"b1", "b2"}
+
+    for backend in ("b1", "b2"):
+        lab.kill_servers(backend)
+    wait_for_sorry(lab, serves=True)
+
+    assert who_answers(lab) == {"b3"}
+    (node, *_) = lab.nodes.values()
+    assert "the sorry server serves" in guideway(node, "service", "list")
+    listing = guideway(node, "service", "list", "-o", "ipvsadm")
+    sorry = str(pool(lab)["sorry_server"])
+    assert [line.split()[3] for line in listing.splitlines() if sorry in line] == ["1"]
+    with Connection(lab) as connection:
+        assert connection.backend == "b3"
+
+        for backend in ("b1", "b2"):
+            lab.start_servers(backend)
+        wait_for_sorry(lab, serves=False)
+        for node in lab.nodes.values():
+            eventually(
+                lambda node=node: all(node.api.shares("web").values()),
+                within=10,
+                what="b1 and b2 are back",
+            )
+
+        assert who_answers(lab) == {"b1", "b2"}
+        assert connection.ask() == "b3"  # what it has, stays
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_draining_backend_keeps_its_connections_until_its_deadline(lab: Lab) -> None:
+    with ExitStack() as cleanup:
+        connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
+        own = next(one for one in connections if one.backend == "b2")
+
+        change(lab, "backend", "drain", "web", "b2", "--deadline", "8s")
+        assert who_answers(lab) == {"b1"}
+        assert own.ask() == "b2"
+
+        for node in lab.nodes.values():
+            eventually(
+                lambda node=node: "deadline" in reasons(node)["b2"],
+                within=15,
+                what=f"{node.name} cuts the flows of b2",
+            )
+        with pytest.raises(OSError, match=r".*"):
+            own.ask()
+        assert {one.ask() for one in connections if one.backend == "b1"} == {"b1"}
+    change(lab, "backend", "set", "web", "b2", "--state", "active")
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_drain_is_waited_for_until_nobody_talks_to_the_backend(lab: Lab) -> None:
+    (node, *_) = lab.nodes.values()
+
+    said = guideway(node, "backend", "drain", "web", "b2", "--wait", "--quiet", "1s")
+
+    assert "b2 is drained: nobody has sent it anything for 1s" in said
+    guideway(node, "backend", "set", "web", "b2", "--state", "active")
+
+
+def reasons(node: Node) -> dict[str, str]:
+    return {one.backend.name: one.reason for one in node.api.service("web").backends}
