@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -32,12 +33,14 @@ from control.errors import GuidewayError, HostError
 from control.events import BackendChanged, Hub, PlaneFacts, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
-from control.following import follow_plane, follow_vrrp
+from control.following import follow_plane, follow_serving, follow_vrrp
 from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
 from control.network import refuse_vlans, survey
+from control.notifying.notifier import Notifier
+from control.notifying.users import check_users
 from control.observer import NodeObserver
 from control.plane import Plane
 from control.privileges import require_privileges
@@ -46,6 +49,7 @@ from control.rounds import Settings
 from control.status import Health
 from control.store import Store
 from control.undoing import undo_overdue, undo_unconfirmed
+from control.unserved import unserved
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
 from dataplane.instance import (
@@ -121,6 +125,7 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     if config.native:
         await asyncio.to_thread(refuse_vlans, config.interfaces)
     check_api(config.socket, config.access)
+    check_users(config.notifications)
     opened = await asyncio.to_thread(
         open_instance, _root(config), config.limits, config.cache
     )
@@ -188,7 +193,11 @@ class Daemon:
             unserved=lambda: self._metrics.problem if self._metrics else "",
             unread=lambda: self._unread,
             pending=lambda: self._store.pending,
+            unnotified=lambda: self._notifier.problems,
         )
+        self._notifier = Notifier(self._wanted, config.state_directory / "notified.json")
+        self._notifier.adopt(config.notifications)
+        self._hub.inform(self._notifier.hear)
         self._metrics = self._metrics_server()
 
     async def run(self, signals: asyncio.Queue[int]) -> None:
@@ -230,6 +239,8 @@ class Daemon:
             self._follow_store(version),
             follow_plane(self._hub, self._plane_facts),
             follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
+            follow_serving(self._hub, self._serving_services, self._notifier.unserved),
+            self._notifier.run(),
             self._manager.beat(),
             self._show(),
             *([self._metrics.run()] if self._metrics else []),
@@ -324,14 +335,17 @@ class Daemon:
         """Take over the file's services; with a mistake in it, nothing of it."""
         try:
             config, desired = await asyncio.to_thread(load, self._path)
+            check_users(config.notifications)
             _apply_file(self._store, desired)
         except GuidewayError as error:
             self._unread = str(error)
             _log.error("not reloaded", problem=self._unread)
             return
         self._unread = ""
+        self._notifier.adopt(config.notifications)
+        self._config = replace(self._config, notifications=config.notifications)
         if config != self._config:
-            _log.warning("reloaded; what is not under `services` waits for a restart")
+            _log.warning("reloaded; most keys besides `services` wait for a restart")
         else:
             _log.info("reloaded")
 
@@ -354,6 +368,10 @@ class Daemon:
             reloads=self._plane.reloads,
             trouble=self._observer.trouble(),
         )
+
+    def _serving_services(self) -> dict[str, str]:
+        compiled = self._reconciler.compiled
+        return unserved(compiled.services) if compiled else {}
 
     def _tell(self, key: BackendKey, health: Health, reason: str) -> None:
         self._hub.publish(BackendChanged(*key, health, reason))

@@ -7,7 +7,7 @@ a queue has an end. All of this belongs to one event loop.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,10 +72,28 @@ class VrrpChanged:
 
     instance: str
     state: str  # "active", "backup", "initialize"; "": there is no such instance any more
+    before: str = ""  # likewise; "": nothing was known of it
+    reason: str = ""  # a sentence, if guideway-vrrpd has said one
+    since: float = 0.0  # Unix time; 0: not known
+    priority: int = 0  # as tracking has it
+
+
+@dataclass(frozen=True, slots=True)
+class ServingChanged:
+    """A service has backends that can serve, or has none any more."""
+
+    service: str
+    serves: bool
+    reason: str  # why it does not; "": it does
 
 
 What: TypeAlias = (
-    BackendChanged | VersionStored | VersionApplied | DataPlaneChanged | VrrpChanged
+    BackendChanged
+    | VersionStored
+    | VersionApplied
+    | DataPlaneChanged
+    | VrrpChanged
+    | ServingChanged
 )
 
 
@@ -144,6 +162,7 @@ class Hub:
         """Tell what happens from now on; ``clock`` gives the Unix time."""
         self._clock = clock
         self._followers = set[Subscription]()
+        self._hearers: list[Callable[[Event], None]] = []
         self._over = False
         self.number = 0  # of the last event
         self.vrrp: dict[str, str] = {}  # states by instance, as the last events said
@@ -157,6 +176,12 @@ class Hub:
         event = Event(self.number, self._clock(), what)
         for follower in self._followers:
             follower.push(event)
+        for hear in self._hearers:
+            hear(event)
+
+    def inform(self, hear: Callable[[Event], None]) -> None:
+        """Call ``hear`` with every event from now on; it returns at once."""
+        self._hearers.append(hear)
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
@@ -189,6 +214,18 @@ def stored(version: int, before: DesiredState, now: DesiredState) -> VersionStor
         changed=tuple(n for n in new if n in old and new[n] != old[n]),
         removed=tuple(name for name in old if name not in new),
     )
+
+
+def serving_changes(
+    before: Mapping[str, bool], now: Mapping[str, str]
+) -> Iterator[ServingChanged]:
+    """Give the services that serve and did not, or did and do not: ``now`` says why not.
+
+    A service is taken to have served if ``before`` does not know it.
+    """
+    for name, reason in now.items():
+        if before.get(name, True) != (not reason):
+            yield ServingChanged(name, not reason, reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class NodeObserver:
     unread: Callable[[], str] = str  # what was wrong with the file; "": it was taken over
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
+    unnotified: Callable[[], list[str]] = list  # why somebody was not told of something
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
@@ -193,6 +194,7 @@ class NodeObserver:
             warnings.append(f"the file was not taken over when it was read last: {problem}")
         if problem := self.unserved():
             warnings.append(f"no metrics: {problem}")
+        warnings.extend(self.unnotified())
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         warnings.extend(waiting_warnings(self.reconciler.waiting))

@@ -10,6 +10,7 @@ from control.events import (
     DataPlaneChanged,
     Event,
     PlaneChange,
+    ServingChanged,
     VersionApplied,
     VersionStored,
     VrrpChanged,
@@ -59,5 +60,16 @@ def _what_to_pb(what: What) -> tuple[str, Any]:
             return "applied", pb.VersionApplied(version=version)
         case DataPlaneChanged(change=change, reason=reason):
             return "data_plane", pb.DataPlaneChange(kind=_KINDS[change], reason=reason)
-        case VrrpChanged(instance=instance, state=state):
-            return "vrrp", pb.VrrpChange(instance=instance, state=state)
+        case VrrpChanged():
+            moved = pb.VrrpChange(
+                instance=what.instance,
+                state=what.state,
+                before=what.before,
+                reason=what.reason,
+                since=what.since,
+                priority=what.priority,
+            )
+            return "vrrp", moved
+        case ServingChanged(service=service, serves=serves, reason=reason):
+            serving = pb.ServingChange(service=service, serves=serves, reason=reason)
+            return "serving", serving

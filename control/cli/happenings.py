@@ -42,6 +42,17 @@ def _data_plane(plane: pb.DataPlaneChange) -> dict[str, Any]:
     return {"change": change, "reason": plane.reason}
 
 
+def _vrrp(change: pb.VrrpChange) -> dict[str, Any]:
+    return {
+        "instance": change.instance,
+        "state": change.state,
+        "before": change.before,
+        "reason": change.reason,
+        "since": change.since or None,
+        "priority": change.priority,
+    }
+
+
 def _begin(begin: pb.Begin) -> dict[str, Any]:
     return {
         "missed": begin.missed,
@@ -58,5 +69,10 @@ _PARTS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
     "stored": _stored,
     "applied": lambda applied: {"version": applied.version},
     "data_plane": _data_plane,
-    "vrrp": lambda vrrp: {"instance": vrrp.instance, "state": vrrp.state},
+    "vrrp": _vrrp,
+    "serving": lambda one: {
+        "service": one.service,
+        "serves": one.serves,
+        "reason": one.reason,
+    },
 }

@@ -13,24 +13,18 @@ from control.importing.notes import Notes, RefusedError
 from control.importing.points import points_of, protocol_name
 from control.importing.schedulers import flows_of, weight_of
 from control.importing.statements import Statement
+from control.importing.told import Told
 from control.model import MAX_BACKENDS, MAX_WEIGHT, Backend, Mode, Protocol, Service
 
 MODES: Final = {"dr": Mode.DR, "nat": Mode.NAT}
 _LEFT_OUT: Final = "the virtual server is left out"
-_SCRIPT: Final = "no programs are run at such changes: watch guidewayd's metrics or log"
-_MAIL: Final = "no mails are sent: let Prometheus alert, see examples/alerts.yaml"
 _INHIBIT: Final = (
     "a backend that fails loses its slots, and its connections move to others; left out"
 )
 SENTENCES: Final[Mapping[str, str]] = {
     "quorum": "every backend that is up serves, however few; left out",
     "hysteresis": "every backend that is up serves, however few; left out",
-    "quorum_up": _SCRIPT,
-    "quorum_down": _SCRIPT,
-    "notify_up": _SCRIPT,
-    "notify_down": _SCRIPT,
-    "omega": _SCRIPT,
-    "smtp_alert": _MAIL,
+    "omega": "programs are not run at the start and the end; left out",
     "sorry_server": "there is none: where nobody can serve, packets are dropped; left out",
     "sorry_server_inhibit": "there is no sorry server; left out",
     "sorry_server_lvs_method": "there is no sorry server; left out",
@@ -46,7 +40,7 @@ SENTENCES: Final[Mapping[str, str]] = {
 
 
 def services_of(
-    virtual: Statement, groups: Mapping[str, Statement], notes: Notes
+    virtual: Statement, groups: Mapping[str, Statement], told: Told, notes: Notes
 ) -> Iterator[Service]:
     """Yield the services that a virtual_server stands for, but for those left out."""
     points = points_of(virtual, groups, notes)
@@ -63,6 +57,8 @@ def services_of(
     flows = flows_of(body)
     pace = Pace().narrowed(body)
     host = body.word("virtualhost")
+    scripts = told.of_service(body)
+    told.alert(body)
     body.rest(SENTENCES)
     for point in points:
         try:
@@ -79,13 +75,15 @@ def services_of(
             why = f"{error.problem}; {point.address} is left out"
             notes.add(virtual.place, virtual.keyword, why)
             continue
-        yield _populated(service, servers, (pace, host, flows.weighted), notes)
+        told.add(scripts, service.name)
+        yield _populated(service, servers, (pace, host, flows.weighted), told, notes)
 
 
 def _populated(
     service: Service,
     servers: list[Statement],
     defaults: tuple[Pace, str | None, bool],
+    told: Told,
     notes: Notes,
 ) -> Service:
     """Return the service with its backends and checks."""
@@ -105,6 +103,8 @@ def _populated(
             method, notes
         ) is not service.mode:
             body.note(method, f"all backends of a service have one mode: {service.mode}")
+        scripts = told.of_backend(body)
+        told.alert(body)
         body.rest(SENTENCES)
         backend = _named(backends, *place, weight)
         if backend.name in backends:
@@ -117,6 +117,7 @@ def _populated(
             notes.add(one.place, one.keyword, f"{error.problem}; left out")
             continue
         backends[backend.name] = backend
+        told.add(scripts, service.name, backend.name)
         asked.append((one, checks))
     return _checked(replace(service, backends=tuple(backends.values())), asked, notes)
 

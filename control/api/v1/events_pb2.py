@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from control.api.v1 import guideway_pb2 as control_dot_api_dot_v1_dot_guideway__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ontrol/api/v1/events.proto\x12\x0bguideway.v1\x1a\x1d\x63ontrol/api/v1/guideway.proto\" \n\x0cWatchRequest\x12\x10\n\x08services\x18\x01 \x03(\t\"\x94\x03\n\rWatchResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12#\n\x05\x62\x65gin\x18\x03 \x01(\x0b\x32\x12.guideway.v1.BeginH\x00\x12-\n\x07service\x18\x04 \x01(\x0b\x32\x1a.guideway.v1.ServiceStatusH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.guideway.v1.EndH\x00\x12-\n\x07\x62\x61\x63kend\x18\x06 \x01(\x0b\x32\x1a.guideway.v1.BackendChangeH\x00\x12,\n\x06stored\x18\x07 \x01(\x0b\x32\x1a.guideway.v1.VersionStoredH\x00\x12.\n\x07\x61pplied\x18\x08 \x01(\x0b\x32\x1b.guideway.v1.VersionAppliedH\x00\x12\x32\n\ndata_plane\x18\t \x01(\x0b\x32\x1c.guideway.v1.DataPlaneChangeH\x00\x12\'\n\x04vrrp\x18\n \x01(\x0b\x32\x17.guideway.v1.VrrpChangeH\x00\x42\x06\n\x04what\"e\n\x05\x42\x65gin\x12\x0e\n\x06missed\x18\x01 \x01(\x04\x12%\n\x04node\x18\x02 \x01(\x0b\x32\x17.guideway.v1.NodeStatus\x12%\n\x04vrrp\x18\x03 \x03(\x0b\x32\x17.guideway.v1.VrrpChange\"\x05\n\x03\x45nd\"f\n\rBackendChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12#\n\x06health\x18\x03 \x01(\x0e\x32\x13.guideway.v1.Health\x12\x0e\n\x06reason\x18\x04 \x01(\t\"Q\n\rVersionStored\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t\x12\x0f\n\x07removed\x18\x04 \x03(\t\"!\n\x0eVersionApplied\x12\x0f\n\x07version\x18\x01 \x01(\x04\"\xcc\x01\n\x0f\x44\x61taPlaneChange\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.guideway.v1.DataPlaneChange.Kind\x12\x0e\n\x06reason\x18\x02 \x01(\t\"x\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_ATTACHED\x10\x01\x12\x11\n\rKIND_RELOADED\x10\x02\x12\x11\n\rKIND_DETACHED\x10\x03\x12\x10\n\x0cKIND_FAILING\x10\x04\x12\x0f\n\x0bKIND_MENDED\x10\x05\"-\n\nVrrpChange\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t2J\n\x06\x45vents\x12@\n\x05Watch\x12\x19.guideway.v1.WatchRequest\x1a\x1a.guideway.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ontrol/api/v1/events.proto\x12\x0bguideway.v1\x1a\x1d\x63ontrol/api/v1/guideway.proto\" \n\x0cWatchRequest\x12\x10\n\x08services\x18\x01 \x03(\t\"\xc4\x03\n\rWatchResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12#\n\x05\x62\x65gin\x18\x03 \x01(\x0b\x32\x12.guideway.v1.BeginH\x00\x12-\n\x07service\x18\x04 \x01(\x0b\x32\x1a.guideway.v1.ServiceStatusH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.guideway.v1.EndH\x00\x12-\n\x07\x62\x61\x63kend\x18\x06 \x01(\x0b\x32\x1a.guideway.v1.BackendChangeH\x00\x12,\n\x06stored\x18\x07 \x01(\x0b\x32\x1a.guideway.v1.VersionStoredH\x00\x12.\n\x07\x61pplied\x18\x08 \x01(\x0b\x32\x1b.guideway.v1.VersionAppliedH\x00\x12\x32\n\ndata_plane\x18\t \x01(\x0b\x32\x1c.guideway.v1.DataPlaneChangeH\x00\x12\'\n\x04vrrp\x18\n \x01(\x0b\x32\x17.guideway.v1.VrrpChangeH\x00\x12.\n\x07serving\x18\xf4\x03 \x01(\x0b\x32\x1a.guideway.v1.ServingChangeH\x00\x42\x06\n\x04what\"e\n\x05\x42\x65gin\x12\x0e\n\x06missed\x18\x01 \x01(\x04\x12%\n\x04node\x18\x02 \x01(\x0b\x32\x17.guideway.v1.NodeStatus\x12%\n\x04vrrp\x18\x03 \x03(\x0b\x32\x17.guideway.v1.VrrpChange\"\x05\n\x03\x45nd\"f\n\rBackendChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12#\n\x06health\x18\x03 \x01(\x0e\x32\x13.guideway.v1.Health\x12\x0e\n\x06reason\x18\x04 \x01(\t\"Q\n\rVersionStored\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t\x12\x0f\n\x07removed\x18\x04 \x03(\t\"!\n\x0eVersionApplied\x12\x0f\n\x07version\x18\x01 \x01(\x04\"\xcc\x01\n\x0f\x44\x61taPlaneChange\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.guideway.v1.DataPlaneChange.Kind\x12\x0e\n\x06reason\x18\x02 \x01(\t\"x\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_ATTACHED\x10\x01\x12\x11\n\rKIND_RELOADED\x10\x02\x12\x11\n\rKIND_DETACHED\x10\x03\x12\x10\n\x0cKIND_FAILING\x10\x04\x12\x0f\n\x0bKIND_MENDED\x10\x05\"r\n\nVrrpChange\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x06\x62\x65\x66ore\x18\xf4\x03 \x01(\t\x12\x0f\n\x06reason\x18\xf5\x03 \x01(\t\x12\x0e\n\x05since\x18\xf6\x03 \x01(\x01\x12\x11\n\x08priority\x18\xf7\x03 \x01(\r\"C\n\rServingChange\x12\x10\n\x07service\x18\xf4\x03 \x01(\t\x12\x0f\n\x06serves\x18\xf5\x03 \x01(\x08\x12\x0f\n\x06reason\x18\xf6\x03 \x01(\t2J\n\x06\x45vents\x12@\n\x05Watch\x12\x19.guideway.v1.WatchRequest\x1a\x1a.guideway.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_start=75
   _globals['_WATCHREQUEST']._serialized_end=107
   _globals['_WATCHRESPONSE']._serialized_start=110
-  _globals['_WATCHRESPONSE']._serialized_end=514
-  _globals['_BEGIN']._serialized_start=516
-  _globals['_BEGIN']._serialized_end=617
-  _globals['_END']._serialized_start=619
-  _globals['_END']._serialized_end=624
-  _globals['_BACKENDCHANGE']._serialized_start=626
-  _globals['_BACKENDCHANGE']._serialized_end=728
-  _globals['_VERSIONSTORED']._serialized_start=730
-  _globals['_VERSIONSTORED']._serialized_end=811
-  _globals['_VERSIONAPPLIED']._serialized_start=813
-  _globals['_VERSIONAPPLIED']._serialized_end=846
-  _globals['_DATAPLANECHANGE']._serialized_start=849
-  _globals['_DATAPLANECHANGE']._serialized_end=1053
-  _globals['_DATAPLANECHANGE_KIND']._serialized_start=933
-  _globals['_DATAPLANECHANGE_KIND']._serialized_end=1053
-  _globals['_VRRPCHANGE']._serialized_start=1055
-  _globals['_VRRPCHANGE']._serialized_end=1100
-  _globals['_EVENTS']._serialized_start=1102
-  _globals['_EVENTS']._serialized_end=1176
+  _globals['_WATCHRESPONSE']._serialized_end=562
+  _globals['_BEGIN']._serialized_start=564
+  _globals['_BEGIN']._serialized_end=665
+  _globals['_END']._serialized_start=667
+  _globals['_END']._serialized_end=672
+  _globals['_BACKENDCHANGE']._serialized_start=674
+  _globals['_BACKENDCHANGE']._serialized_end=776
+  _globals['_VERSIONSTORED']._serialized_start=778
+  _globals['_VERSIONSTORED']._serialized_end=859
+  _globals['_VERSIONAPPLIED']._serialized_start=861
+  _globals['_VERSIONAPPLIED']._serialized_end=894
+  _globals['_DATAPLANECHANGE']._serialized_start=897
+  _globals['_DATAPLANECHANGE']._serialized_end=1101
+  _globals['_DATAPLANECHANGE_KIND']._serialized_start=981
+  _globals['_DATAPLANECHANGE_KIND']._serialized_end=1101
+  _globals['_VRRPCHANGE']._serialized_start=1103
+  _globals['_VRRPCHANGE']._serialized_end=1217
+  _globals['_SERVINGCHANGE']._serialized_start=1219
+  _globals['_SERVINGCHANGE']._serialized_end=1286
+  _globals['_EVENTS']._serialized_start=1288
+  _globals['_EVENTS']._serialized_end=1362
 # @@protoc_insertion_point(module_scope)
