@@ -81,7 +81,7 @@ def told() -> Iterator[Told]:
                 "tls": "none",
                 "from": "guideway@lb1.example",
                 "to": ["ops@example.org"],
-                "gather": 2,
+                "gather": 3,
                 "interval": 600,
             }
 
