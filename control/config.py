@@ -31,6 +31,13 @@ from control.model import (
     Returns,
     Service,
 )
+from control.notify_schema import (
+    MAX_PROGRAMS,
+    EmailConfig,
+    ProgramConfig,
+    to_notifications,
+)
+from control.notifying.settings import Notifications
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
@@ -208,6 +215,8 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     api: ApiConfig = ApiConfig()
     limits: LimitsConfig = LimitsConfig()
     metrics: MetricsConfig | Literal["none"] = msgspec.field(default_factory=MetricsConfig)
+    notify: Annotated[tuple[ProgramConfig, ...], Meta(max_length=MAX_PROGRAMS)] = ()
+    email: EmailConfig | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.interfaces)) != len(self.interfaces):
@@ -250,6 +259,7 @@ class NodeConfig:
     limits: Limits
     metrics: MetricsEndpoint | None = None  # None: none
     access: Access = field(default_factory=Access)
+    notifications: Notifications = field(default_factory=Notifications)  # may change
 
 
 def load(path: Path) -> tuple[NodeConfig, DesiredState]:
@@ -313,6 +323,7 @@ def _node(file: FileConfig) -> NodeConfig:
         limits=Limits(**msgspec.structs.asdict(file.limits)),
         metrics=_metrics(file.metrics),
         access=Access(file.api.group, file.api.change_group, _tcp(file.api)),
+        notifications=to_notifications(file.notify, file.email),
     )
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -36,7 +37,13 @@ from control.errors import GuidewayError, HostError
 from control.events import BackendChanged, Hub, PlaneFacts, VersionConfirmed, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
-from control.following import follow_drains, follow_plane, follow_pools, follow_vrrp
+from control.following import (
+    follow_drains,
+    follow_plane,
+    follow_pools,
+    follow_serving,
+    follow_vrrp,
+)
 from control.health.keeper import Keeper
 from control.health.memory import Memory
 from control.health.monitor import Monitor
@@ -45,6 +52,8 @@ from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
 from control.network import Surveyor, refuse_vlans, xdp_modes
+from control.notifying.notifier import Notifier
+from control.notifying.users import check_users
 from control.observer import NodeObserver
 from control.plane import Plane
 from control.pool import Pool
@@ -54,6 +63,7 @@ from control.rounds import Settings
 from control.status import Health
 from control.store import Store
 from control.undoing import undo_overdue, undo_unconfirmed
+from control.unserved import unserved
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
 from dataplane.instance import (
@@ -129,6 +139,7 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     if config.native:
         await asyncio.to_thread(refuse_vlans, config.interfaces)
     check_api(config.socket, config.access)
+    check_users(config.notifications)
     opened = await asyncio.to_thread(
         open_instance, _root(config), config.limits, config.cache
     )
@@ -204,7 +215,11 @@ class Daemon:
             unread=lambda: self._unread,
             pending=lambda: self._store.pending,
             modes=lambda: self._plane.modes,
+            unnotified=lambda: self._notifier.problems,
         )
+        self._notifier = Notifier(self._wanted, config.state_directory / "notified.json")
+        self._notifier.adopt(config.notifications)
+        self._hub.inform(self._notifier.hear)
         self._metrics = self._metrics_server()
         store.confirmed = lambda version: self._hub.publish(
             VersionConfirmed(version.number, version.confirmed_by)
@@ -256,6 +271,8 @@ class Daemon:
             follow_pools(self._hub, self._pools),
             follow_drains(self._store, self._wake),
             follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
+            follow_serving(self._hub, self._serving_services, self._notifier.unserved),
+            self._notifier.run(),
             self._manager.beat(),
             self._show(),
             *([self._metrics.run()] if self._metrics else []),
@@ -363,14 +380,17 @@ class Daemon:
         """Take over the file's services; with a mistake in it, nothing of it."""
         try:
             config, desired = await asyncio.to_thread(load, self._path)
+            check_users(config.notifications)
             _apply_file(self._store, desired)
         except GuidewayError as error:
             self._unread = str(error)
             _log.error("not reloaded", problem=self._unread)
             return
         self._unread = ""
+        self._notifier.adopt(config.notifications)
+        self._config = replace(self._config, notifications=config.notifications)
         if config != self._config:
-            _log.warning("reloaded; what is not under `services` waits for a restart")
+            _log.warning("reloaded; most keys besides `services` wait for a restart")
         else:
             _log.info("reloaded")
 
@@ -393,6 +413,10 @@ class Daemon:
             reloads=self._plane.reloads,
             trouble=self._observer.trouble(),
         )
+
+    def _serving_services(self) -> dict[str, str]:
+        compiled = self._reconciler.compiled
+        return unserved(compiled.services) if compiled else {}
 
     def _tell(self, key: BackendKey, health: Health, reason: str) -> None:
         self._hub.publish(BackendChanged(*key, health, reason))

@@ -85,6 +85,19 @@ class VrrpChanged:
 
     instance: str
     state: str  # "active", "backup", "initialize"; "": there is no such instance any more
+    before: str = ""  # likewise; "": nothing was known of it
+    reason: str = ""  # a sentence, if guideway-vrrpd has said one
+    since: float = 0.0  # Unix time; 0: not known
+    priority: int = 0  # as tracking has it
+
+
+@dataclass(frozen=True, slots=True)
+class ServingChanged:
+    """A service has backends that can serve, or has none any more."""
+
+    service: str
+    serves: bool
+    reason: str  # why it does not; "": it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,7 @@ What: TypeAlias = (
     | DataPlaneChanged
     | VrrpChanged
     | PoolChanged
+    | ServingChanged
 )
 
 
@@ -174,6 +188,7 @@ class Hub:
         """Tell what happens from now on; ``clock`` gives the Unix time."""
         self._clock = clock
         self._followers = set[Subscription]()
+        self._hearers: list[Callable[[Event], None]] = []
         self._over = False
         self.number = 0  # of the last event
         self.vrrp: dict[str, str] = {}  # states by instance, as the last events said
@@ -187,6 +202,12 @@ class Hub:
         event = Event(self.number, self._clock(), what)
         for follower in self._followers:
             follower.push(event)
+        for hear in self._hearers:
+            hear(event)
+
+    def inform(self, hear: Callable[[Event], None]) -> None:
+        """Call ``hear`` with every event from now on; it returns at once."""
+        self._hearers.append(hear)
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
@@ -222,6 +243,18 @@ def stored(version: Version, before: DesiredState, now: DesiredState) -> Version
         author=version.author,
         comment=version.comment,
     )
+
+
+def serving_changes(
+    before: Mapping[str, bool], now: Mapping[str, str]
+) -> Iterator[ServingChanged]:
+    """Give the services that serve and did not, or did and do not: ``now`` says why not.
+
+    A service is taken to have served if ``before`` does not know it.
+    """
+    for name, reason in now.items():
+        if before.get(name, True) != (not reason):
+            yield ServingChanged(name, not reason, reason)
 
 
 @dataclass(frozen=True, slots=True)

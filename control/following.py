@@ -10,20 +10,33 @@ from typing import Final
 import msgspec
 
 from control.drains import next_deadline
-from control.events import Hub, PlaneFacts, VrrpChanged, differences, pool_changes
+from control.events import (
+    Hub,
+    PlaneFacts,
+    VrrpChanged,
+    differences,
+    pool_changes,
+    serving_changes,
+)
 from control.pool import Pool
 from control.store import Store
 
 _PLANE_INTERVAL: Final = 0.1  # seconds; a look takes microseconds
-_VRRP_INTERVAL: Final = 1.0  # seconds
+_VRRP_INTERVAL: Final = 0.25  # seconds; a look at the clock of a file
+_SERVING_INTERVAL: Final = 0.5  # seconds; what holds for two looks is told
 _LONGEST_WAIT: Final = 5.0  # seconds; clocks are set, and stand still while a host sleeps
-_MAX_FILE: Final = 1 << 20  # bytes
+_MAX_FILE: Final = 4 << 20  # bytes
+_MAX_REASON: Final = 200  # characters
 
 
-class _Instance(msgspec.Struct):
+class Instance(msgspec.Struct, frozen=True):
     """What concerns us of an instance in the status file of guideway-vrrpd."""
 
     state: str
+    since: float = 0.0
+    priority: int = 0
+    problem: str = ""
+    reason: str = ""
 
 
 async def follow_plane(hub: Hub, look: Callable[[], PlaneFacts]) -> None:
@@ -59,10 +72,39 @@ async def follow_drains(store: Store, wake: Callable[[], None]) -> None:
             wake()
 
 
+async def follow_serving(
+    hub: Hub,
+    look: Callable[[], Mapping[str, str]],
+    before: Mapping[str, bool],
+    *,
+    interval: float = _SERVING_INTERVAL,
+) -> None:
+    """Tell ``hub`` which services begin and cease to serve, until cancelled.
+
+    ``look`` says of each service why nobody serves it, "" where somebody does; of a service
+    that it does not mention nothing is known. ``before`` is what was told earlier.
+    """
+    told = dict(before)
+    seen = dict(look())
+    while True:
+        await asyncio.sleep(interval)
+        last, seen = seen, dict(look())
+        steady = {
+            name: why
+            for name, why in seen.items()
+            if name in last and bool(last[name]) == bool(why)
+        }
+        for what in serving_changes(told, steady):
+            hub.publish(what)
+        told = {name: not why for name, why in steady.items()} | {
+            name: told[name] for name in seen if name in told and name not in steady
+        }
+
+
 async def follow_vrrp(hub: Hub, path: Path) -> None:
     """Tell ``hub`` what guideway-vrrpd's status file at ``path`` says, if it is there."""
     stamp: tuple[int, ...] = ()
-    known: dict[str, str] = {}
+    known: dict[str, Instance] = {}
     while True:
         found = _stamp(path)
         if found != stamp:
@@ -73,23 +115,26 @@ async def follow_vrrp(hub: Hub, path: Path) -> None:
         await asyncio.sleep(_VRRP_INTERVAL)
 
 
-def read_states(path: Path) -> dict[str, str]:
-    """Return the states by instance; none if the file is not there or is another's."""
+def read_states(path: Path) -> dict[str, Instance]:
+    """Return the instances by name; none if the file is not there or is another's."""
     try:
         with path.open("rb") as file:
-            instances = msgspec.json.decode(file.read(_MAX_FILE), type=dict[str, _Instance])
+            return msgspec.json.decode(file.read(_MAX_FILE), type=dict[str, Instance])
     except (OSError, msgspec.MsgspecError):
         return {}
-    return {name: instance.state for name, instance in instances.items()}
 
 
-def moved(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[VrrpChanged]:
+def moved(
+    before: Mapping[str, Instance], now: Mapping[str, Instance]
+) -> Iterator[VrrpChanged]:
     """Give the instances that are in another state, or gone."""
-    for name, state in now.items():
-        if before.get(name) != state:
-            yield VrrpChanged(name, state)
+    for name, one in now.items():
+        was = before[name].state if name in before else ""
+        if was != one.state:
+            reason = (one.reason or one.problem)[:_MAX_REASON]
+            yield VrrpChanged(name, one.state, was, reason, one.since, one.priority)
     for name in before.keys() - now.keys():
-        yield VrrpChanged(name, "")
+        yield VrrpChanged(name, "", before[name].state)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ class NodeObserver:
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
     modes: Callable[[], Mapping[str, str]] = dict  # how XDP runs, by interface
+    unnotified: Callable[[], list[str]] = list  # why somebody was not told of something
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
@@ -217,6 +218,7 @@ class NodeObserver:
             warnings.append(f"a restart will not know the health of backends: {problem}")
         if problem := self.unserved():
             warnings.append(f"no metrics: {problem}")
+        warnings.extend(self.unnotified())
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         warnings.extend(waiting_warnings(self.reconciler.waiting))

@@ -18,7 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
-from vrrp import script
+from programs import run
 from vrrp.tracking import Finding, Tally
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -80,7 +80,7 @@ class ScriptProbe:
 
     def look(self, stopping: Event) -> Finding:
         """Run it."""
-        return Finding(script.run(self.command, self.timeout, self.user, stopping))
+        return Finding(run(self.command, self.timeout, self.user, stopping))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ _SHORTEST_SKEW: Final = 2 / 256  # of priority 254, in intervals
 # A peer that heard us resign speaks after its skew, which is less than one interval.
 _HAND_OVER: Final = 2  # intervals
 _NEVER: Final = float("inf")
+_SILENCE: Final = "nobody was heard to be Active"
+_OWNS: Final = "it owns the addresses"
 
 
 class State(StrEnum):
@@ -115,6 +117,9 @@ class VirtualRouter:
         self._resumes_at: float | None = None  # if nobody takes over from us until then
         self.stands_back = False  # it has handed over, and leaves an inferior Active alone
         self.fenced = 0  # how often it let go since it had been silent for too long
+        self.handed_over = 0  # how often a peer took over since it was asked to
+        self.reason = ""  # why it came to its state, for people
+        self._why_next = _SILENCE  # why it will be Active when its timer runs out
 
     @property
     def deadline(self) -> float | None:
@@ -149,11 +154,13 @@ class VirtualRouter:
         self.address = address
         self._active_interval = self.config.interval
         if self.priority != OWNER_PRIORITY:
-            self._become_backup(now)
+            self._become_backup(now, "it takes part")
             return []
         if not self._together:
+            self._why_next = _OWNS
             return self._become_active(now)
-        self._become_backup(now)
+        self._become_backup(now, "it takes part")
+        self._why_next = _OWNS
         self._want()
         return []
 
@@ -161,6 +168,7 @@ class VirtualRouter:
         """Go back to INITIALIZE; an Active resigns, so that nobody has to time out."""
         was = self.state
         self.state = State.INITIALIZE
+        self.reason = ""
         self.active = self._timer = self._resumes_at = None
         self.wants = self.stands_back = False
         self._hush()
@@ -175,7 +183,8 @@ class VirtualRouter:
     def follow(self, now: float) -> list[Effect]:
         """Resign as Active, since another of its group had to yield."""
         self.stands_back = self.hands_over
-        self._become_backup(now)
+        self.handed_over += self.hands_over
+        self._become_backup(now, "another of its sync group gave up")
         return [self._advertise(RESIGN_PRIORITY), Release()]
 
     def hand_over(self, now: float) -> list[Effect]:
@@ -228,14 +237,17 @@ class VirtualRouter:
             self.active = None
             if not self.wants:
                 self._timer = now + self.skew
+                self._why_next = f"{source} resigned"
             return
         self.active = source
         if heard.priority >= self.priority:
             self._preempt_at = None
         elif self._preempts(now):
+            self._why_next = f"{source} has a lower priority, {heard.priority}"
             return  # the timer runs on, and when it ends we take over
         self._active_interval = heard.interval
         self._timer = now + self.down_interval
+        self._why_next = _SILENCE
         self.wants = False
 
     def _preempts(self, now: float) -> bool:
@@ -259,7 +271,9 @@ class VirtualRouter:
         superior = (heard.priority, source.packed) > (self.priority, self.address.packed)
         if superior or handed_over:
             self._active_interval = heard.interval
-            self._become_backup(now)
+            self.handed_over += handed_over
+            why = f"handed over to {source}" if handed_over else _superior(heard, source)
+            self._become_backup(now, why)
             self.active = source
             self.stands_back = handed_over
             return [Release()]
@@ -290,7 +304,9 @@ class VirtualRouter:
             return []
         self.fenced += 1
         self._active_interval = config.interval
-        self._become_backup(now)
+        self._become_backup(
+            now, f"it was itself late: silent for {now - self._spoke:.3f} s"
+        )
         self._timer = now + config.interval + self.skew
         return [Release()]
 
@@ -300,6 +316,7 @@ class VirtualRouter:
 
     def _become_active(self, now: float) -> list[Effect]:
         self.state = State.ACTIVE
+        self.reason = self._why_next
         self.wants = self.stands_back = False
         self.active = self.address
         self._timer = now + self.config.interval
@@ -308,8 +325,9 @@ class VirtualRouter:
             self._refresh = now + self.config.announcements.refresh
         return [self._speak(now), Take(), *self._announce(now)]
 
-    def _become_backup(self, now: float) -> None:
+    def _become_backup(self, now: float, why: str) -> None:
         self.state = State.BACKUP
+        self.reason, self._why_next = why, _SILENCE
         self.wants = False
         self.active = self._resumes_at = None
         self._timer = now + self.down_interval
@@ -358,3 +376,7 @@ class VirtualRouter:
         """Keep the beat, so that lateness does not add up; never catch up in a burst."""
         following = due + self.config.interval
         return following if following > now else now + self.config.interval
+
+
+def _superior(heard: Advertisement, source: IpAddress) -> str:
+    return f"{source} is superior, with priority {heard.priority}"

@@ -16,7 +16,7 @@ from typing import Final
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
-from vrrp import script
+from programs import run
 from vrrp.machine import State
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -120,9 +120,7 @@ class Notifier:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         while notice := self._next():
             program = notice.program
-            problem = script.run(
-                notice.command, program.timeout, program.user, self._abandon
-            )
+            problem = run(notice.command, program.timeout, program.user, self._abandon)
             if problem:
                 _log.warning("notify program failed", problem=problem)
 

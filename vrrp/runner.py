@@ -31,6 +31,7 @@ from vrrp.machine import (
 from vrrp.notify import Turn, turn_of
 from vrrp.packet import Advertisement, IpAddress
 from vrrp.status import Status
+from vrrp.tally import Lateness, Traffic, advert
 from vrrp.tracking import Standing
 from vrrp.transport import SURVIVABLE, Port, Transport, open_transport
 
@@ -75,7 +76,8 @@ class Runner:
         self._ground: Footing | None = None  # as the keeper found it
         self._ground_problem = ""
         self._fenced = 0
-        self._latest = 0.0
+        self._lateness = Lateness()
+        self._traffic = Traffic()
         self._late_said = float("-inf")
         self._transport: Transport | None = None
         self._footing: Footing | None = None
@@ -98,9 +100,15 @@ class Runner:
             discarded=dict(self._discarded),
             noticed=dict(self._noticed),
             problem=self._problem,
-            latest=round(self._latest, 3),
+            latest=round(self._lateness.most, 3),
             fenced=self.router.fenced,
             stands_back=self.router.stands_back,
+            sent=dict(self._traffic.sent),
+            unsent=self._traffic.unsent,
+            heard=dict(self._traffic.heard),
+            handed_over=self.router.handed_over,
+            late=self._lateness.told(),
+            late_total=round(self._lateness.total, 4),
         )
 
     @property
@@ -248,8 +256,8 @@ class Runner:
             self._note_lateness(now - deadline, now)
 
     def _note_lateness(self, late: float, now: float) -> None:
-        """Remember by how much a timer was late at most; say so if that is an interval."""
-        self._latest = max(late, self._latest)
+        """Count by how much a timer was late; say so if that is an interval."""
+        self._lateness.add(late)
         interval = self.instance.router.interval
         if late >= interval and now >= self._late_said + _COMPLAIN_EVERY:
             self._late_said = now
@@ -297,6 +305,7 @@ class Runner:
         except MalformedError as error:
             self._discard(error, arrived.source, now)
             return
+        self._traffic.heard[advert(heard.priority)] += 1
         self._notice(heard, arrived.source, now)
         self._carry_out(self.router.receive(heard, arrived.source, now))
 
@@ -360,6 +369,9 @@ class Runner:
             if error.errno not in SURVIVABLE:
                 raise
             unsent = error.strerror or str(error)
+            self._traffic.unsent += 1
+        else:
+            self._traffic.sent[advert(advertisement.priority)] += 1
         if unsent != self._unsent:
             if unsent:
                 self._log.warning("advertisement not sent", problem=unsent)
@@ -373,7 +385,7 @@ class Runner:
             self._log.warning("addresses given up: we were silent for too long")
         if not router.hands_over:
             self._handed_over.set()
-        new = old.moved(router.state, router.active, time.time())
+        new = old.moved(router.state, router.active, time.time(), router.reason)
         if new == old:
             return
         self._status = new
@@ -384,6 +396,7 @@ class Runner:
                 was=old.state,
                 priority=router.priority,
                 active=str(new.active) if new.active else None,
+                reason=new.reason or self._problem,
             )
         self._tell_turn()
         self._changed()

@@ -12,6 +12,7 @@ import msgspec
 from vrrp.errors import Fault, HostError, Oddity
 from vrrp.machine import State
 from vrrp.packet import IpAddress
+from vrrp.tally import Advert
 
 _READABLE_BY_ALL: Final = 0o644
 _DIRECTORY: Final = 0o755
@@ -33,13 +34,23 @@ class Status:
     latest: float = 0.0  # seconds by which a timer was late at most
     fenced: int = 0  # how often it gave the addresses up since it was late itself
     stands_back: bool = False  # it has handed over, and leaves an inferior Active alone
+    reason: str = ""  # why it came to its state; of one that rests see ``problem``
+    sent: Mapping[Advert, int] = field(default_factory=dict)
+    unsent: int = 0  # advertisements that the kernel did not take
+    heard: Mapping[Advert, int] = field(default_factory=dict)  # of those that were heeded
+    handed_over: int = 0  # how often a peer took over since it was asked to
+    late: Mapping[str, int] = field(default_factory=dict)  # timers, by seconds at most
+    late_total: float = 0.0  # seconds by which timers were late, altogether
 
-    def moved(self, state: State, active: IpAddress | None, now: float) -> Self:
-        """Return the status after the state machine has said where it is."""
+    def moved(
+        self, state: State, active: IpAddress | None, now: float, reason: str = ""
+    ) -> Self:
+        """Return the status after the state machine has said where it is, and why."""
         if state is self.state:
             return replace(self, active=active)
+        count = self.transitions + 1
         return replace(
-            self, state=state, active=active, since=now, transitions=self.transitions + 1
+            self, state=state, active=active, since=now, transitions=count, reason=reason
         )
 
 

@@ -12,6 +12,7 @@ from control.events import (
     Event,
     PlaneChange,
     PoolChanged,
+    ServingChanged,
     VersionApplied,
     VersionConfirmed,
     VersionStored,
@@ -67,8 +68,19 @@ def _what_to_pb(what: What) -> tuple[str, Any]:  # noqa: PLR0911 - an arm for ea
             return "applied", pb.VersionApplied(version=version)
         case DataPlaneChanged(change=change, reason=reason):
             return "data_plane", pb.DataPlaneChange(kind=_KINDS[change], reason=reason)
-        case VrrpChanged(instance=instance, state=state):
-            return "vrrp", pb.VrrpChange(instance=instance, state=state)
+        case VrrpChanged():
+            moved = pb.VrrpChange(
+                instance=what.instance,
+                state=what.state,
+                before=what.before,
+                reason=what.reason,
+                since=what.since,
+                priority=what.priority,
+            )
+            return "vrrp", moved
+        case ServingChanged(service=service, serves=serves, reason=reason):
+            serving = pb.ServingChange(service=service, serves=serves, reason=reason)
+            return "serving", serving
         case PoolChanged():
             pool = pb.PoolChange(
                 service=what.service,

@@ -8,7 +8,7 @@ from control.api.convert_status import node_to_pb, service_status_to_pb
 from control.api.status_codes import Context, reports_stream_errors
 from control.api.v1 import events_pb2 as pb
 from control.api.v1 import events_pb2_grpc as pb_grpc
-from control.events import BackendChanged, Event, Hub, PoolChanged
+from control.events import BackendChanged, Event, Hub, PoolChanged, ServingChanged
 from control.status import Observer
 
 
@@ -57,6 +57,6 @@ class Events(pb_grpc.EventsServicer):
 
 def _concerns(event: Event, services: frozenset[str]) -> bool:
     what = event.what
-    if not services or not isinstance(what, BackendChanged | PoolChanged):
+    if not services or not isinstance(what, BackendChanged | PoolChanged | ServingChanged):
         return True
     return what.service in services

@@ -45,6 +45,17 @@ def _data_plane(plane: pb.DataPlaneChange) -> dict[str, Any]:
     return {"change": change, "reason": plane.reason}
 
 
+def _vrrp(change: pb.VrrpChange) -> dict[str, Any]:
+    return {
+        "instance": change.instance,
+        "state": change.state,
+        "before": change.before,
+        "reason": change.reason,
+        "since": change.since or None,
+        "priority": change.priority,
+    }
+
+
 def _begin(begin: pb.Begin) -> dict[str, Any]:
     return {
         "missed": begin.missed,
@@ -69,5 +80,10 @@ _PARTS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
         "sorry": pool.sorry,
         "kept": list(pool.kept),
     },
-    "vrrp": lambda vrrp: {"instance": vrrp.instance, "state": vrrp.state},
+    "vrrp": _vrrp,
+    "serving": lambda one: {
+        "service": one.service,
+        "serves": one.serves,
+        "reason": one.reason,
+    },
 }

@@ -31,7 +31,7 @@ _DATA_PLANE: Final = {
 def watch(session: Session, services: tuple[str, ...]) -> None:
     """Show what happens on the node, line by line, until Ctrl-C.
 
-    With SERVICE, of backends only those of that service. For programs (-o json) everything
+    With SERVICE, of services and backends only those. For programs (-o json) everything
     as it is comes first, and each line is an object.
     """
     request = pb.WatchRequest(services=services)
@@ -112,7 +112,14 @@ class Lines:
         return [_DATA_PLANE.get(plain["change"], trouble)]
 
     def _vrrp(self, plain: Plain) -> list[str]:
-        return [f"VRRP {plain['instance']} is {plain['state'] or 'gone'}"]
+        was = f", and was {plain['before']}" if plain["before"] else ""
+        reason = f": {plain['reason']}" if plain["reason"] else ""
+        return [f"VRRP {plain['instance']} is {plain['state'] or 'gone'}{was}{reason}"]
+
+    def _served(self, plain: Plain) -> list[str]:
+        if plain["serves"]:
+            return [f"{plain['service']} is served again"]
+        return [f"{plain['service']} is served by nobody: {plain['reason']}"]
 
     def _pool(self, plain: Plain) -> list[str]:
         there = "has its quorum" if plain["quorum"] else "has no quorum"
@@ -137,5 +144,6 @@ class Lines:
         "data_plane": _data_plane,
         "vrrp": _vrrp,
         "pool": _pool,
+        "serving": _served,
         "unknown": _unknown,
     }

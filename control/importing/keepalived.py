@@ -14,12 +14,12 @@ from control.importing.routers import Globals, Router, announcements, router_of
 from control.importing.services import services_of
 from control.importing.statements import Statement, statements
 from control.importing.sync_groups import Group
+from control.importing.told import SMTP, Told
 from control.importing.tracked import Checks, plain_name
 from control.model import DesiredState
 from vrrp.schema import InstanceConfig
 
 MAX_BACKENDS: Final = 65_536  # of all services, and those as well
-_MAIL: Final = "no mails are sent: let Prometheus alert, see examples/alerts.yaml"
 _OUTSIDE: Final = "this is the system's to set up; left out"
 _STRICT: Final = "deviations from the RFC are where this file has them; left out"
 _SCRIPTS: Final = "whoever may change the file decides; left out"
@@ -32,16 +32,8 @@ _BLOCKS: Final[Mapping[str, str]] = {
     "SSL": "probes show no certificate, and verify none that SSL_GET asks for; left out",
 }
 _GLOBALS: Final[Mapping[str, str]] = {
-    "notification_email": _MAIL,
-    "notification_email_from": _MAIL,
-    "smtp_server": _MAIL,
-    "smtp_connect_timeout": _MAIL,
-    "smtp_helo_name": _MAIL,
-    "smtp_alert": _MAIL,
-    "smtp_alert_checker": _MAIL,
-    "smtp_alert_vrrp": _MAIL,
-    "no_email_faults": _MAIL,
-    "router_id": "it is a name for mails and SNMP, of which there are none; left out",
+    **SMTP,
+    "router_id": "mails have the host's name, and there is no SNMP; left out",
     "enable_script_security": _SCRIPTS,
     "vrrp_strict": _STRICT,
     "vrrp_skip_check_adv_addr": "addresses of advertisements are looked at; left out",
@@ -83,7 +75,7 @@ def import_keepalived(
     if not tree:
         raise RefusedError(name, "is empty: there is nothing to import")
     known = _Known(tree, notes)
-    desired = _desired(tree, notes)
+    desired = _desired(tree, known.told, notes)
     vrrpd, found = _vrrpd(tree, known, notes)
     if not desired.services and vrrpd is None:
         notes_said = "".join(f"; {note}" for note in list(notes)[:1])
@@ -95,7 +87,7 @@ def import_keepalived(
             raise RefusedError(
                 name, "says nothing of interfaces: name those of guidewayd by --interface"
             )
-        guidewayd = guidewayd_file(interfaces or found, desired)
+        guidewayd = guidewayd_file(interfaces or found, desired, known.told.plain)
     return Imported(guidewayd, vrrpd, tuple(notes))
 
 
@@ -104,6 +96,7 @@ class _Known:
 
     def __init__(self, tree: tuple[Statement, ...], notes: Notes) -> None:
         self.globals, user = Globals(), None
+        self.told = Told(notes)
         for block in _blocks(tree, "global_defs"):
             body = Body(block, notes)
             version = body.whole("vrrp_version", least=2, most=3) or self.globals.version
@@ -112,7 +105,9 @@ class _Known:
                 announce |= {"repeat": 1, "delay": 0}
             self.globals = Globals(version, announce)
             user = body.word("script_user") or user
+            self.told.mails(body)
             body.rest(_GLOBALS)
+        self.told.user = user
         self.checks = Checks(notes, user)
         for block in _blocks(tree, "vrrp_script"):
             self.checks.script(block)
@@ -130,7 +125,7 @@ def _blocks(tree: Iterable[Statement], *keywords: str) -> list[Statement]:
     return [one for one in tree if one.keyword in keywords]
 
 
-def _desired(tree: tuple[Statement, ...], notes: Notes) -> DesiredState:
+def _desired(tree: tuple[Statement, ...], told: Told, notes: Notes) -> DesiredState:
     groups = {
         one.arguments[0]: one
         for one in _blocks(tree, "virtual_server_group")
@@ -138,7 +133,7 @@ def _desired(tree: tuple[Statement, ...], notes: Notes) -> DesiredState:
     }
     services, places, backends = [], set(), 0
     for virtual in _blocks(tree, "virtual_server"):
-        for service in services_of(virtual, groups, notes):
+        for service in services_of(virtual, groups, told, notes):
             backends += len(service.backends) + 1
             if backends > MAX_BACKENDS:
                 problem = f"this makes more than {MAX_BACKENDS} services and backends"

@@ -26,7 +26,11 @@ class Imported:
     notes: tuple[Note, ...]
 
 
-def guidewayd_file(interfaces: tuple[str, ...], desired: DesiredState) -> dict[str, Any]:
+def guidewayd_file(
+    interfaces: tuple[str, ...],
+    desired: DesiredState,
+    told: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the file of guidewayd, with what has its default left out."""
     file: dict[str, Any] = {"interfaces": list(interfaces)}
     backends = sum(len(service.backends) for service in desired)
@@ -39,6 +43,7 @@ def guidewayd_file(interfaces: tuple[str, ...], desired: DesiredState) -> dict[s
     above = {key: value for key, value in limits.items() if value > getattr(_LIMITS, key)}
     if above:
         file["limits"] = above
+    file.update(told or {})
     file["services"] = [_service(service) for service in desired]
     return file
 

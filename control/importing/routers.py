@@ -8,17 +8,15 @@ from typing import Any, Final
 from control.importing.body import Body
 from control.importing.notes import Notes
 from control.importing.statements import Statement
+from control.importing.told import command_of
 from control.importing.tracked import TRACKS, Checks, plain_name
 
-_SCRIPT: Final = (
-    "no programs are run at changes: watch the status file or guidewayd's metrics"
-)
-_MAIL: Final = "no mails are sent: let Prometheus alert, see examples/alerts.yaml"
+_SCRIPT: Final = "there is `notify` alone, whose third argument tells; left out"
+_MAIL: Final = "mails of guidewayd tell of every instance, or of none; left out"
 _MAC: Final = "addresses are on the interface itself, with its MAC: gratuitous ARP tells so"
 _ONLY_ADDRESSES: Final = "only addresses move; left out"
 _AGAIN: Final = "who loses is answered at once, and announced to as at the start; left out"
 SENTENCES: Final[Mapping[str, str]] = {
-    "notify": _SCRIPT,
     "notify_master": _SCRIPT,
     "notify_backup": _SCRIPT,
     "notify_fault": _SCRIPT,
@@ -115,6 +113,7 @@ def router_of(
         **_wire(body, version, family),
         "addresses": advertised,
         "unadvertised": [*others, *excluded] or None,
+        "notify": notify_of(body, checks.user),
         "announce": dict(usual.announce) | announcements(body, "") or None,
     }
     tracked = checks.tracks(body.every(*TRACKS), weighted=not grouped)
@@ -197,6 +196,12 @@ def _wire(body: Body, version: int, family: int) -> dict[str, Any]:
         "min_ttl": max(1, min(ttls or usual)) if ttls or usual else None,
         "checksum": "plain" if plain and version == 3 and family != _IPV6 else None,  # noqa: PLR2004
     }
+
+
+def notify_of(body: Body, user: str | None) -> dict[str, Any] | None:
+    """Take the program that is told what an instance or group becomes."""
+    statement = body.last("notify")
+    return command_of(statement, user, body.notes) if statement else None
 
 
 def _password(body: Body, version: int) -> str | None:

@@ -14,19 +14,13 @@ from control.importing.points import points_of, protocol_name
 from control.importing.pool import INHIBIT, asked_of, with_policy
 from control.importing.schedulers import flows_of, weight_of
 from control.importing.statements import Statement
+from control.importing.told import Told
 from control.model import MAX_BACKENDS, MAX_WEIGHT, Backend, Mode, Protocol, Service
 
 MODES: Final = {"dr": Mode.DR, "nat": Mode.NAT}
 _LEFT_OUT: Final = "the virtual server is left out"
-_SCRIPT: Final = "no programs are run at such changes: watch guidewayd's metrics or log"
-_MAIL: Final = "no mails are sent: let Prometheus alert, see examples/alerts.yaml"
 SENTENCES: Final[Mapping[str, str]] = {
-    "quorum_up": _SCRIPT,
-    "quorum_down": _SCRIPT,
-    "notify_up": _SCRIPT,
-    "notify_down": _SCRIPT,
-    "omega": _SCRIPT,
-    "smtp_alert": _MAIL,
+    "omega": "programs are not run at the start and the end; left out",
     "sorry_server_inhibit": "connections to the sorry server stay with it anyhow; left out",
     "sorry_server_lvs_method": "the sorry server is reached like the others; left out",
     "ha_suspend": "a node probes whether or not it has the addresses; left out",
@@ -40,7 +34,7 @@ SENTENCES: Final[Mapping[str, str]] = {
 
 
 def services_of(
-    virtual: Statement, groups: Mapping[str, Statement], notes: Notes
+    virtual: Statement, groups: Mapping[str, Statement], told: Told, notes: Notes
 ) -> Iterator[Service]:
     """Yield the services that a virtual_server stands for, but for those left out."""
     points = points_of(virtual, groups, notes)
@@ -58,6 +52,8 @@ def services_of(
     pace = Pace().narrowed(body)
     host = body.word("virtualhost")
     asked = asked_of(body, servers)
+    scripts = told.of_service(body)
+    told.alert(body)
     body.rest(SENTENCES)
     for point in points:
         try:
@@ -74,7 +70,9 @@ def services_of(
             why = f"{error.problem}; {point.address} is left out"
             notes.add(virtual.place, virtual.keyword, why)
             continue
-        populated = _populated(service, servers, (pace, host, flows.weighted), notes)
+        told.add(scripts, service.name)
+        paced = (pace, host, flows.weighted)
+        populated = _populated(service, servers, paced, told, notes)
         yield with_policy(populated, asked, notes)
 
 
@@ -82,6 +80,7 @@ def _populated(
     service: Service,
     servers: list[Statement],
     defaults: tuple[Pace, str | None, bool],
+    told: Told,
     notes: Notes,
 ) -> Service:
     """Return the service with its backends and checks."""
@@ -102,6 +101,8 @@ def _populated(
         ) is not service.mode:
             body.note(method, f"all backends of a service have one mode: {service.mode}")
         body.flag(INHIBIT)  # known already: see asked_of
+        scripts = told.of_backend(body)
+        told.alert(body)
         body.rest(SENTENCES)
         backend = _named(backends, *place, weight)
         if backend.name in backends:
@@ -114,6 +115,7 @@ def _populated(
             notes.add(one.place, one.keyword, f"{error.problem}; left out")
             continue
         backends[backend.name] = backend
+        told.add(scripts, service.name, backend.name)
         asked.append((one, checks))
     return _checked(replace(service, backends=tuple(backends.values())), asked, notes)
 

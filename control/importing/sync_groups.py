@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from control.importing.body import Body
 from control.importing.notes import Notes
-from control.importing.routers import SENTENCES, Router
+from control.importing.routers import SENTENCES, Router, notify_of
 from control.importing.statements import Statement
 from control.importing.tracked import TRACKS, Checks, plain_name
 
@@ -28,6 +28,7 @@ class Group:
             for word in (one.keyword, *one.arguments)
         ]
         self._tracked = checks.tracks(body.every(*TRACKS), weighted=True)
+        self._notify = notify_of(body, checks.user)
         body.rest({**SENTENCES, **_SENTENCES})
 
     def joined(self, routers: Mapping[str, Router]) -> dict[str, Any] | None:
@@ -56,7 +57,8 @@ class Group:
             routers[name].tracked = every
             self._align(first, routers[name])
         name = plain_name((self._block.arguments or ("_",))[0])
-        return {"name": name, "instances": members}
+        group: dict[str, Any] = {"name": name, "instances": members}
+        return group | ({"notify": self._notify} if self._notify else {})
 
     def _align(self, first: Router, other: Router) -> None:
         for key in ("priority", "preempt", "preempt_delay"):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from control.metrics.seen import Router
-from control.metrics.text import counter, gauge, labels
+from control.metrics.text import counter, gauge, histogram, labels
 
 _STATES: Final = ("initialize", "backup", "active")
 
@@ -35,8 +35,36 @@ def router_families(routers: Mapping[str, Router]) -> Iterator[str]:
     for name, meaning in (
         ("transitions", "Changes of its state"),
         ("fenced", "How often it gave its addresses up, being late itself"),
+        ("handed_over", "How often a peer took over because it was asked to"),
     ):
         yield counter(f"vrrp_{name}", meaning, ((of, getattr(e, name)) for of, e in every))
+    for name, meaning in (
+        ("sent", "Advertisements that were sent: it is alive, or resigns"),
+        ("heard", "Advertisements that were heeded, likewise"),
+    ):
+        yield counter(
+            f"vrrp_{name}_packets",
+            meaning,
+            (
+                (labels(router=router, kind=kind), count)
+                for router, each in routers.items()
+                for kind, count in getattr(each, name).items()
+            ),
+        )
+    yield counter(
+        "vrrp_unsent_packets",
+        "Advertisements that the kernel did not take",
+        ((of, each.unsent) for of, each in every),
+    )
+    yield histogram(
+        "vrrp_timer_lateness_seconds",
+        "By how much timers were late",
+        (
+            ({"router": router}, each.late, each.late_total)
+            for router, each in routers.items()
+            if each.late
+        ),
+    )
     yield counter(
         "vrrp_discarded_packets",
         "Advertisements that were not accepted, by what is wrong with them",

@@ -31,6 +31,12 @@ class Router:
     problem: str = ""  # why it rests
     latest: float = 0.0  # seconds by which a timer was late at most
     fenced: int = 0  # how often it gave the addresses up since it was late itself
+    sent: Mapping[str, int] = field(default_factory=dict)  # advertisements, by kind
+    unsent: int = 0  # that the kernel did not take
+    heard: Mapping[str, int] = field(default_factory=dict)  # of those that were heeded
+    handed_over: int = 0  # how often a peer took over since it was asked to
+    late: Mapping[str, int] = field(default_factory=dict)  # timers, by seconds at most
+    late_total: float = 0.0  # seconds by which timers were late, altogether
 
 
 @dataclass(frozen=True, slots=True)

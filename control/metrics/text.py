@@ -5,10 +5,12 @@ second, and the garbage collector, which comes for them, holds everybody up for 
 Strings it leaves alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 Samples = Iterable[tuple[str, float]]  # labels, by :func:`labels`, and the value
+# Labels; how many there are up to each bound, the last one "+Inf"; and their sum.
+Histograms = Iterable[tuple[Mapping[str, str], Mapping[str, int], float]]
 
 _PREFIX: Final = "guideway_"
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -22,6 +24,17 @@ def gauge(name: str, meaning: str, samples: Samples) -> str:
 def counter(name: str, meaning: str, samples: Samples) -> str:
     """Return a metric that only grows; the name gets its prefix and its ending."""
     return _family(f"{_PREFIX}{name}_total", "counter", meaning, samples)
+
+
+def histogram(name: str, meaning: str, samples: Histograms) -> str:
+    """Return a metric of how many were at most so much; the name gets its prefix."""
+    name = _PREFIX + name
+    lines = [f"# HELP {name} {meaning}", f"# TYPE {name} histogram"]
+    for values, counts, total in samples:
+        lines += [f"{name}_bucket{labels(**values, le=e)} {n}" for e, n in counts.items()]
+        lines.append(f"{name}_sum{labels(**values)} {total}")
+        lines.append(f"{name}_count{labels(**values)} {max(counts.values())}")
+    return "\n".join(lines) + "\n"
 
 
 def one(value: float) -> Samples:

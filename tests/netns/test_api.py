@@ -127,6 +127,21 @@ def test_a_change_is_told_when_it_is_stored_and_when_the_kernel_has_it(node: Nod
         watched.wait_for("applied", version=stored["version"] + 1)
 
 
+def test_a_service_that_nobody_serves_is_told(lab: Lab, node: Node) -> None:
+    backends = ("b1", "b2", "b3")
+
+    with watching(node) as watched:
+        for backend in backends:
+            lab.servers[backend]["web"].stop()
+        alone = watched.wait_for("serving", service="web", serves=False)
+        for backend in backends:
+            lab.servers[backend]["web"].start()
+        watched.wait_for("serving", service="web", serves=True)
+
+    assert alone["reason"] == "none of 3 backends can serve: its health check fails"
+    node.wait_until_serving("web")
+
+
 def test_the_client_in_python_drains_a_backend_for_real(node: Node) -> None:
     client = PROJECT / "examples" / "client" / "drain.py"
 
@@ -174,9 +189,14 @@ def test_vrrp_is_told_of_as_its_status_file_has_it(node: Node) -> None:
 
     with watching(node) as watched:
         node.vrrpd.stop()
-        watched.wait_for("vrrp", state="")
+        gone = watched.wait_for("vrrp", instance="lab", state="")
         node.vrrpd.start()
-        watched.wait_for("vrrp", state="active")
+        there = watched.wait_for("vrrp", instance="lab", state="active")
+
+    assert gone["before"] == "active"
+    assert there["reason"] == "nobody was heard to be Active"
+    assert there["priority"] == 200
+    assert abs(there["time"] - there["since"]) < 5
 
 
 def test_over_tcp_a_certificate_says_who_may_what(node: Node, authority: Authority) -> None:

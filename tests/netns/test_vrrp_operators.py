@@ -110,6 +110,19 @@ def test_a_planned_failover_leaves_no_question_to_the_vip_unanswered(pair: Lan) 
 
     assert took < 2 * INTERVAL + SLACK
     assert unanswered == []
+    one, two = pair.one.status(), pair.two.status()
+    assert (one["reason"], two["reason"]) == (
+        "10.0.0.2 resigned",
+        "handed over to 10.0.0.1",
+    )
+    eventually(lambda: pair.two.status()["handed_over"] == 1, within=5, what="counted")
+    eventually(
+        lambda: pair.one.status()["heard"].get("resigns") == 1,
+        within=5,
+        what="the resignation is counted",
+    )
+    assert pair.one.status()["sent"]["alive"] > 0
+    assert sum(pair.one.status()["late"].values()) > 0
 
 
 def test_who_has_handed_over_stands_back_until_the_peer_goes(pair: Lan) -> None:

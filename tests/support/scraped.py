@@ -61,7 +61,21 @@ COUNTERS = Counters(
     backends={11: Counter(30, 3000, 3)},
 )
 ROUTERS = {
-    "front": Router("active", 900.0, 150, 3, {"ttl": 2}, latest=0.25, fenced=1),
+    "front": Router(
+        "active",
+        900.0,
+        150,
+        3,
+        {"ttl": 2},
+        latest=0.25,
+        fenced=1,
+        sent={"alive": 70, "resigns": 2},
+        unsent=1,
+        heard={"alive": 20},
+        handed_over=1,
+        late={"0.01": 90, "0.1": 91, "+Inf": 92},
+        late_total=0.75,
+    ),
     "back": Router("initialize", 901.0, 150, problem="web: down"),
 }
 SEEN = Seen(

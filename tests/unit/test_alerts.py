@@ -51,7 +51,7 @@ def test_a_rule_is_formed_as_prometheus_wants_it(rule: dict) -> None:
             r"(?:rate|increase)\((\w+)(?:\{.*?\})?\[\d+[mh]\]\)", rule["expr"]
         )
         assert counters
-        assert all(name.endswith("_total") for name in counters)
+        assert all(name.endswith(("_total", "_count", "_bucket")) for name in counters)
 
 
 def test_no_two_rules_have_one_name() -> None:

@@ -21,6 +21,7 @@ from control.events import (
     DataPlaneChanged,
     PlaneChange,
     PoolChanged,
+    ServingChanged,
     VersionApplied,
     VersionConfirmed,
     VersionStored,
@@ -79,10 +80,12 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
             DataPlaneChanged(PlaneChange.RELOADED),
             DataPlaneChanged(PlaneChange.DETACHED),
             DataPlaneChanged(PlaneChange.ATTACHED),
-            VrrpChanged("inside", "active"),
+            VrrpChanged("inside", "active", "backup", "the Active fell silent"),
             VrrpChanged("inside", ""),
             PoolChanged("web", 1, quorum=False, sorry=True),
             PoolChanged("web", 2, quorum=True, sorry=False, kept=("a", "b")),
+            ServingChanged("web", serves=False, reason="its backend cannot serve: x"),
+            ServingChanged("web", serves=True, reason=""),
         )
         then = [said(process.stdout) for _ in range(13)]
 
@@ -103,10 +106,12 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
         "the data plane is loaded anew",
         "the data plane is detached: nothing is balanced",
         "the data plane is attached again",
-        "VRRP inside is active",
+        "VRRP inside is active, and was backup: the Active fell silent",
         "VRRP inside is gone",
         "web has no quorum: weight 1 is up; the sorry server serves",
         "web has its quorum: weight 2 is up; failed, but kept: a, b",
+        "web is served by nobody: its backend cannot serve: x",
+        "web is served again",
     ]
 
 
@@ -144,6 +149,55 @@ def test_programs_get_an_object_on_each_line(cli: CommandLine) -> None:
         "change": "failing",
         "reason": "eth0 is taken",
     }
+
+
+def test_every_kind_of_event_is_an_object_with_keys_of_its_own(
+    cli: CommandLine,
+) -> None:
+    happens = (
+        BackendChanged("web", "a", Health.DOWN, "connection refused"),
+        ServingChanged("web", serves=False, reason="its backend cannot serve: x"),
+        VersionStored(2, ("dns",), (), ()),
+        VersionApplied(2),
+        DataPlaneChanged(PlaneChange.DETACHED),
+        VrrpChanged("inside", "active", "backup", "the Active fell silent", 1000.5, 150),
+    )
+    with watching(cli.socket, "watch", "-o", "json") as process:
+        assert process.stdout
+        while json.loads(process.stdout.readline())["event"] != "end":
+            pass
+        cli.node.publish(*happens)
+        told = [json.loads(process.stdout.readline()) for _ in happens]
+
+    assert [one.pop("number") for one in told] == [1, 2, 3, 4, 5, 6]
+    assert all(one.pop("time") > 1e9 for one in told)
+    assert told == [
+        {
+            "event": "backend",
+            "service": "web",
+            "backend": "a",
+            "health": "down",
+            "reason": "connection refused",
+        },
+        {
+            "event": "serving",
+            "service": "web",
+            "serves": False,
+            "reason": "its backend cannot serve: x",
+        },
+        {"event": "stored", "version": 2, "added": ["dns"], "changed": [], "removed": []},
+        {"event": "applied", "version": 2},
+        {"event": "data_plane", "change": "detached", "reason": ""},
+        {
+            "event": "vrrp",
+            "instance": "inside",
+            "state": "active",
+            "before": "backup",
+            "reason": "the Active fell silent",
+            "since": 1000.5,
+            "priority": 150,
+        },
+    ]
 
 
 def test_a_service_that_is_not_there_is_said_so(cli: CommandLine) -> None:

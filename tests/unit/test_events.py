@@ -21,6 +21,7 @@ from control.events import (
     PlaneChange,
     PlaneFacts,
     PoolChanged,
+    ServingChanged,
     Subscription,
     VersionApplied,
     VersionStored,
@@ -30,7 +31,14 @@ from control.events import (
     pool_changes,
     stored,
 )
-from control.following import follow_plane, follow_vrrp, moved, read_states
+from control.following import (
+    Instance,
+    follow_plane,
+    follow_serving,
+    follow_vrrp,
+    moved,
+    read_states,
+)
 from control.model import Backend, DesiredState, Mode, Protocol, Service
 from control.pool import Pool
 from control.status import Health
@@ -201,8 +209,9 @@ def test_the_states_of_vrrp_are_followed(tmp_path: Path) -> None:
     hub, path = Hub(), tmp_path / "vrrp.json"
 
     def write(**states: str) -> None:
+        more = {"since": 1.5, "priority": 90, "reason": "the Active fell silent"}
         new = path.with_suffix(".new")
-        new.write_text(json.dumps({n: {"state": s, "since": 1} for n, s in states.items()}))
+        new.write_text(json.dumps({n: {"state": s, **more} for n, s in states.items()}))
         new.replace(path)
 
     async def work() -> None:
@@ -217,9 +226,16 @@ def test_the_states_of_vrrp_are_followed(tmp_path: Path) -> None:
                 path.unlink()
                 third = await told(subscription, 2)
                 task.cancel()
-        assert first == [VrrpChanged("inside", "backup")]
-        assert second == [VrrpChanged("inside", "active"), VrrpChanged("outside", "backup")]
-        assert set(third) == {VrrpChanged("inside", ""), VrrpChanged("outside", "")}
+        told_with = ("the Active fell silent", 1.5, 90)
+        assert first == [VrrpChanged("inside", "backup", "", *told_with)]
+        assert second == [
+            VrrpChanged("inside", "active", "backup", *told_with),
+            VrrpChanged("outside", "backup", "", *told_with),
+        ]
+        assert set(third) == {
+            VrrpChanged("inside", "", "active"),
+            VrrpChanged("outside", "", "backup"),
+        }
         assert hub.vrrp == {}
 
     run(work)
@@ -234,7 +250,9 @@ def test_a_file_of_somebody_else_has_no_states(tmp_path: Path, text: str) -> Non
 
 
 def test_states_that_stay_are_not_told() -> None:
-    assert list(moved({"a": "active"}, {"a": "active"})) == []
+    before, now = Instance("active"), Instance("active", priority=7)
+
+    assert list(moved({"a": before}, {"a": now})) == []
 
 
 def test_a_pool_is_told_of_when_other_backends_serve_by_it() -> None:
@@ -249,3 +267,48 @@ def test_a_pool_is_told_of_when_other_backends_serve_by_it() -> None:
     assert list(pool_changes({"web": few}, {"web": kept, "dns": well})) == [
         PoolChanged("web", 1, quorum=True, sorry=False, kept=("a", "b"))
     ]
+
+
+def test_an_instance_that_rests_says_why() -> None:
+    rests = Instance("initialize", problem="down: eth0")
+
+    assert list(moved({"a": Instance("active")}, {"a": rests})) == [
+        VrrpChanged("a", "initialize", "active", "down: eth0")
+    ]
+
+
+def test_what_a_service_does_is_told_once_it_does_so_for_two_looks() -> None:
+    hub = Hub()
+    looks = [
+        {"web": "", "mail": "none"},  # mail did not serve when it was told last
+        {"web": "none", "mail": ""},
+        {"web": "", "mail": ""},
+        {"web": "none"},
+        {"web": "none", "dns": ""},
+    ]
+
+    def look() -> dict[str, str]:
+        return looks.pop(0) if len(looks) > 1 else looks[0]
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            with hub.subscribe() as subscription:
+                following = follow_serving(hub, look, {"mail": False}, interval=0.01)
+                task = tasks.create_task(following)
+                assert await told(subscription, 2) == [
+                    ServingChanged("mail", serves=True, reason=""),
+                    ServingChanged("web", serves=False, reason="none"),
+                ]
+                task.cancel()
+
+    run(work)
+
+
+def test_who_is_informed_hears_everything_in_order() -> None:
+    hub, heard = Hub(clock=lambda: 7.0), list[Event]()
+    hub.inform(heard.append)
+
+    for what in [DOWN, UP] * MAX_QUEUED:
+        hub.publish(what)
+
+    assert [event.what for event in heard] == [DOWN, UP] * MAX_QUEUED

@@ -210,7 +210,12 @@ def test_a_checker_that_cannot_be_is_left_out_with_a_note(checker: str, note: st
         ("TCP_CHECK {\nconnect_timeout 0\n}", "6: connect_timeout: 0 is not in 0.01…3600"),
         ("TCP_CHECK {\nbogus 1\n}", "6: bogus: has no equivalent here; left out"),
         ("TCP_CHECK {\n}\nuthreshold 10", "7: uthreshold: connections are not counted"),
-        ("TCP_CHECK {\n}\nnotify_up /bin/x", "7: notify_up: no programs are run"),
+        ("TCP_CHECK {\n}\nnotify_up /bin/x", "7: notify_up: runs as nobody: name another"),
+        ("TCP_CHECK {\n}\nnotify_up x", "7: notify_up: `command`: 'x' is not an absolute"),
+        (
+            "TCP_CHECK {\n}\nsmtp_alert",
+            "7: smtp_alert: no mail is sent: global_defs has no",
+        ),
         ("TCP_CHECK {\n}\nweight -3", "7: weight: -3 is not in 0…65535; left out"),
     ],
 )
@@ -450,7 +455,8 @@ def test_scripts_that_nobody_tracks_are_not_taken() -> None:
         ("track_interface {\n/\n}", "/: Expected `str` matching regex"),
         ("use_vmac", "use_vmac: addresses are on the interface itself"),
         ("nopreempt\npreempt_delay 5", "preempt_delay: does not go with nopreempt"),
-        ("notify /bin/x", "notify: no programs are run at changes"),
+        ("notify x", "notify: `command`: 'x' is not an absolute path"),
+        ("notify_master /bin/x", "notify_master: there is `notify` alone, whose third"),
     ],
 )
 def test_what_an_instance_cannot_have_gets_a_note(track: str, note: str) -> None:

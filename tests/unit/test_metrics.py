@@ -17,6 +17,7 @@ from tests.support.scraped import COUNTERS, NODE, SEEN, parsed
 from vrrp.errors import Fault
 from vrrp.machine import State
 from vrrp.status import Status, StatusFile
+from vrrp.tally import BOUNDS, Advert, Lateness
 
 
 def samples(seen: Seen) -> dict[str, dict[tuple[str, ...], float]]:
@@ -107,6 +108,20 @@ def test_virtual_routers_are_told() -> None:
     assert told["guideway_vrrp_transitions_total"] == {("front",): 3, ("back",): 0}
     assert told["guideway_vrrp_fenced_total"] == {("front",): 1, ("back",): 0}
     assert told["guideway_vrrp_discarded_packets_total"] == {("front", "ttl"): 2}
+    assert told["guideway_vrrp_sent_packets_total"] == {
+        ("front", "alive"): 70,
+        ("front", "resigns"): 2,
+    }
+    assert told["guideway_vrrp_heard_packets_total"] == {("front", "alive"): 20}
+    assert told["guideway_vrrp_unsent_packets_total"] == {("front",): 1, ("back",): 0}
+    assert told["guideway_vrrp_handed_over_total"] == {("front",): 1, ("back",): 0}
+    assert told["guideway_vrrp_timer_lateness_seconds_bucket"] == {
+        ("front", "0.01"): 90,
+        ("front", "0.1"): 91,
+        ("front", "+Inf"): 92,
+    }
+    assert told["guideway_vrrp_timer_lateness_seconds_count"] == {("front",): 92}
+    assert told["guideway_vrrp_timer_lateness_seconds_sum"] == {("front",): 0.75}
     assert told["guideway_vrrp_timer_lateness_max_seconds"][("front",)] == 0.25
     assert told["guideway_vrrp_state_since_timestamp_seconds"][("front",)] == 900
 
@@ -123,13 +138,30 @@ def test_without_a_data_plane_there_are_no_counters_rather_than_zeros() -> None:
 def test_the_status_file_of_vrrpd_is_read_as_vrrpd_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "vrrp.json"
     status = Status(
-        State.ACTIVE, 900.0, 150, IPv4Address("10.0.0.2"), 3, {Fault.TTL: 2}, latest=0.25
+        State.ACTIVE,
+        900.0,
+        150,
+        IPv4Address("10.0.0.2"),
+        3,
+        {Fault.TTL: 2},
+        latest=0.25,
+        sent={Advert.ALIVE: 7},
+        late=Lateness().told(),
     )
     with StatusFile(path) as file:
         file.write({"front": status})
 
     assert read_routers(path) == {
-        "front": Router("active", 900.0, 150, 3, {"ttl": 2}, latest=0.25)
+        "front": Router(
+            "active",
+            900.0,
+            150,
+            3,
+            {"ttl": 2},
+            latest=0.25,
+            sent={"alive": 7},
+            late=dict.fromkeys([*map(str, BOUNDS), "+Inf"], 0),
+        )
     }
 
 

@@ -497,3 +497,58 @@ def test_even_an_owner_stands_back_when_it_has_handed_over() -> None:
     router.receive(said(100), LOWER, now=1.6)
 
     assert router.tick(now=4.0) == []
+
+
+# Why
+
+
+def test_a_backup_knows_why_it_became_active() -> None:
+    silent, resigned, inferior = backup(), backup(), backup()
+    owner = VirtualRouter(replace(CONFIG, priority=255))
+
+    silent.tick(now=SILENCE)
+    resigned.receive(said(200), GREATER, now=0.5)
+    resigned.receive(said(0), GREATER, now=1.0)
+    resigned.tick(now=2.0)
+    inferior.receive(said(90), GREATER, now=SILENCE - 0.1)
+    inferior.tick(now=SILENCE)
+    owner.start(ME, now=0.0)
+
+    every = [silent, resigned, inferior, owner]
+    assert all(router.state is State.ACTIVE for router in every)
+    assert [router.reason for router in every] == [
+        "nobody was heard to be Active",
+        "10.0.0.3 resigned",
+        "10.0.0.3 has a lower priority, 90",
+        "it owns the addresses",
+    ]
+
+
+def test_one_that_resigned_and_came_back_is_not_the_reason() -> None:
+    router = backup()
+
+    router.receive(said(0), GREATER, now=1.0)
+    router.receive(said(200), GREATER, now=1.1)
+    router.tick(now=10.0)
+
+    assert (router.state, router.reason) == (State.ACTIVE, "nobody was heard to be Active")
+
+
+def test_an_active_knows_why_it_is_no_more() -> None:
+    yields, late, follows, stops, hands = (active() for _ in range(5))
+
+    yields.receive(said(200), GREATER, now=0.5)
+    late.tick(now=60.25)
+    follows.follow(now=0.5)
+    stops.stop()
+    hands.hand_over(now=0.5)
+    hands.receive(said(50), LOWER, now=1.0)
+
+    assert [router.reason for router in (yields, late, follows, stops, hands)] == [
+        "10.0.0.3 is superior, with priority 200",
+        "it was itself late: silent for 60.250 s",
+        "another of its sync group gave up",
+        "",
+        "handed over to 10.0.0.1",
+    ]
+    assert [each.handed_over for each in (yields, hands)] == [0, 1]

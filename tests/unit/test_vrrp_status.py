@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from vrrp.errors import Fault, HostError
 from vrrp.machine import State
 from vrrp.status import Status, StatusFile
+from vrrp.tally import Advert
 
 ACTIVE = IPv4Address("10.0.0.2")
 STATUS = Status(
@@ -20,6 +22,9 @@ STATUS = Status(
     active=ACTIVE,
     transitions=3,
     discarded={Fault.TTL: 2},
+)
+COUNTED = replace(
+    STATUS, sent={Advert.ALIVE: 5}, late={"0.1": 4, "+Inf": 5}, late_total=1.5
 )
 
 
@@ -36,7 +41,7 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
     path = tmp_path / "run" / "guideway" / "vrrp.json"
 
     with StatusFile(path) as file:
-        file.write({"front": STATUS})
+        file.write({"front": COUNTED})
 
     assert json.loads(path.read_text()) == {
         "front": {
@@ -51,6 +56,13 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "latest": 0.0,
             "fenced": 0,
             "stands_back": False,
+            "reason": "",
+            "sent": {"alive": 5},
+            "unsent": 0,
+            "heard": {},
+            "handed_over": 0,
+            "late": {"0.1": 4, "+Inf": 5},
+            "late_total": 1.5,
         }
     }
     assert path.stat().st_mode & 0o777 == 0o644
@@ -100,10 +112,16 @@ def test_a_symbolic_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_change_of_state_is_counted_and_dated() -> None:
-    moved = STATUS.moved(State.ACTIVE, IPv4Address("10.0.0.1"), 2000.0)
+    moved = STATUS.moved(State.ACTIVE, IPv4Address("10.0.0.1"), 2000.0, "it resigned")
 
     assert moved == Status(
-        State.ACTIVE, 2000.0, 100, IPv4Address("10.0.0.1"), 4, {Fault.TTL: 2}
+        State.ACTIVE,
+        2000.0,
+        100,
+        IPv4Address("10.0.0.1"),
+        4,
+        {Fault.TTL: 2},
+        reason="it resigned",
     )
 
 

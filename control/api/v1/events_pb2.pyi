@@ -59,6 +59,7 @@ class WatchResponse(_message.Message):
     VRRP_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    SERVING_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Of the daemon's events, from 1 on; of Begin, ServiceStatus and End: of the last one before."""
     time: _builtins.float
@@ -85,6 +86,8 @@ class WatchResponse(_message.Message):
     def confirmed(self) -> Global___VersionConfirmed: ...
     @_builtins.property
     def pool(self) -> Global___PoolChange: ...
+    @_builtins.property
+    def serving(self) -> Global___ServingChange: ...
     def __init__(
         self,
         *,
@@ -100,12 +103,13 @@ class WatchResponse(_message.Message):
         vrrp: Global___VrrpChange | None = ...,
         confirmed: Global___VersionConfirmed | None = ...,
         pool: Global___PoolChange | None = ...,
+        serving: Global___ServingChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "pool", b"pool", "service", b"service", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "pool", b"pool", "service", b"service", "serving", b"serving", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "pool", b"pool", "service", b"service", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "pool", b"pool", "service", b"service", "serving", b"serving", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed", "pool"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed", "pool", "serving"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -385,19 +389,66 @@ class VrrpChange(_message.Message):
 
     INSTANCE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     instance: _builtins.str
     state: _builtins.str
     """As the status file has it: active, backup, initialize; empty: there is none any more."""
+    before: _builtins.str
+    """What it was; empty: it was not known."""
+    reason: _builtins.str
+    """Why, a sentence; empty: guideway-vrrpd has not said."""
+    since: _builtins.float
+    """When its state changed, by guideway-vrrpd; 0: not known, as in Begin."""
+    priority: _builtins.int
+    """As tracking has it; 0: not known."""
     def __init__(
         self,
         *,
         instance: _builtins.str = ...,
         state: _builtins.str = ...,
+        before: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        since: _builtins.float = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "instance", b"instance", "priority", b"priority", "reason", b"reason", "since", b"since", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VrrpChange: _TypeAlias = VrrpChange  # noqa: Y015
+
+@_typing.final
+class ServingChange(_message.Message):
+    """A service has backends that can serve, or has none any more. What a service does that is
+    new, or of which backends have yet to be checked, is not told until it is known.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    SERVES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Name of the service."""
+    serves: _builtins.bool
+    reason: _builtins.str
+    """Why nobody serves it; empty: somebody does."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        serves: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "serves", b"serves", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServingChange: _TypeAlias = ServingChange  # noqa: Y015
