@@ -33,7 +33,7 @@ chaos: setup-dev  ## kill, reload and upgrade guidewayd under load, SECONDS=120 
 failover: setup-dev  ## measure failover of a VIP, with keepalived beside it (root; 10 minutes)
 	@$(PYTHON) -m bench.failover
 
-bench-health: setup-dev  ## measure 10,000 backends checked from one core (root; 1 minute)
+bench-health: setup-dev  ## measure 10,000 backends checked by one core (root; 2 minutes)
 	@$(PYTHON) -m bench.health
 
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures

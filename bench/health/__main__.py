@@ -1,8 +1,8 @@
-"""What it takes to check many backends by TCP, from one node on one core.
+"""What it takes to check many backends by TCP, and how soon a dead one is found.
 
-``python -m bench.health`` prints it; it needs root, two cores and a minute. guidewayd's own
-monitor probes backends that accept, refuse or are silent, in a namespace of its own; what
-connecting alone costs is measured in the same run.
+``python -m bench.health`` prints it; it needs root, two cores and two minutes. guidewayd's
+own monitor probes backends that accept, refuse or are silent, in a namespace of its own;
+what connecting alone costs is measured in the same run.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from statistics import median
 from typing import Final, ParamSpec, TypeVar
 
 import click
@@ -17,6 +18,7 @@ import structlog
 from rich.table import Table
 
 from bench.health import bare
+from bench.health.detection import KEEPALIVED, OURS, Death, detect, keepalived_worst
 from bench.health.scale import Scale, run
 from bench.health.servers import NETWORK, accepting, refusing, silent
 from bench.machine import describe
@@ -28,6 +30,8 @@ from vagrant.lab.hosts import Host
 
 _LOAD: Final = 0.6  # of a core: the target
 _LATE: Final = 0.2  # seconds, at the 99th percentile: the target
+_FOUND: Final = 6.0  # seconds until a backend that is silent is down: the target
+_DYING: Final = 30  # backends
 _ACCEPTED: Final = 65535  # connections that wait for the server
 _ERRORS: Final = 40  # structlog's level: verdicts by the thousand are no news here
 Arguments = ParamSpec("Arguments")
@@ -39,10 +43,11 @@ Returned = TypeVar("Returned")
     "--backends", default=10_000, show_default=True, type=click.IntRange(1, 200_000)
 )
 @click.option("--interval", default=2.0, show_default=True, help="Seconds between probes.")
+@click.option("--keepalived", is_flag=True, help="By its defaults, too: 5 minutes more.")
 @click.option(
     "--seconds", default=10.0, show_default=True, help="To measure, of each kind."
 )
-def main(backends: int, interval: float, seconds: float) -> None:
+def main(backends: int, interval: float, seconds: float, *, keepalived: bool) -> None:
     """Measure and print."""
     console = make_console()
     console.print(describe())
@@ -50,7 +55,10 @@ def main(backends: int, interval: float, seconds: float) -> None:
         with place("node") as (_, (node,)):
             _many_addresses(node)
             with node.inside():
-                tables = _measure(backends, interval, seconds)
+                tables = (
+                    *_measure(backends, interval, seconds),
+                    _detection_table(keepalived=keepalived),
+                )
     except LabError as error:
         sys.exit(str(error))
     print_tables(console, *tables)
@@ -96,10 +104,10 @@ def _scale_table(scales: dict[str, Scale], backends: int, interval: float) -> Ta
     table = make_table(
         f"{backends:,} backends, each probed by TCP every {interval:g} s, on one core",
         f"Targets, for those that accept: less than {_LOAD:.0%} of the core; less than "
-        f"{_LATE * 1000:g} ms late at the 99th percentile.\n"
-        "Core: what those that are due take. Made: of those; where that is less\n"
+        f"{_LATE * 1000:g} ms late at the 99th percentile. "
+        "Core: what those that are due take. Made: of those; where that is less "
         "than all, others had the core, and what is late says nothing. Crowd: probes begun "
-        "within\n100 ms of the start-up. Verdicts: right ones.",
+        "within 100 ms of the start-up. Verdicts: right ones.",
     )
     table.add_column("backends")
     add_numbers(
@@ -129,6 +137,31 @@ def _scale_table(scales: dict[str, Scale], backends: int, interval: float) -> Ta
             f"{scale.verdicts[right]:,}",
             ("yes" if met else "no") if name == "accept" else "",
         )
+    return table
+
+
+def _detection_table(*, keepalived: bool) -> Table:
+    table = make_table(
+        "Seconds until a backend that dies is down, by TCP",
+        f"{_DYING} backends, checked at points of time spread over an interval. Target, by "
+        f"our defaults: {_FOUND:g} s. keepalived's checkers need IPVS, which few kernels "
+        "of ours have: its rows are computed, for the worst case.",
+    )
+    table.add_column("checked by")
+    table.add_column("a backend that")
+    add_numbers(table, "best", "median", "worst", "met")
+    ways = {"our defaults": OURS}
+    if keepalived:
+        ways["guidewayd, with keepalived's"] = KEEPALIVED
+    for name, check in ways.items():
+        for death in Death:
+            times = _alone(detect, check, death, _DYING).times
+            shown = (f"{time:.2f}" for time in (times[0], median(times), times[-1]))
+            met = "yes" if times[-1] <= _FOUND else "no"
+            table.add_row(name, death.value, *shown, met if check is OURS else "")
+    for death in Death:
+        worst = f"{keepalived_worst(death):.2f}"
+        table.add_row("keepalived's defaults", death.value, "", "", worst, "")
     return table
 
 

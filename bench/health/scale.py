@@ -6,17 +6,16 @@ import resource
 import time
 from collections import Counter
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
-from bench.health.servers import addresses
+from bench.health.servers import desired
 from control.addresses import IpAddress
 from control.checks import AnyCheck, TcpCheck
 from control.health.kinds import probe
 from control.health.monitor import Monitor
 from control.health.result import Result
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import DesiredState
 from control.status import Health
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -77,7 +76,7 @@ async def _run(backends: int, interval: float, seconds: float, port: int) -> Sca
     async with asyncio.TaskGroup() as tasks:
         monitor = Monitor(tasks, changed=lambda: None, probe_by=watch.probe)
         # Without jitter it is known when a probe is due.
-        monitor.watch(_desired(backends, port, TcpCheck(interval=interval, jitter=0)))
+        monitor.watch(desired(backends, port, TcpCheck(interval=interval, jitter=0)))
         gauge = _Gauge()
         measuring = tasks.create_task(gauge.run())
         await asyncio.sleep(3 * interval)  # until all have had verdicts, and are told of
@@ -123,11 +122,3 @@ def _crowd(times: list[float]) -> int:
     """Return how many of ``times`` are within a window, at most."""
     first = min(times)
     return max(Counter(int((one - first) / _WINDOW) for one in times).values())
-
-
-def _desired(count: int, port: int, check: AnyCheck) -> DesiredState:
-    members = tuple(Backend(str(one), one, port) for one in addresses(count))
-    vip = IPv4Address("192.0.2.1")
-    return DesiredState(
-        (Service("web", vip, Protocol.TCP, port, Mode.DR, members, (check,)),)
-    )

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
+from control.checks import AnyCheck
+from control.model import Backend, DesiredState, Mode, Protocol, Service
+
 NETWORK: Final = IPv4Network("10.64.0.0/14")  # whose addresses are all to be the host's
 _BACKLOG: Final = 65535
 _FIRST: Final = NETWORK[1]
@@ -16,6 +19,15 @@ _FIRST: Final = NETWORK[1]
 def addresses(count: int) -> list[IPv4Address]:
     """Return so many addresses of this host; what listens on all of them is one socket."""
     return [_FIRST + number for number in range(count)]
+
+
+def desired(count: int, port: int, check: AnyCheck) -> DesiredState:
+    """Return a service with so many backends, all of this host, on ``port``."""
+    members = tuple(Backend(str(one), one, port) for one in addresses(count))
+    vip = IPv4Address("192.0.2.1")
+    return DesiredState(
+        (Service("web", vip, Protocol.TCP, port, Mode.DR, members, (check,)),)
+    )
 
 
 @contextmanager

@@ -26,9 +26,9 @@ from control.health.probe import Probe
 _log: Final = structlog.get_logger()
 
 FRESH: Final = 600.0  # seconds; what is older counts where `initial` is `before` alone
-_PAUSE: Final = 0.5  # seconds from one writing to the next
+_PAUSE: Final = 0.25  # seconds from one writing to the next
 _RETRY: Final = 10.0  # seconds after one that failed
-_MOST: Final = 1000  # probes that are written at a time: some ms of this process
+_MOST: Final = 500  # probes that are written at a time: some ms of the event loop
 _ALIVE: Final = 5.0  # seconds from one sign of life to the next
 _LAYOUT: Final = 1  # of the tables; kept in SQLite's user_version
 _CREATE: Final = """

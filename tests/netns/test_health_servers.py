@@ -1,27 +1,39 @@
 """guidewayd checks servers that others have written: there, asleep, wrong, gone."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import trustme
 
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import AnyCheck, DnsCheck, HttpCheck, HttpsCheck, SmtpCheck
+from control.checks import (
+    AnyCheck,
+    DnsCheck,
+    GrpcCheck,
+    HttpCheck,
+    HttpsCheck,
+    SmtpCheck,
+    TcpCheck,
+)
 from control.model import Backend, Mode, Protocol, Service
+from tests.support.debian_servers import exim, nginx
 from tests.support.wait import eventually
 from vagrant.lab.hosts import Host
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.topology import VIP, NatTopology
 
-PORTS = {"busybox": 9101, "openssl": 9102, "dnsmasq": 9103, "aiosmtpd": 9104}
+PORTS = {"nginx": 9101, "tls": 9102, "dnsmasq": 9103, "exim": 9104, "grpc": 9105}
+ILL = sha256(b"ill").hexdigest()
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
@@ -33,23 +45,23 @@ class Servers:
     host: Host
     node: Node
     ca: trustme.CA
+    exim: tuple[str, ...]  # its command
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     address: str = "192.0.2.77"  # what the DNS knows
+    status: str = "SERVING"  # what gRPC says
 
     def start(self, name: str) -> None:
         port = str(PORTS[name])
         command = {
-            "busybox": ("busybox", "httpd", "-f", "-p", port, "-h", str(self.directory)),
-            "openssl": (
-                *("openssl", "s_server", "-quiet", "-www", "-accept", port),
-                *("-cert", f"{self.directory}/server.pem"),
-            ),
+            "nginx": nginx(self.directory, PORTS["nginx"]),
+            "tls": nginx(self.directory, PORTS["tls"], certified=True),
             "dnsmasq": (
                 *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user="),
                 *("--no-resolv", "--no-hosts", f"--port={port}", "--pid-file="),
                 f"--address=/web.example/{self.address}",
             ),
-            "aiosmtpd": (sys.executable, "-m", "aiosmtpd", "-n", "-l", f"0.0.0.0:{port}"),
+            "exim": self.exim,
+            "grpc": (sys.executable, "-m", "tests.support.grpc_server", port, self.status),
         }[name]
         self.running[name] = self.host.popen(*command, log=self.directory / f"{name}.log")
 
@@ -75,12 +87,16 @@ class Servers:
             return now.health == health and (now.health == pb.HEALTH_UP) == (now.share > 0)
 
         what = f"{name} is {pb.Health.Name(health)}"
-        eventually(there, within=20, what=what, explain=self.node.guidewayd.tail)
+
+        def why() -> str:
+            return f"{status().reason}\n{self.node.guidewayd.tail()}"
+
+        eventually(there, within=20, what=what, explain=why)
         return status().reason.removeprefix("its health check fails: ")
 
 
-def service(number: int, name: str, check: AnyCheck) -> Service:
-    member = Backend("b1", NatTopology.backend_address("b1"), PORTS[name])
+def service(number: int, name: str, server: str, check: AnyCheck) -> Service:
+    member = Backend("b1", NatTopology.backend_address("b1"), PORTS[server])
     return Service(name, VIP, Protocol.TCP, 2000 + number, Mode.NAT, (member,), (check,))
 
 
@@ -94,17 +110,29 @@ def made(tmp_path_factory) -> Iterator[Servers]:
     fast = {"interval": 0.1, "timeout": 1.0}
     tls = {"ca": str(directory / "ca.pem"), "host": "web.example"}
     checks: dict[str, AnyCheck] = {
-        "busybox": HttpCheck(path="/health", regex="^well$", **fast),
-        "openssl": HttpsCheck(regex="Ciphers supported", **tls, **fast),
+        "nginx": HttpCheck(path="/health", regex="^well$", **fast),
+        "tls": HttpsCheck(path="/health", regex="^well$", **tls, **fast),
         "dnsmasq": DnsCheck(name="web.example", record="A", address="192.0.2.77", **fast),
-        "aiosmtpd": SmtpCheck(**fast),
+        "exim": SmtpCheck(**fast),
+        "grpc": GrpcCheck(**fast),
     }
-    services = [service(number, *pair) for number, pair in enumerate(checks.items())]
-    with Lab(f"s{os.getpid()}", NatTopology, services) as lab:
+    services = [
+        service(number, name, name, check)
+        for number, (name, check) in enumerate(checks.items())
+    ]
+    digest = sha256(b"well").hexdigest()
+    exact = HttpCheck(path="/health", digest=digest, **fast)
+    services.append(service(20, "digest", "nginx", exact))
+    damped = TcpCheck(damping=8, **fast)
+    services.append(service(21, "damped", "nginx", damped))
+    with (
+        exim(PORTS["exim"]) as command,
+        Lab(f"s{os.getpid()}", NatTopology, services) as lab,
+    ):
         node = lab.nodes["lb1"]
         node.guidewayd.start()
         node.wait_until_ready()
-        yield Servers(directory, lab.topology.backends["b1"], node, ca)
+        yield Servers(directory, lab.topology.backends["b1"], node, ca, command)
 
 
 @pytest.fixture
@@ -128,7 +156,8 @@ def test_a_server_that_ends_goes_down_and_one_that_starts_comes_up(
     reason = servers.wait_until(name, pb.HEALTH_DOWN)
     servers.start(name)
 
-    assert reason == f"port {PORTS[name]}: Connection refused"
+    assert reason.endswith("Connection refused")
+    assert str(PORTS[name]) in reason
     servers.wait_until(name, pb.HEALTH_UP)
 
 
@@ -146,14 +175,18 @@ def another_page(servers: Servers) -> None:
     (servers.directory / "health").write_text("ill")
 
 
+def a_redirect_loop(servers: Servers) -> None:
+    (servers.directory / "loop").touch()
+
+
 def no_page(servers: Servers) -> None:
     (servers.directory / "health").unlink()
 
 
 def old_certificate(servers: Servers) -> None:
-    servers.stop("openssl")
+    servers.stop("tls")
     servers.certify(not_after=YESTERDAY)
-    servers.start("openssl")
+    servers.start("tls")
 
 
 def another_address(servers: Servers) -> None:
@@ -163,13 +196,23 @@ def another_address(servers: Servers) -> None:
     servers.address = "192.0.2.77"
 
 
+def not_serving(servers: Servers) -> None:
+    servers.stop("grpc")
+    servers.status = "NOT_SERVING"
+    servers.start("grpc")
+    servers.status = "SERVING"
+
+
 @pytest.mark.parametrize(
     ("name", "harm", "reason"),
     [
-        ("busybox", another_page, "its answer does not hold what `regex` looks for"),
-        ("busybox", no_page, "status 404 Not Found"),
+        ("nginx", another_page, "its answer does not hold what `regex` looks for"),
+        ("digest", another_page, f"its answer has the digest {ILL}"),
+        ("nginx", no_page, "status 404 Not Found"),
+        ("nginx", a_redirect_loop, "status 302 Moved Temporarily"),
+        ("grpc", not_serving, "it says NOT_SERVING"),
         (
-            "openssl",
+            "tls",
             old_certificate,
             "its certificate is not right: certificate has expired",
         ),
@@ -187,5 +230,22 @@ def test_a_server_that_is_wrong_goes_down_and_it_is_said_why(
         return servers.wait_until(name, pb.HEALTH_DOWN) == reason
 
     eventually(said, within=10, what=f"{name} is down because of {reason}")
-    if name in {"openssl", "dnsmasq"}:
+    (servers.directory / "loop").unlink(missing_ok=True)
+    if name in {"tls", "dnsmasq", "grpc"}:
         servers.stop(name)  # the next one finds it well
+
+
+def test_a_server_that_flaps_is_kept_down_and_it_is_said_for_how_long(
+    servers: Servers,
+) -> None:
+    for _ in range(2):
+        servers.wait_until("damped", pb.HEALTH_UP)
+        servers.stop("nginx")
+        said = servers.wait_until("damped", pb.HEALTH_DOWN)
+        hold = servers.node.api.backend("damped", "b1").probes[0].hold
+        servers.start("nginx")
+
+    refused = f"port {PORTS['nginx']}: Connection refused"
+    assert re.fullmatch(rf"{refused}; flapping: up again at the earliest in \d s", said)
+    assert 0 < hold <= 8
+    servers.wait_until("damped", pb.HEALTH_UP)

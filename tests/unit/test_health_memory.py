@@ -194,7 +194,7 @@ def test_what_could_not_be_written_is_written_later(
 ) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.01)
     large = replace(DOWN, results=DOWN.results * KEPT)
-    changes = Changes(*((replace(PROBE, port=n), large) for n in range(1, 1001)))
+    changes = Changes(*((replace(PROBE, port=n), large) for n in range(1, 501)))
     keeper = Keeper.open(path)
 
     async def scenario() -> None:
@@ -211,7 +211,7 @@ def test_what_could_not_be_written_is_written_later(
 
     assert "health.db: " in problem
     assert known(path, *changes.lost) == dict.fromkeys(changes.lost, large)
-    assert len(changes.lost) == 1000
+    assert len(changes.lost) == 500
 
 
 def desired(check: AnyCheck) -> DesiredState:

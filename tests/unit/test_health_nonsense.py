@@ -1,9 +1,15 @@
 """Whatever a server says, a probe comes to a result: nothing of it is a bug of ours."""
 
+import time
+import tracemalloc
+from dataclasses import replace
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control.checks import (
+    AnyCheck,
     DnsCheck,
     GrpcCheck,
     HttpCheck,
@@ -56,3 +62,24 @@ def test_nonsense_in_a_datagram_has_a_result(check, data, named) -> None:
         return [asked[:2] + data if named else data] * 20
 
     assert isinstance(answered(check, answer), Result)
+
+
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b"220-", b"a"])
+@pytest.mark.parametrize("check", STREAMS, ids=lambda check: check.kind)
+def test_a_gigabyte_costs_little_time_and_memory(check: AnyCheck, begin: bytes) -> None:
+    async def serve(line: Line) -> None:
+        await line.send(begin)
+        await line.pour((begin or b"\0\xff\n") * 4096)
+
+    hurried = replace(check, timeout=0.3)
+    probed(hurried, serve)  # what is imported and made once is not what is measured
+    tracemalloc.start()
+    started = time.monotonic()
+    result = probed(hurried, serve).result
+    taken = time.monotonic() - started
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert isinstance(result, Result)
+    assert taken < 3, taken
+    assert peak < 16 << 20, peak  # of the server in this process, too
