@@ -34,6 +34,7 @@ from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.following import follow_plane, follow_vrrp
 from control.health.monitor import Monitor
+from control.health.vip_path import VipPath
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
@@ -54,6 +55,7 @@ from dataplane.instance import (
     open_instance,
     remove_instance,
 )
+from dataplane.probe_path import ProbePath
 from dataplane.usage import memory
 from service_manager import ServiceManager
 
@@ -165,7 +167,13 @@ class Daemon:
         self._serving = False
         self._unread = ""  # what was wrong with the file
         self._hub = Hub()
-        self._monitor = Monitor(self._tasks, changed=self._wake, told=self._tell)
+        self._vip_path = VipPath(ProbePath(config.instance, config.cache))
+        self._monitor = Monitor(
+            self._tasks,
+            changed=self._wake,
+            told=self._tell,
+            way_to=self._vip_path.way,
+        )
         self._reconciler = Reconciler(
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
@@ -273,14 +281,20 @@ class Daemon:
         """Look at the network; tell whether anything is different."""
         async with self._surveying:  # an older look must not overwrite a newer one
             before = self._network
-            self._network = await asyncio.to_thread(
+            found = await asyncio.to_thread(
                 survey,
                 self._config.interfaces,
                 [b.address for service in self._store.state for b in service.backends],
                 self._monitor.suspects(),
                 before,
             )
-            return self._network != before
+            changed = found != before
+            if changed:  # or else it stays the same object, which is soon compared
+                self._network = found
+            await self._vip_path.follow(
+                self._store.state, self._network, detached=self._instance.detached
+            )
+            return changed
 
     async def _follow_network(self) -> None:
         while True:
@@ -434,6 +448,7 @@ def _raise_descriptor_limit() -> None:
 
 def _detach(config: NodeConfig) -> None:
     found = remove_instance(_root(config))
+    found = ProbePath(config.instance).remove() or found
     beacon.beside(config.socket).unlink(missing_ok=True)
     what = "detached" if found else "there was nothing to detach of"
     click.echo(f"{what} instance {config.instance}")

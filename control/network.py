@@ -280,7 +280,9 @@ def _next_hop(
     else:  # forgotten, or being asked for
         last = before.next_hops.get(destination)
         mac = last.mac if last and last.ifindex == link.ifindex else None
-    return NextHop(link.name, link.ifindex, link.mac, mac)
+    source = route.get("prefsrc")
+    own = ip_address(source) if source else None
+    return NextHop(link.name, link.ifindex, link.mac, mac, own)
 
 
 def _gateway(route: Any) -> IpAddress | None:

@@ -23,6 +23,7 @@ DEFAULT_CHECK = pb.HealthCheck(
         jitter=0.1,
         source="",
         interface="",
+        via=pb.VIA_BACKEND,
     )
 )
 

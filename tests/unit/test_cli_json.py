@@ -21,6 +21,7 @@ CHECK = {
     "jitter": 0.1,
     "source": None,
     "interface": None,
+    "via": "backend",
 }
 
 

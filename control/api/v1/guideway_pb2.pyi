@@ -274,6 +274,28 @@ INITIAL_BEFORE: Initial.ValueType  # 4
 """What the kernel's tables took it for when guidewayd started."""
 Global___Initial: _TypeAlias = Initial  # noqa: Y015
 
+class _Via:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ViaEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Via.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIA_UNSPECIFIED: _Via.ValueType  # 0
+    VIA_BACKEND: _Via.ValueType  # 1
+    """To the backend's own address."""
+    VIA_VIP: _Via.ValueType  # 2
+    """To the VIP, by the backend's MAC, as clients' packets do by direct return."""
+
+class Via(_Via, metaclass=_ViaEnumTypeWrapper):
+    """By what way a probe gets to its backend."""
+
+VIA_UNSPECIFIED: Via.ValueType  # 0
+VIA_BACKEND: Via.ValueType  # 1
+"""To the backend's own address."""
+VIA_VIP: Via.ValueType  # 2
+"""To the VIP, by the backend's MAC, as clients' packets do by direct return."""
+Global___Via: _TypeAlias = Via  # noqa: Y015
+
 class _VlanProtocol:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -578,6 +600,7 @@ class TcpCheck(_message.Message):
     JITTER_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     """Seconds from probe to probe, above 0 and up to 3600; default 1."""
     timeout: _builtins.float
@@ -602,6 +625,10 @@ class TcpCheck(_message.Message):
     """
     interface: _builtins.str
     """Interface of the node that probes leave and come by; empty, the default: as its routes say."""
+    via: Global___Via.ValueType
+    """Default VIA_BACKEND. In all kinds but ExecCheck, FileCheck and IcmpCheck; VIA_VIP goes with
+    services of mode dr.
+    """
     def __init__(
         self,
         *,
@@ -615,10 +642,11 @@ class TcpCheck(_message.Message):
         jitter: _builtins.float | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
@@ -640,6 +668,8 @@ class TcpCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -660,6 +690,8 @@ class TcpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___TcpCheck: _TypeAlias = TcpCheck  # noqa: Y015
 
@@ -682,6 +714,7 @@ class TlsCheck(_message.Message):
     SNI_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -700,6 +733,7 @@ class TlsCheck(_message.Message):
     """Name for SNI, which the certificate has to have; empty, the default: the address."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -716,10 +750,11 @@ class TlsCheck(_message.Message):
         sni: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -747,6 +782,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
     _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
     @_typing.overload
@@ -773,6 +810,8 @@ class TlsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__verify) -> _WhichOneofReturnType__verify | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___TlsCheck: _TypeAlias = TlsCheck  # noqa: Y015
 
@@ -819,6 +858,7 @@ class HttpCheck(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -843,6 +883,7 @@ class HttpCheck(_message.Message):
     """MD5 or SHA-256 of the body, hexadecimal; empty, the default: none."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Further headers."""
@@ -867,10 +908,11 @@ class HttpCheck(_message.Message):
         digest: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_via", b"_via", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_via", b"_via", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
     _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
@@ -904,6 +946,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
     @_typing.overload
@@ -936,6 +980,8 @@ class HttpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___HttpCheck: _TypeAlias = HttpCheck  # noqa: Y015
 
@@ -985,6 +1031,7 @@ class HttpsCheck(_message.Message):
     SNI_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1006,6 +1053,7 @@ class HttpsCheck(_message.Message):
     sni: _builtins.str
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -1031,10 +1079,11 @@ class HttpsCheck(_message.Message):
         sni: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1074,6 +1123,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
     _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
     @_typing.overload
@@ -1112,6 +1163,8 @@ class HttpsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__verify) -> _WhichOneofReturnType__verify | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___HttpsCheck: _TypeAlias = HttpsCheck  # noqa: Y015
 
@@ -1133,6 +1186,7 @@ class UdpCheck(_message.Message):
     REPLY_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1149,6 +1203,7 @@ class UdpCheck(_message.Message):
     """
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1164,10 +1219,11 @@ class UdpCheck(_message.Message):
         reply: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
@@ -1193,6 +1249,8 @@ class UdpCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1217,6 +1275,8 @@ class UdpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___UdpCheck: _TypeAlias = UdpCheck  # noqa: Y015
 
@@ -1240,6 +1300,7 @@ class DnsCheck(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1258,6 +1319,7 @@ class DnsCheck(_message.Message):
     """IP address that is among the answers; empty, the default: none has to be."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1275,10 +1337,11 @@ class DnsCheck(_message.Message):
         address: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "address", b"address", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "address", b"address", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -1308,6 +1371,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
     @_typing.overload
@@ -1336,6 +1401,8 @@ class DnsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___DnsCheck: _TypeAlias = DnsCheck  # noqa: Y015
 
@@ -1448,6 +1515,7 @@ class GrpcCheck(_message.Message):
     SNI_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1465,6 +1533,7 @@ class GrpcCheck(_message.Message):
     sni: _builtins.str
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1482,10 +1551,11 @@ class GrpcCheck(_message.Message):
         sni: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "_via", b"_via", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "_via", b"_via", "ca", b"ca", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1515,6 +1585,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__tls: _TypeAlias = _typing.Literal["tls"]  # noqa: Y015
     _WhichOneofArgType__tls: _TypeAlias = _typing.Literal["_tls", b"_tls"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
     @_typing.overload
@@ -1543,6 +1615,8 @@ class GrpcCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tls) -> _WhichOneofReturnType__tls | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___GrpcCheck: _TypeAlias = GrpcCheck  # noqa: Y015
 
@@ -1650,6 +1724,7 @@ class SmtpCheck(_message.Message):
     HELO_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1662,6 +1737,7 @@ class SmtpCheck(_message.Message):
     """Who we say we are; default guideway.invalid."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1676,10 +1752,11 @@ class SmtpCheck(_message.Message):
         helo: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
     _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
@@ -1703,6 +1780,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
     @_typing.overload
@@ -1725,6 +1804,8 @@ class SmtpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___SmtpCheck: _TypeAlias = SmtpCheck  # noqa: Y015
 
