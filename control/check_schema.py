@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control.checks import CHECKS, AnyCheck, Initial
+from control.checks import CHECKS, AnyCheck, Initial, Via
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1000)]
@@ -44,11 +44,17 @@ class _NetworkSchema(_Schema, frozen=True, kw_only=True):
     interface: str | UnsetType | None = UNSET
 
 
-class TcpSchema(_NetworkSchema, frozen=True, tag="tcp"):
+class _PortSchema(_NetworkSchema, frozen=True, kw_only=True):
+    """What those have that ask a port."""
+
+    via: Via | UnsetType = UNSET
+
+
+class TcpSchema(_PortSchema, frozen=True, tag="tcp"):
     """``type: tcp``."""
 
 
-class TlsSchema(_NetworkSchema, frozen=True, tag="tls"):
+class TlsSchema(_PortSchema, frozen=True, tag="tls"):
     """``type: tls``."""
 
     verify: bool | UnsetType = UNSET
@@ -56,7 +62,7 @@ class TlsSchema(_NetworkSchema, frozen=True, tag="tls"):
     sni: str | UnsetType | None = UNSET
 
 
-class HttpSchema(_NetworkSchema, frozen=True, tag="http"):
+class HttpSchema(_PortSchema, frozen=True, tag="http"):
     """``type: http``."""
 
     method: str | UnsetType = UNSET
@@ -76,14 +82,14 @@ class HttpsSchema(HttpSchema, frozen=True, tag="https"):
     sni: str | UnsetType | None = UNSET
 
 
-class UdpSchema(_NetworkSchema, frozen=True, tag="udp"):
+class UdpSchema(_PortSchema, frozen=True, tag="udp"):
     """``type: udp``."""
 
     payload: str | UnsetType = UNSET
     reply: str | UnsetType | None = UNSET
 
 
-class DnsSchema(_NetworkSchema, frozen=True, tag="dns"):
+class DnsSchema(_PortSchema, frozen=True, tag="dns"):
     """``type: dns``."""
 
     name: str | UnsetType = UNSET
@@ -99,7 +105,7 @@ class ExecSchema(_Schema, frozen=True, tag="exec"):
     dynamic: bool | UnsetType = UNSET
 
 
-class GrpcSchema(_NetworkSchema, frozen=True, tag="grpc"):
+class GrpcSchema(_PortSchema, frozen=True, tag="grpc"):
     """``type: grpc``."""
 
     service: str | UnsetType = UNSET
@@ -112,7 +118,7 @@ class IcmpSchema(_NetworkSchema, frozen=True, tag="icmp"):
     """``type: icmp``."""
 
 
-class SmtpSchema(_NetworkSchema, frozen=True, tag="smtp"):
+class SmtpSchema(_PortSchema, frozen=True, tag="smtp"):
     """``type: smtp``."""
 
     helo: str | UnsetType = UNSET

@@ -109,15 +109,35 @@ class NetworkCheck(Check):
             yield f"interface {self.interface!r} is not the name of one, as `ip link` shows"
 
 
+class Via(StrEnum):
+    """By what way a probe gets to its backend."""
+
+    BACKEND = "backend"  # to the backend's own address
+    VIP = "vip"  # to the VIP, by the backend's MAC, as clients' packets do by direct return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TcpCheck(NetworkCheck):
+class PortCheck(NetworkCheck):
+    """What those have in common that ask a port: by what way they get there."""
+
+    via: Via = Via.BACKEND
+
+    def problems_in_common(self) -> Iterator[str]:
+        """See :meth:`Check.problems_in_common`."""
+        yield from NetworkCheck.problems_in_common(self)
+        if self.via is Via.VIP and self.interface is not None:
+            yield "interface does not go with via: vip, which goes by the service's own way"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpCheck(PortCheck):
     """The backend accepts a connection."""
 
     kind: ClassVar[str] = "tcp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsCheck(NetworkCheck):
+class TlsCheck(PortCheck):
     """The backend completes a TLS handshake, with a certificate that is right."""
 
     kind: ClassVar[str] = "tls"
@@ -133,7 +153,7 @@ class TlsCheck(NetworkCheck):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpCheck(NetworkCheck):
+class HttpCheck(PortCheck):
     """The backend answers a request as it should. Redirects are answers, not followed."""
 
     kind: ClassVar[str] = "http"
@@ -188,7 +208,7 @@ class HttpsCheck(HttpCheck):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UdpCheck(NetworkCheck):
+class UdpCheck(PortCheck):
     """The backend answers a datagram, or nobody says that it is unreachable.
 
     ``payload`` and ``reply`` are text, or hexadecimal digits after ``hex:``; in a reply, X
@@ -213,10 +233,12 @@ class UdpCheck(NetworkCheck):
                 yield f"{name} {text!r} is not hexadecimal digits, two for each byte"
             elif len(payload_bytes(text)) > MAX_PAYLOAD:
                 yield f"{name} has more than {MAX_PAYLOAD} bytes"
+        if self.via is Via.VIP and self.reply is None:
+            yield "via: vip needs a reply: nobody says from there that a port is closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DnsCheck(NetworkCheck):
+class DnsCheck(PortCheck):
     """The backend answers a query over UDP."""
 
     kind: ClassVar[str] = "dns"
@@ -276,7 +298,7 @@ class ExecCheck(Check):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GrpcCheck(NetworkCheck):
+class GrpcCheck(PortCheck):
     """The backend says SERVING by the standard health service, grpc.health.v1."""
 
     kind: ClassVar[str] = "grpc"
@@ -312,7 +334,7 @@ class IcmpCheck(NetworkCheck):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SmtpCheck(NetworkCheck):
+class SmtpCheck(PortCheck):
     """The backend greets, answers HELO, and says goodbye."""
 
     kind: ClassVar[str] = "smtp"

@@ -48,6 +48,7 @@ from control.health.keeper import Keeper
 from control.health.memory import Memory
 from control.health.monitor import Monitor
 from control.health.probe import Probe, probes_of
+from control.health.vip_path import VipPath
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
@@ -72,6 +73,7 @@ from dataplane.instance import (
     open_instance,
     remove_instance,
 )
+from dataplane.probe_path import ProbePath
 from dataplane.usage import memory
 from service_manager import ServiceManager
 
@@ -192,7 +194,13 @@ class Daemon:
         self._serving = False
         self._unread = ""  # what was wrong with the file
         self._hub = Hub()
-        self._monitor = Monitor(self._tasks, changed=self._wake, told=self._tell)
+        self._vip_path = VipPath(ProbePath(config.instance, config.cache))
+        self._monitor = Monitor(
+            self._tasks,
+            changed=self._wake,
+            told=self._tell,
+            way_to=self._vip_path.way,
+        )
         self._reconciler = Reconciler(
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
@@ -320,13 +328,18 @@ class Daemon:
         """Look at the network; tell whether anything is different."""
         async with self._surveying:  # an older look must not overwrite a newer one
             before = self._network
-            self._network = await asyncio.to_thread(
+            found = await asyncio.to_thread(
                 self._surveyor.survey,
                 self._destinations(self._store.state),
                 self._monitor.suspects(),
                 before,
             )
-            return self._network is not before
+            changed = found is not before
+            self._network = found
+            await self._vip_path.follow(
+                self._store.state, self._network, detached=self._instance.detached
+            )
+            return changed
 
     def _destinations(self, state: DesiredState) -> frozenset[IpAddress]:
         """Return the addresses of all backends."""
@@ -511,6 +524,7 @@ def _raise_descriptor_limit() -> None:
 
 def _detach(config: NodeConfig) -> None:
     found = remove_instance(_root(config))
+    found = ProbePath(config.instance).remove() or found
     beacon.beside(config.socket).unlink(missing_ok=True)
     what = "detached" if found else "there was nothing to detach of"
     click.echo(f"{what} instance {config.instance}")

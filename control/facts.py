@@ -44,6 +44,7 @@ class NextHop:
     ifindex: int
     source_mac: bytes  # of the interface
     mac: bytes | None  # None: it has not answered yet
+    source: IpAddress | None = None  # what the host speaks to that address from
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Final, Self
 
 from control.addresses import IpAddress, endpoint, with_port
-from control.checks import AnyCheck, NetworkCheck, TcpCheck
+from control.checks import AnyCheck, NetworkCheck, PortCheck, TcpCheck, Via
 from control.errors import ConfigError, ConflictError, NotFoundError
 from control.pool_policy import EACH_BY_ITSELF, SORRY, PoolPolicy
 
@@ -361,6 +361,17 @@ def _check_checks(where: str, service: Service) -> None:
             raise ConfigError(here, found, at)
         if check in service.checks[:number]:
             raise ConfigError(here, "is there twice", at)
+        if (
+            isinstance(check, PortCheck)
+            and check.via is Via.VIP
+            and service.mode is not Mode.DR
+        ):
+            raise ConfigError(
+                here,
+                "via: vip goes with mode dr only; by nat packets reach a backend at its "
+                "own address and port, and so do probes without it",
+                f"{at}.via",
+            )
         if isinstance(check, NetworkCheck) and check.source is not None:
             _check_source(here, service, ip_address(check.source), f"{at}.source")
 

@@ -36,7 +36,7 @@ _TYPE: Final = 0x3FFF  # of an attribute, without its flags
 _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR, _GET_NEIGHBOURS = 28, 29, 30
 _GET_ROUTE: Final = 26
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")  # family, length of destination, …
-_INTERFACE, _GATEWAY, _VIA = 4, 5, 18
+_INTERFACE, _GATEWAY, _PREFERRED_SOURCE, _VIA = 4, 5, 7, 18
 _NEIGHBOUR: Final = struct.Struct("=BxxxiHBB")  # family, interface, state, flags, type
 _ADDRESS, _LINK_ADDRESS = 1, 2
 # Links, neighbours, addresses, routes, rules and next hops: bits of their numbers less 1.
@@ -56,6 +56,7 @@ class Way(NamedTuple):
 
     ifindex: int
     via: IpAddress | None  # the router, of either family (RFC 8950); None: it is at hand
+    source: IpAddress | None  # where the host speaks from
 
 
 class Neighbour(NamedTuple):
@@ -232,13 +233,17 @@ def _way(body: bytes) -> Way | None:
         return None
     # RTA_VIA has the family before the address.
     via = attributes.get(_VIA, b"")[2:] or attributes.get(_GATEWAY)
-    return _known_way(interface, via)
+    return _known_way(interface, via, attributes.get(_PREFERRED_SOURCE))
 
 
 @lru_cache(maxsize=1024)
-def _known_way(interface: bytes, via: bytes | None) -> Way:
+def _known_way(interface: bytes, via: bytes | None, source: bytes | None) -> Way:
     """Return a way; many destinations have the same."""
-    return Way(struct.unpack("=i", interface)[0], ip_address(via) if via else None)
+    return Way(
+        struct.unpack("=i", interface)[0],
+        ip_address(via) if via else None,
+        ip_address(source) if source else None,
+    )
 
 
 def _code(body: bytes) -> int:

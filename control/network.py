@@ -185,7 +185,7 @@ class Surveyor:
                     del neighbours[place]
         unclear = set()
         hops = {}
-        for destination, (ifindex, router) in self._ways.items():
+        for destination, (ifindex, router, source) in self._ways.items():
             if (link := self._links.get(ifindex)) is None:
                 continue
             place = (ifindex, router or destination)
@@ -195,10 +195,10 @@ class Surveyor:
             mac = _mac_by(entry, last, ifindex)
             if (
                 last is None
-                or (last.mac, last.ifindex) != (mac, ifindex)
+                or (last.mac, last.ifindex, last.source) != (mac, ifindex, source)
                 or ((last.interface, last.source_mac) != (link.name, link.mac))
             ):
-                last = NextHop(link.name, ifindex, link.mac, mac)
+                last = NextHop(link.name, ifindex, link.mac, mac, source)
             hops[destination] = last
         resolve(unclear)
         return hops

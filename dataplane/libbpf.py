@@ -17,7 +17,8 @@ from cffi import FFI
 from dataplane.errors import KernelError, LoadError
 
 BPF_XDP: Final = 37  # enum bpf_attach_type
-PROGRAM_XDP: Final = 6  # enum bpf_prog_type
+PROGRAM_TC: Final = 3  # enum bpf_prog_type: BPF_PROG_TYPE_SCHED_CLS
+PROGRAM_XDP: Final = 6
 MAP_HASH: Final = 1  # enum bpf_map_type
 MAP_ARRAY: Final = 2
 MAP_PERCPU_ARRAY: Final = 6
@@ -252,13 +253,13 @@ def program_exists(number: int) -> bool:
     return True
 
 
-def program_load(name: str, instructions: bytes) -> int:
-    """Load an XDP program that a link can attach; ``name``: at most 15 characters count.
+def program_load(name: str, instructions: bytes, *, kind: int = PROGRAM_XDP) -> int:
+    """Load a program, an XDP one as a link can attach it; of ``name`` 15 characters count.
 
     Raises LoadError, with the last of what the verifier said.
     """
     call = (
-        PROGRAM_XDP,
+        kind,
         name.encode()[:_NAME],
         _LICENSE,
         instructions,
@@ -267,9 +268,10 @@ def program_load(name: str, instructions: bytes) -> int:
     # Links swap programs, and devmaps serve them, of one attach type and flag only.
     fields: dict[str, Any] = {
         "attempts": _ATTEMPTS,
-        "expected_attach_type": BPF_XDP,
-        "flags": _XDP_HAS_FRAGS,  # it is content with frames in several buffers
     }
+    if kind == PROGRAM_XDP:
+        fields["expected_attach_type"] = BPF_XDP
+        fields["flags"] = _XDP_HAS_FRAGS  # it is content with frames in several buffers
     code = _lib.bpf_prog_load(*call, _sized("struct prog_load_opts", **fields))
     if code >= 0:
         return int(code)

@@ -79,8 +79,12 @@ class Loaded:
     maps: Mapping[str, int]  # all of its maps, by name
 
 
-def compiled(text: str, names: Iterable[str], cache: Path | None) -> Compiled:
+def compiled(
+    text: str, names: Iterable[str], cache: Path | None, *, function: str = PROGRAM
+) -> Compiled:
     """Return what the program ``text``, with maps of these names, compiles to.
+
+    It is its ``function``, the only one that is a program.
 
     Raises LoadError.
     """
@@ -90,7 +94,7 @@ def compiled(text: str, names: Iterable[str], cache: Path | None) -> Compiled:
     built = _built(text)
     fds = {name: built[name.encode()].map_fd for name in names}
     shapes = {name: libbpf.map_shape(fd) for name, fd in fds.items()}
-    code = unlinked(built.dump_func(PROGRAM), fds, shapes)
+    code = unlinked(built.dump_func(function), fds, shapes)
     if kept:
         kept.store(text, code)
     # BCC's own go when its module does.

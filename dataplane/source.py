@@ -13,6 +13,7 @@ from typing import Final
 
 BPF_DIRECTORY: Final = Path(__file__).parent / "bpf"
 _MAIN: Final = "balancer.c"
+_PROBES: Final = "probes.c"
 SPARE_ENDPOINTS: Final = 1024
 # So that not even in a full directory a key finds the 8 places of its search taken.
 _SPARSITY: Final = 32
@@ -58,6 +59,11 @@ def source(limits: Limits, *, dry_run: bool = False) -> str:
         f"#define LIMIT_{name.upper()} {value}\n" for name, value in sizes.items()
     )
     return f"{defines}#define DRY_RUN {dry_run:d}\n{_paste(_MAIN)}"
+
+
+def probes_source() -> str:
+    """Return the whole program that probes go to VIPs by."""
+    return _paste(_PROBES)
 
 
 def digest(text: str) -> str:

@@ -14,6 +14,7 @@ from control.addresses import IpAddress
 from control.checks import AnyCheck, TcpCheck
 from control.health.kinds import probe
 from control.health.monitor import Monitor
+from control.health.peer import Way
 from control.health.result import Result
 from control.model import DesiredState
 from control.status import Health
@@ -52,7 +53,9 @@ class _Watch:
         self.first: list[float] = []
         self.late: list[float] = []
 
-    async def probe(self, address: IpAddress, port: int, check: AnyCheck) -> Result:
+    async def probe(
+        self, address: IpAddress, port: int, check: AnyCheck, way: Way | None
+    ) -> Result:
         now = time.monotonic()
         before = self._begun.get(address)
         self._begun[address] = now
@@ -60,7 +63,7 @@ class _Watch:
             self.first.append(now)
         else:
             self.late.append(now - before - self._interval)
-        return await probe(address, port, check)
+        return await probe(address, port, check, way)
 
 
 def run(core: int, backends: int, interval: float, seconds: float, port: int) -> Scale:

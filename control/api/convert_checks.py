@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from control.api.fields import wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import CHECKS, AnyCheck, Initial, TcpCheck
+from control.checks import CHECKS, AnyCheck, Initial, PortCheck, TcpCheck, Via
 
 _INITIALS: Final = {
     pb.INITIAL_FIRST: Initial.FIRST,
@@ -19,6 +19,8 @@ _INITIALS: Final = {
     pb.INITIAL_DOWN: Initial.DOWN,
     pb.INITIAL_BEFORE: Initial.BEFORE,
 }
+_VIAS: Final = {pb.VIA_BACKEND: Via.BACKEND, pb.VIA_VIP: Via.VIP}
+_VIAS_TO_PB: Final = {value: number for number, value in _VIAS.items()}
 _INITIALS_TO_PB: Final = {value: number for number, value in _INITIALS.items()}
 
 
@@ -64,6 +66,8 @@ def _changed(check: AnyCheck, wanted: Message) -> AnyCheck:
         name = descriptor.name
         if name == "initial":
             given[name] = _initial(value)
+        elif name == "via":
+            given[name] = _via(value)
         elif name == "headers":
             given[name] = tuple(sorted(value.items()))
         elif name == "command":
@@ -81,6 +85,8 @@ def _to_pb(check: AnyCheck) -> pb.HealthCheck:
             value = 0 if field.name in {"port", "retry_interval"} else ""
         values[field.name] = value
     values["initial"] = _INITIALS_TO_PB[check.initial]
+    if isinstance(check, PortCheck):
+        values["via"] = _VIAS_TO_PB[check.via]
     if "headers" in values:
         values["headers"] = dict(values["headers"])
     kinds: dict[str, Any] = {check.kind: getattr(pb, type(check).__name__)(**values)}
@@ -91,3 +97,9 @@ def _initial(number: pb.Initial.ValueType) -> Initial:
     if number not in _INITIALS:
         raise wrong("check.initial", f"{number} is none of first, up, down, before")
     return _INITIALS[number]
+
+
+def _via(number: pb.Via.ValueType) -> Via:
+    if number not in _VIAS:
+        raise wrong("check.via", f"{number} is none of backend, vip")
+    return _VIAS[number]

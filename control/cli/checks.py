@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from google.protobuf.descriptor import FieldDescriptor
@@ -12,12 +12,19 @@ from control.api.v1 import guideway_pb2 as pb
 from control.checks import CHECKS
 from control.cli.slips import did_you_mean
 
+if TYPE_CHECKING:
+    from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
+
 KINDS: Final = tuple(CHECKS)
 _COMMA: Final = re.compile(r"(?<!\\),")  # none that a backslash is before
 _NUMBERS: Final[dict[int, click.ParamType[Any]]] = {
     FieldDescriptor.TYPE_DOUBLE: click.FLOAT,
     FieldDescriptor.TYPE_UINT32: click.IntRange(0, 2**32 - 1),
     FieldDescriptor.TYPE_BOOL: click.BOOL,
+}
+_ENUMS: Final[dict[str, "_EnumTypeWrapper[Any]"]] = {
+    "initial": pb.Initial,
+    "via": pb.Via,
 }
 
 
@@ -80,8 +87,8 @@ def _set(message: Message, key: str, given: str) -> None:
         raise ValueError(f"no such key here{_remedy(message, key)}")
     if key == "command":
         getattr(message, key).extend(shlex.split(given))
-    elif key == "initial":
-        setattr(message, key, _initial(given))
+    elif key in _ENUMS:
+        setattr(message, key, _spelled(_ENUMS[key], given))
     elif field.type in _NUMBERS:
         setattr(message, key, _NUMBERS[field.type].convert(given, None, None))
     else:
@@ -103,8 +110,10 @@ def _keys(message: Message) -> list[str]:
     ]
 
 
-def _initial(given: str) -> pb.Initial.ValueType:
-    spelled = [name.removeprefix("INITIAL_").lower() for name in pb.Initial.keys()[1:]]
+def _spelled(enum: "_EnumTypeWrapper[Any]", given: str) -> int:
+    """Return the number of what is called ``given`` in files."""
+    prefix = enum.keys()[0].removesuffix("UNSPECIFIED")
+    spelled = [name.removeprefix(prefix).lower() for name in enum.keys()[1:]]
     if given not in spelled:
         raise ValueError(f"{given!r} is none of {', '.join(spelled)}")
-    return pb.Initial.Value(f"INITIAL_{given.upper()}")
+    return int(enum.Value(f"{prefix}{given.upper()}"))

@@ -38,6 +38,7 @@ class CheckPlain(TypedDict, total=False):
     damping: float  # seconds that a flapping backend is kept down at most; 0: none
     source: str | None  # null: as routes say; in all but exec and file, and so is the next
     interface: str | None
+    via: str  # "backend" or "vip"; in all but exec, file and icmp
 
 
 class BackendPlain(TypedDict):
@@ -380,6 +381,8 @@ def check_plain(check: pb.HealthCheck) -> CheckPlain:
         value = getattr(message, field.name)
         if field.name == "initial":
             value = spelled(pb.Initial, value)
+        elif field.name == "via":
+            value = spelled(pb.Via, value)
         elif field.name == "headers":
             value = dict(value)
         elif field.name == "command":

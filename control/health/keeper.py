@@ -173,7 +173,8 @@ def definition(probe: Probe) -> bytes:
 
     What has its default is left out of it: a key that comes with a release changes nothing.
     """
-    text = f"{probe.address} {probe.port} {_asked(probe.check)}"
+    way = "" if probe.vip is None else f" {probe.vip}"
+    text = f"{probe.address} {probe.port} {_asked(probe.check)}{way}"
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 

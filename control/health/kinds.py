@@ -20,15 +20,18 @@ from control.checks import (
     UdpCheck,
 )
 from control.health import dns, file, grpc, icmp, program, smtp, tcp, tls, udp, web
-from control.health.peer import Peer
+from control.health.peer import Peer, Way
 from control.health.result import Result, no_answer, of_os_error
 
 
 async def probe(  # noqa: C901, PLR0911 - an arm for each kind
-    address: IpAddress, port: int, check: AnyCheck
+    address: IpAddress, port: int, check: AnyCheck, way: Way | None = None
 ) -> Result:
-    """Probe a backend once, within the check's time. Raises NoResultError."""
-    peer = Peer.of(address, port, check)
+    """Probe a backend once, within the check's time; ``way``: not at its own address.
+
+    Raises NoResultError.
+    """
+    peer = Peer.of(address, port, check, way)
     match check:
         case TcpCheck():
             try:

@@ -16,6 +16,7 @@ from control.checks import AnyCheck
 from control.facts import BackendKey
 from control.health.kinds import probe as probe_by_kind
 from control.health.memory import Memory
+from control.health.peer import Way
 from control.health.probe import Probe, probes_of
 from control.health.punctuality import Punctuality
 from control.health.result import NoResultError, Result
@@ -31,7 +32,9 @@ _MOST_LOST: Final = 0.25  # part of the time-out; a silence of which more was lo
 _BUSY: Final = "this host is too busy to wait for answers"
 
 Told = Callable[[BackendKey, Health, str], None]  # a verdict, and why it is down
-ProbeBy = Callable[[IpAddress, int, AnyCheck], Awaitable[Result]]  # see kinds.probe
+# See kinds.probe, and VipPath.way.
+ProbeBy = Callable[[IpAddress, int, AnyCheck, Way | None], Awaitable[Result]]
+WayTo = Callable[[IpAddress, IpAddress, float], Awaitable[Way]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,18 @@ class Monitor:
         changed: Callable[[], None],
         probe_by: ProbeBy = probe_by_kind,
         told: Told = lambda *_: None,
+        way_to: WayTo | None = None,
     ) -> None:
         """Run probes in ``tasks``; call ``changed`` when a verdict or a weight changes.
 
         ``told`` gets each backend whose verdict, by all its probes, is another one.
+        ``way_to`` gives the way by a VIP to a backend, within so many seconds.
         """
         self._tasks = tasks
         self._changed = changed
         self._probe_by = probe_by
         self._told = told
+        self._way_to = way_to
         self._running: dict[Probe, Running] = {}
         self._watched: dict[BackendKey, _Watched] = {}
         self._punctuality = Punctuality()
@@ -218,11 +224,20 @@ class Monitor:
 
     async def _ask(self, probe: Probe) -> Result:
         lost = self._punctuality.lost
-        result = await self._probe_by(probe.address, probe.port, probe.check)
+        result = await self._make(probe)
         lost = self._punctuality.lost - lost
         if result.is_silence and lost > _MOST_LOST * probe.check.timeout:
             raise NoResultError(_BUSY)
         return result
+
+    async def _make(self, probe: Probe) -> Result:
+        if probe.vip is None or self._way_to is None:
+            return await self._probe_by(probe.address, probe.port, probe.check, None)
+        try:
+            way = await self._way_to(probe.vip, probe.address, probe.check.timeout)
+        except TimeoutError:
+            return Result("nobody says which MAC it has", is_silence=True)
+        return await self._probe_by(probe.vip, probe.port, probe.check, way)
 
     def _hindered(self, running: Running, why: str, duration: float) -> None:
         if why != running.hindrance:

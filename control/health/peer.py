@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from control.addresses import IpAddress
 from control.checks import AnyCheck, NetworkCheck
@@ -13,6 +13,21 @@ from control.health.result import NoResultError
 
 # linux/in.h: or else each connection has a port for itself, of which there are 28,000.
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
+_FROM_A_VIP: Final = (
+    "this host would ask from a VIP: give the check a `source`, or the interface an address"
+)
+_UNBOUND: Final = {
+    errno.EADDRNOTAVAIL: "this host has no such address",
+    errno.EADDRINUSE: "no port of it is left",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How sockets reach a backend other than at its own address."""
+
+    to: IpAddress  # what they connect to
+    source: IpAddress | None  # where they come from; None: the check has to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +38,24 @@ class Peer:
     port: int  # 0: none
     source: str | None = None  # an address of this host; None: as its routes say
     interface: str | None = None  # likewise
+    way: Way | None = None  # None: it is reached at its address
 
     @classmethod
-    def of(cls, address: IpAddress, port: int, check: AnyCheck) -> "Peer":
-        """Return the backend at ``address`` and ``port`` as ``check`` has it asked."""
+    def of(
+        cls, address: IpAddress, port: int, check: AnyCheck, way: Way | None = None
+    ) -> Self:
+        """Return the backend at ``address`` and ``port`` as ``check`` has it asked.
+
+        Raises NoResultError.
+        """
         if not isinstance(check, NetworkCheck):
             return cls(address, port)
-        return cls(address, port, check.source, check.interface)
+        source = check.source
+        if source is None and way is not None:
+            if way.source is None:
+                raise NoResultError(_FROM_A_VIP)
+            source = str(way.source)
+        return cls(address, port, source, check.interface, way)
 
     @property
     def is_plain(self) -> bool:
@@ -67,7 +93,7 @@ class Peer:
     @property
     def place(self) -> tuple[str, int]:
         """What a socket connects to."""
-        return str(self.address), self.port
+        return str(self.way.to if self.way else self.address), self.port
 
     def _bind(self, opened: socket.socket) -> None:
         if self.interface is not None:
@@ -80,12 +106,11 @@ class Peer:
                     why = "there is none of that name here"
                 raise NoResultError(f"interface {self.interface}: {why}") from error
         if self.source is not None:
-            if opened.type == socket.SOCK_STREAM:  # a port is chosen when it connects
+            # A port is chosen when it connects. But a way to a VIP tells answers by it.
+            if opened.type == socket.SOCK_STREAM and self.way is None:
                 opened.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             try:
                 opened.bind((self.source, 0))
             except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL:
-                    raise
-                problem = f"source {self.source}: this host has no such address"
-                raise NoResultError(problem) from error
+                problem = _UNBOUND.get(error.errno or 0, os.strerror(error.errno or 0))
+                raise NoResultError(f"source {self.source}: {problem}") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from control.addresses import IpAddress
 from control.checks import AnyCheck
 from control.facts import BackendKey
+from control.health.vips import is_via_vip
 from control.model import Backend, DesiredState
 
 
@@ -18,6 +19,7 @@ class Probe:
     address: IpAddress
     port: int  # 0: the check needs none
     check: AnyCheck
+    vip: IpAddress | None = None  # that it is reached by; None: by its own address
 
 
 def probes_of(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]]:
@@ -26,7 +28,12 @@ def probes_of(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]
         (service.name, backend.name): (
             backend.weight,
             [
-                Probe(backend.address, _port(backend, check), check)
+                Probe(
+                    backend.address,
+                    _port(backend, check),
+                    check,
+                    service.vip if is_via_vip(check) else None,
+                )
                 for check in service.checks
             ],
         )

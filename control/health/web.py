@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import ssl
+from ipaddress import ip_address
 from typing import Final
 
 import re2
@@ -33,8 +34,11 @@ async def probe(peer: Peer, check: HttpCheck) -> Result:
     """Send the request and judge the answer; raises OSError, NoResultError."""
     secure = check if isinstance(check, HttpsCheck) else None
     scheme = "https" if secure else "http"
-    url = URL(f"{scheme}://{with_port(peer.address, peer.port)}{check.path}", encoded=True)
+    place = with_port(ip_address(peer.place[0]), peer.port)
+    url = URL(f"{scheme}://{place}{check.path}", encoded=True)
     headers = CIMultiDict({"User-Agent": "guideway", "Accept-Encoding": "identity"})
+    if peer.way:  # or else it is called by an address that it does not have
+        headers["Host"] = with_port(peer.address, peer.port)
     headers.update(check.headers)
     headers.update({"Host": check.host} if check.host else {})
     context = tls.context(secure.ca, verify=secure.verify) if secure else True
@@ -55,7 +59,7 @@ async def probe(peer: Peer, check: HttpCheck) -> Result:
                 url,
                 headers=headers,
                 allow_redirects=False,
-                server_hostname=_server_name(secure) if secure else None,
+                server_hostname=_server_name(secure, peer) if secure else None,
             )
             try:
                 return await _judge(answer, check)
@@ -71,10 +75,10 @@ async def probe(peer: Peer, check: HttpCheck) -> Result:
         return _nonsense(error)
 
 
-def _server_name(check: HttpsCheck) -> str | None:
-    """Return the name for SNI, which the certificate has to have; None: the address."""
+def _server_name(check: HttpsCheck, peer: Peer) -> str | None:
+    """Return the name for SNI, which the certificate has to have."""
     if check.sni or not check.host:
-        return check.sni
+        return check.sni or str(peer.address)
     return URL(f"https://{check.host}").host
 
 

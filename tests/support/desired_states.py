@@ -13,8 +13,12 @@ from control.checks import (
     MAX_JITTER,
     MAX_SECONDS,
     MIN_SECONDS,
+    AnyCheck,
     Initial,
     NetworkCheck,
+    PortCheck,
+    UdpCheck,
+    Via,
 )
 from control.model import (
     MAX_NAME,
@@ -130,6 +134,18 @@ def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
     )
 
 
+def _through(mode: Mode) -> st.SearchStrategy[AnyCheck]:
+    """Return what draws checks, some through the VIP where that is possible."""
+    through = checks.filter(
+        lambda check: (
+            isinstance(check, PortCheck)
+            and check.interface is None
+            and not (isinstance(check, UdpCheck) and check.reply is None)
+        )
+    ).map(lambda check: replace(check, via=Via.VIP))
+    return checks | through if mode is Mode.DR else checks
+
+
 @st.composite
 def services(draw: st.DrawFn, index: int) -> Service:
     """Draw the service number ``index``."""
@@ -164,7 +180,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
         port=port,
         mode=mode,
         backends=tuple(backends),
-        checks=tuple(draw(st.lists(checks, max_size=3, unique=True))),
+        checks=tuple(draw(st.lists(_through(mode), max_size=3, unique=True))),
         ring_size=draw(st.sampled_from([None, 11, 4093, 65537])),
         affinity=draw(st.sampled_from(Affinity)),
         hash=draw(st.sampled_from(Hash)),

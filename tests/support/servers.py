@@ -10,6 +10,7 @@ from ssl import SSLContext
 
 from control.checks import AnyCheck
 from control.health.kinds import probe
+from control.health.peer import Way
 from control.health.result import Result
 
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -64,8 +65,15 @@ class Served:
         return sum(line.sent for line in self.lines)
 
 
-def probed(check: AnyCheck, serve: Serve, *, ssl: SSLContext | None = None) -> Served:
-    """Probe a TCP server once; where it serves, N stands in the result."""
+def probed(
+    check: AnyCheck,
+    serve: Serve,
+    *,
+    ssl: SSLContext | None = None,
+    name: IPv4Address = LOOPBACK,
+    way: Way | None = None,
+) -> Served:
+    """Probe a TCP server once, called ``name``; where it serves, N stands in the result."""
 
     async def scenario() -> Served:
         lines: list[Line] = []
@@ -81,7 +89,7 @@ def probed(check: AnyCheck, serve: Serve, *, ssl: SSLContext | None = None) -> S
         server = await asyncio.start_server(accept, str(LOOPBACK), 0, ssl=ssl)
         port = server.sockets[0].getsockname()[1]
         async with asyncio.timeout(PATIENCE):
-            result = await probe(LOOPBACK, port, check)
+            result = await probe(name, port, check, way)
         server.close()
         for line in lines:
             line.writer.transport.abort()

@@ -36,6 +36,7 @@ DEFAULT_CHECK = pb.HealthCheck(
         damping=0,
         source="",
         interface="",
+        via=pb.VIA_BACKEND,
     )
 )
 

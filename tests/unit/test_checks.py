@@ -24,6 +24,7 @@ from control.checks import (
     TcpCheck,
     TlsCheck,
     UdpCheck,
+    Via,
     payload_bytes,
     payload_mask,
     status_ranges,
@@ -146,6 +147,7 @@ WRITTEN: list[tuple[str, str, AnyCheck]] = [
         "tcp,source=10.0.0.9,interface=eth0.10",
         TcpCheck(source="10.0.0.9", interface="eth0.10"),
     ),
+    ("{type: smtp, via: vip}", "smtp,via=vip", SmtpCheck(via=Via.VIP)),
     (
         "{type: tls, sni: a.example, ca: /ca.pem}",
         "tls,sni=a.example,ca=/ca.pem",
@@ -259,6 +261,11 @@ def test_a_service_may_have_several_checks_or_none() -> None:
         ("check: {type: exec, command: /bin/x}", "Expected `array`, got `str`"),
         ("check: {type: http, headers: {X: 1}}", "Expected `str`, got `int`; put it in"),
         ("check: {type: 7}", "Expected `str`, got `int`"),
+        ("check: {via: moon}", "'moon'; it is one of backend, vip"),
+        (
+            "check: {type: icmp, via: vip}",
+            "unknown field `via`: it goes with type tcp",
+        ),
         ("check: {initial: maybe}", "'maybe'; it is one of first, up, down, before"),
         (
             f"checks: [{', '.join(f'{{port: {port}}}' for port in range(1, 18))}]",
@@ -282,6 +289,7 @@ def test_what_is_wrong_with_checks_in_a_file_is_said(keys: str, sentence: str) -
         ("http,headers=x", "headers: no such key here; did you mean `header.NAME`?"),
         ("tcp,rise=often", "rise: 'often' is not a valid integer"),
         ("tcp,initial=maybe", "initial: 'maybe' is none of first, up, down, before"),
+        ("tcp,via=moon", "via: 'moon' is none of backend, vip"),
         ("exec,command='", "command: No closing quotation"),
         ("tls,verify=perhaps", "verify: 'perhaps' is not a valid boolean"),
     ],

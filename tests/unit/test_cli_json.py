@@ -22,6 +22,7 @@ CHECK = {
     "damping": 0.0,
     "source": None,
     "interface": None,
+    "via": "backend",
 }
 
 

@@ -14,6 +14,7 @@ from control.addresses import IpAddress
 from control.checks import AnyCheck, HttpCheck, Initial, TcpCheck
 from control.health.kinds import probe
 from control.health.monitor import Monitor
+from control.health.peer import Way
 from control.health.result import PASSED, NoResultError, Result, no_answer
 from control.health.tracker import Tracker, together, weighed
 from control.model import Backend, DesiredState, Mode, Protocol, Service
@@ -100,7 +101,9 @@ class Backends:
     refusal: Result = REFUSAL
     stall: float = 0  # seconds that an answer keeps this process from its work
 
-    async def answer(self, address: IPv4Address, _port: int, check: AnyCheck) -> Result:
+    async def answer(
+        self, address: IPv4Address, _port: int, check: AnyCheck, _way: Way | None
+    ) -> Result:
         self.asked[address] += 1
         if self.shortage:
             raise NoResultError("Too many open files")

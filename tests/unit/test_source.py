@@ -2,11 +2,11 @@
 
 import re
 
-from dataplane.source import BPF_DIRECTORY, Limits, digest, source
+from dataplane.source import BPF_DIRECTORY, Limits, digest, probes_source, source
 
 
 def test_every_quoted_include_is_pasted_in_place() -> None:
-    text = source(Limits())
+    text = source(Limits()) + probes_source()
 
     assert '#include "' not in text
     for header in BPF_DIRECTORY.glob("*.h"):

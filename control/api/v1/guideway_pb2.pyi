@@ -304,6 +304,28 @@ INITIAL_BEFORE: Initial.ValueType  # 4
 """What the kernel's tables took it for when guidewayd started."""
 Global___Initial: _TypeAlias = Initial  # noqa: Y015
 
+class _Via:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ViaEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Via.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIA_UNSPECIFIED: _Via.ValueType  # 0
+    VIA_BACKEND: _Via.ValueType  # 1
+    """To the backend's own address."""
+    VIA_VIP: _Via.ValueType  # 2
+    """To the VIP, by the backend's MAC, as clients' packets do by direct return."""
+
+class Via(_Via, metaclass=_ViaEnumTypeWrapper):
+    """By what way a probe gets to its backend."""
+
+VIA_UNSPECIFIED: Via.ValueType  # 0
+VIA_BACKEND: Via.ValueType  # 1
+"""To the backend's own address."""
+VIA_VIP: Via.ValueType  # 2
+"""To the VIP, by the backend's MAC, as clients' packets do by direct return."""
+Global___Via: _TypeAlias = Via  # noqa: Y015
+
 class _Outcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -712,6 +734,7 @@ class TcpCheck(_message.Message):
     DAMPING_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     """Seconds from probe to probe, above 0 and up to 3600; default 1."""
     timeout: _builtins.float
@@ -738,6 +761,10 @@ class TcpCheck(_message.Message):
     """
     interface: _builtins.str
     """Interface of the node that probes leave and come by; empty, the default: as its routes say."""
+    via: Global___Via.ValueType
+    """Default VIA_BACKEND. In all kinds but ExecCheck, FileCheck and IcmpCheck; VIA_VIP goes with
+    services of mode dr.
+    """
     def __init__(
         self,
         *,
@@ -752,10 +779,11 @@ class TcpCheck(_message.Message):
         damping: _builtins.float | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -779,6 +807,8 @@ class TcpCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
@@ -801,6 +831,8 @@ class TcpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___TcpCheck: _TypeAlias = TcpCheck  # noqa: Y015
 
@@ -824,6 +856,7 @@ class TlsCheck(_message.Message):
     SNI_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -843,6 +876,7 @@ class TlsCheck(_message.Message):
     """Name for SNI, which the certificate has to have; empty, the default: the address."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -860,10 +894,11 @@ class TlsCheck(_message.Message):
         sni: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -893,6 +928,8 @@ class TlsCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
     _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
     @_typing.overload
@@ -921,6 +958,8 @@ class TlsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__verify) -> _WhichOneofReturnType__verify | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___TlsCheck: _TypeAlias = TlsCheck  # noqa: Y015
 
@@ -968,6 +1007,7 @@ class HttpCheck(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -993,6 +1033,7 @@ class HttpCheck(_message.Message):
     """MD5 or SHA-256 of the body, hexadecimal; empty, the default: none."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Further headers."""
@@ -1018,10 +1059,11 @@ class HttpCheck(_message.Message):
         digest: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "status", b"status", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -1057,6 +1099,8 @@ class HttpCheck(_message.Message):
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
@@ -1091,6 +1135,8 @@ class HttpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___HttpCheck: _TypeAlias = HttpCheck  # noqa: Y015
 
@@ -1141,6 +1187,7 @@ class HttpsCheck(_message.Message):
     SNI_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1163,6 +1210,7 @@ class HttpsCheck(_message.Message):
     sni: _builtins.str
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     @_builtins.property
     def headers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -1189,10 +1237,11 @@ class HttpsCheck(_message.Message):
         sni: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_digest", b"_digest", "_fall", b"_fall", "_host", b"_host", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_method", b"_method", "_path", b"_path", "_port", b"_port", "_regex", b"_regex", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_sni", b"_sni", "_source", b"_source", "_status", b"_status", "_timeout", b"_timeout", "_verify", b"_verify", "_via", b"_via", "ca", b"ca", "damping", b"damping", "digest", b"digest", "fall", b"fall", "headers", b"headers", "host", b"host", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "method", b"method", "path", b"path", "port", b"port", "regex", b"regex", "retry_interval", b"retry_interval", "rise", b"rise", "sni", b"sni", "source", b"source", "status", b"status", "timeout", b"timeout", "verify", b"verify", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1234,6 +1283,8 @@ class HttpsCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__verify: _TypeAlias = _typing.Literal["verify"]  # noqa: Y015
     _WhichOneofArgType__verify: _TypeAlias = _typing.Literal["_verify", b"_verify"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
     @_typing.overload
@@ -1274,6 +1325,8 @@ class HttpsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__verify) -> _WhichOneofReturnType__verify | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___HttpsCheck: _TypeAlias = HttpsCheck  # noqa: Y015
 
@@ -1296,6 +1349,7 @@ class UdpCheck(_message.Message):
     REPLY_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1313,6 +1367,7 @@ class UdpCheck(_message.Message):
     """
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1329,10 +1384,11 @@ class UdpCheck(_message.Message):
         reply: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_payload", b"_payload", "_port", b"_port", "_reply", b"_reply", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "payload", b"payload", "port", b"port", "reply", b"reply", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -1360,6 +1416,8 @@ class UdpCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
@@ -1386,6 +1444,8 @@ class UdpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___UdpCheck: _TypeAlias = UdpCheck  # noqa: Y015
 
@@ -1410,6 +1470,7 @@ class DnsCheck(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1429,6 +1490,7 @@ class DnsCheck(_message.Message):
     """IP address that is among the answers; empty, the default: none has to be."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1447,10 +1509,11 @@ class DnsCheck(_message.Message):
         address: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_address", b"_address", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_name", b"_name", "_port", b"_port", "_rcode", b"_rcode", "_record", b"_record", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "address", b"address", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "name", b"name", "port", b"port", "rcode", b"rcode", "record", b"record", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__address: _TypeAlias = _typing.Literal["address"]  # noqa: Y015
     _WhichOneofArgType__address: _TypeAlias = _typing.Literal["_address", b"_address"]  # noqa: Y015
@@ -1482,6 +1545,8 @@ class DnsCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__address) -> _WhichOneofReturnType__address | None: ...
     @_typing.overload
@@ -1512,6 +1577,8 @@ class DnsCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___DnsCheck: _TypeAlias = DnsCheck  # noqa: Y015
 
@@ -1632,6 +1699,7 @@ class GrpcCheck(_message.Message):
     SNI_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1650,6 +1718,7 @@ class GrpcCheck(_message.Message):
     sni: _builtins.str
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1668,10 +1737,11 @@ class GrpcCheck(_message.Message):
         sni: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "_via", b"_via", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ca", b"_ca", "_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_service", b"_service", "_sni", b"_sni", "_source", b"_source", "_timeout", b"_timeout", "_tls", b"_tls", "_via", b"_via", "ca", b"ca", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "service", b"service", "sni", b"sni", "source", b"source", "timeout", b"timeout", "tls", b"tls", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ca: _TypeAlias = _typing.Literal["ca"]  # noqa: Y015
     _WhichOneofArgType__ca: _TypeAlias = _typing.Literal["_ca", b"_ca"]  # noqa: Y015
@@ -1703,6 +1773,8 @@ class GrpcCheck(_message.Message):
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__tls: _TypeAlias = _typing.Literal["tls"]  # noqa: Y015
     _WhichOneofArgType__tls: _TypeAlias = _typing.Literal["_tls", b"_tls"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ca) -> _WhichOneofReturnType__ca | None: ...
     @_typing.overload
@@ -1733,6 +1805,8 @@ class GrpcCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tls) -> _WhichOneofReturnType__tls | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___GrpcCheck: _TypeAlias = GrpcCheck  # noqa: Y015
 
@@ -1848,6 +1922,7 @@ class SmtpCheck(_message.Message):
     HELO_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     interval: _builtins.float
     timeout: _builtins.float
     rise: _builtins.int
@@ -1861,6 +1936,7 @@ class SmtpCheck(_message.Message):
     """Who we say we are; default guideway.invalid."""
     source: _builtins.str
     interface: _builtins.str
+    via: Global___Via.ValueType
     def __init__(
         self,
         *,
@@ -1876,10 +1952,11 @@ class SmtpCheck(_message.Message):
         helo: _builtins.str | None = ...,
         source: _builtins.str | None = ...,
         interface: _builtins.str | None = ...,
+        via: Global___Via.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_helo", b"_helo", "_initial", b"_initial", "_interface", b"_interface", "_interval", b"_interval", "_jitter", b"_jitter", "_port", b"_port", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_source", b"_source", "_timeout", b"_timeout", "_via", b"_via", "damping", b"damping", "fall", b"fall", "helo", b"helo", "initial", b"initial", "interface", b"interface", "interval", b"interval", "jitter", b"jitter", "port", b"port", "retry_interval", b"retry_interval", "rise", b"rise", "source", b"source", "timeout", b"timeout", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
     _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
@@ -1905,6 +1982,8 @@ class SmtpCheck(_message.Message):
     _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    _WhichOneofReturnType__via: _TypeAlias = _typing.Literal["via"]  # noqa: Y015
+    _WhichOneofArgType__via: _TypeAlias = _typing.Literal["_via", b"_via"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
     @_typing.overload
@@ -1929,6 +2008,8 @@ class SmtpCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__via) -> _WhichOneofReturnType__via | None: ...
 
 Global___SmtpCheck: _TypeAlias = SmtpCheck  # noqa: Y015
 
