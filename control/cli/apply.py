@@ -10,7 +10,7 @@ from control.api.v1 import configuration_pb2 as pb
 from control.cli.change import ChangeOptions, change_options, tell
 from control.cli.client import Failure
 from control.cli.known_names import version_numbers
-from control.cli.options import output_option
+from control.cli.options import VERSION, output_option
 from control.cli.session import Session, pass_session
 from control.errors import ConfigError
 
@@ -85,7 +85,7 @@ def validate(session: Session, file: Path) -> None:
 @click.option(
     "--version",
     "number",
-    type=click.IntRange(min=0),
+    type=VERSION,
     metavar="VERSION",
     shell_complete=version_numbers,
     help="As it was in this version; `guideway history` lists them.",

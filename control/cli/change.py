@@ -11,7 +11,7 @@ from control.api.v1 import configuration_pb2 as pb
 from control.cli.convergence import wait_for
 from control.cli.differences import difference_view
 from control.cli.known_names import version_numbers
-from control.cli.options import comment_option, wait_option
+from control.cli.options import VERSION, comment_option, wait_option
 from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain
 from control.cli.session import Session
@@ -64,7 +64,7 @@ def change_options(command: Command) -> Command:
         ),
         click.option(
             "--expected-version",
-            type=click.IntRange(min=0),
+            type=VERSION,
             metavar="VERSION",
             shell_complete=version_numbers,
             help="Refuse if the desired state is another version by now.",

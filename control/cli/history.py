@@ -1,7 +1,7 @@
 """``guideway history``, ``show``, ``diff``, ``rollback`` and ``confirm``."""
 
 from pathlib import Path
-from typing import Final, Unpack
+from typing import Unpack
 
 import click
 from rich.console import Group
@@ -17,13 +17,11 @@ from control.cli.differences import (
     versions_table,
 )
 from control.cli.known_names import version_numbers
-from control.cli.options import output_option
+from control.cli.options import VERSION, output_option
 from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain, version_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import pending_sentence
-
-VERSION: Final = click.IntRange(min=0)
 
 
 @click.command(epilog="Example: guideway history --limit 5")

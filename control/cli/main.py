@@ -1,5 +1,6 @@
 """``guideway``: the root command."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -74,6 +75,8 @@ def guideway(
     **far: Unpack[RemoteOptions],
 ) -> None:
     """Look at and change what a node balances."""
+    if math.isnan(timeout):
+        raise click.UsageError("--timeout nan is no number of seconds")
     context.obj = Session(Client(socket, timeout, chosen_remote(context, far)), output)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import click
 
@@ -21,6 +21,26 @@ Command = TypeVar("Command", bound=Callable[..., None])
 OUTPUT: Final = click.Choice(["table", "json", "yaml"])
 OUTPUT_OF_SERVICES: Final = click.Choice([*OUTPUT.choices, "ipvsadm"])
 PORT: Final = click.IntRange(0, 65535)
+
+
+class VersionParameter(click.IntRange):
+    """The number of a version, 0…2⁶⁴-1."""
+
+    name = "version"
+
+    def __init__(self) -> None:
+        super().__init__(0, (1 << 64) - 1)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number, or say what is wrong with ``value``."""
+        if not str(value).isdecimal():
+            self.fail(f"{value!r} is not a version, which is a number", param, ctx)
+        return int(super().convert(value, param, ctx))
+
+
+VERSION: Final = VersionParameter()
 WEIGHT: Final = click.IntRange(0, MAX_WEIGHT)
 RING_SIZE: Final = click.IntRange(0, MAX_RING_SIZE)
 MODE: Final = click.Choice(["dr", "nat"])

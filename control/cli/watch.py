@@ -35,7 +35,7 @@ def watch(session: Session, services: tuple[str, ...]) -> None:
     as it is comes first, and each line is an object.
     """
     request = pb.WatchRequest(services=services)
-    show = _show_json if session.output == "json" else Lines(services).show
+    show = _PLAIN.get(session.output) or Lines(services).show
     try:
         for message in session.client.watch(request):
             show(happening_plain(message))
@@ -46,6 +46,15 @@ def watch(session: Session, services: tuple[str, ...]) -> None:
 
 def _show_json(plain: Plain) -> None:
     click.echo(json.dumps(plain))
+
+
+def _show_yaml(plain: Plain) -> None:
+    from control.cli.yaml_output import dump  # noqa: PLC0415 - rarely needed
+
+    click.echo(f"---\n{dump(plain)}", nl=False)
+
+
+_PLAIN: Final = {"json": _show_json, "yaml": _show_yaml}
 
 
 class Lines:

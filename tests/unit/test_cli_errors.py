@@ -270,3 +270,23 @@ def test_more_than_a_request_may_have_is_said_so(cli: CommandLine) -> None:
         "guideway: that is more than a request may have, which is 8 MiB\n"
     )
     assert cli.node.store.version == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("show 99999999999999999999", "99999999999999999999 is not in the range 0<=x<="),
+        ("history --before 99999999999999999999", "is not in the range 0<=x<="),
+        ("rollback 1 --expected-version 99999999999999999999", "is not in the range"),
+        ("export --version -1", "'-1' is not a version, which is a number"),
+        ("diff one", "'one' is not a version, which is a number"),
+        ("--timeout nan status", "--timeout nan is no number of seconds"),
+    ],
+)
+def test_numbers_that_nobody_can_send_are_refused(
+    cli: CommandLine, line: str, sentence: str
+) -> None:
+    result = cli.run(line)
+
+    assert result.exit_code == 2
+    assert sentence in result.stderr

@@ -263,3 +263,13 @@ def test_the_field_that_is_wrong_is_named_if_the_sentence_does_not(
     assert said_already.stderr == (
         "guideway: backend.address: 'nowhere' is not an IP address\n"
     )
+
+
+def test_yaml_is_a_document_for_each_event(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+
+    with watching(cli.socket, "watch", "web", "-o", "yaml") as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(2)]
+
+    assert lines == ["---\n", "event: begin\n"]
