@@ -33,6 +33,9 @@ chaos: setup-dev  ## kill, reload and upgrade guidewayd under load, SECONDS=120 
 failover: setup-dev  ## measure failover of a VIP, with keepalived beside it (root; 10 minutes)
 	@$(PYTHON) -m bench.failover
 
+bench-control: setup-dev  ## measure guidewayd with 1,024 services, against its targets (root; 3 minutes)
+	@$(PYTHON) -m bench.control
+
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures
 
@@ -66,4 +69,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz bench chaos failover figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz bench bench-control chaos failover figures check lint types contracts proto generated format setup-lab setup-dev

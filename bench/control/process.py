@@ -18,18 +18,14 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) / _TICKS
 
 
-def resident_bytes(pid: int) -> tuple[int, int]:
-    """Return the memory that is resident without BPF maps, and that of the maps."""
-    own = maps = 0
+def resident_bytes(pid: int) -> int:
+    """Return the memory that is resident, without that of BPF maps."""
+    resident = 0
     name = ""
     for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
         key, _, value = line.partition(":")
-        if key == "Rss":
-            size = 1024 * int(value.split()[0])
-            if name == _MAP:
-                maps += size
-            else:
-                own += size
+        if key == "Rss" and name != _MAP:
+            resident += 1024 * int(value.split()[0])
         elif header := _HEADER.match(line):
             name = header["name"]
-    return own, maps
+    return resident
