@@ -7,7 +7,8 @@ from typing import Final
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")  # in a second
 _USER_TIME, _SYSTEM_TIME = 11, 12  # behind the name in /proc/PID/stat: utime, stime
-_HEADER: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ .{4} .*? \d+ *(?P<name>.*)\Z")
+_RANGE: Final = re.compile("[0-9a-f]+-[0-9a-f]+")
+_NAME: Final = 5  # fields before that of what is mapped
 _MAP: Final = "anon_inode:bpf-map"
 
 
@@ -23,9 +24,9 @@ def resident_bytes(pid: int) -> int:
     resident = 0
     name = ""
     for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(":")
-        if key == "Rss" and name != _MAP:
-            resident += 1024 * int(value.split()[0])
-        elif header := _HEADER.match(line):
-            name = header["name"]
+        fields = line.split(maxsplit=_NAME)
+        if _RANGE.fullmatch(fields[0]):
+            name = "".join(fields[_NAME:])
+        elif fields[0] == "Rss:" and name != _MAP:
+            resident += 1024 * int(fields[1])
     return resident

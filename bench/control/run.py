@@ -25,7 +25,7 @@ CHECKED: Final = 10  # services of which a backend fails at once
 _SWITCHES_WITHIN: Final = 30.0  # seconds
 _PAUSE: Final = (0.2, 0.6)  # seconds between two changes, at random
 _CALM: Final = 5.0  # seconds before processor time is measured
-_EVERY: Final = 0.002  # seconds between two calls of somebody else
+_EVERY: Final = 0.01  # seconds between two calls of somebody else
 
 
 @dataclass(frozen=True, slots=True)
