@@ -156,7 +156,7 @@ class Maps:
     ),
     st.sampled_from([64, 2 + len(VIPS) * 4]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_an_incremental_round_gives_the_image_of_one_from_scratch(
     wanted, history, backends
 ) -> None:
