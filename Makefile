@@ -36,6 +36,9 @@ failover: setup-dev  ## measure failover of a VIP, with keepalived beside it (ro
 bench-health: setup-dev  ## measure 10,000 backends checked by one core (root; 2 minutes)
 	@$(PYTHON) -m bench.health
 
+bench-control: setup-dev  ## measure guidewayd with 1,024 services, against its targets (root; 3 minutes)
+	@$(PYTHON) -m bench.control
+
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures
 
@@ -69,4 +72,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz bench chaos failover bench-health figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz bench bench-control chaos failover bench-health figures check lint types contracts proto generated format setup-lab setup-dev

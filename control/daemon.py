@@ -24,7 +24,6 @@ import click
 import structlog
 
 from control import beacon, logs
-from control.addresses import IpAddress
 from control.api.server import check as check_api
 from control.api.server import serving
 from control.capacity import check_capacity
@@ -52,7 +51,7 @@ from control.health.vip_path import VipPath
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
-from control.network import Surveyor, refuse_vlans, xdp_modes
+from control.network import Destinations, Surveyor, refuse_vlans, xdp_modes
 from control.notifying.notifier import Notifier
 from control.notifying.users import check_users
 from control.observer import NodeObserver
@@ -188,7 +187,7 @@ class Daemon:
         self._network = Network()
         self._surveyor = Surveyor(config.interfaces)
         self._surveying = asyncio.Lock()
-        self._addressed = (DesiredState(), frozenset[IpAddress]())
+        self._destinations = Destinations()
         self._tasks = asyncio.TaskGroup()
         self._manager = ServiceManager()
         self._serving = False
@@ -330,7 +329,7 @@ class Daemon:
             before = self._network
             found = await asyncio.to_thread(
                 self._surveyor.survey,
-                self._destinations(self._store.state),
+                self._destinations.of(self._store.state),
                 self._monitor.suspects(),
                 before,
             )
@@ -340,15 +339,6 @@ class Daemon:
                 self._store.state, self._network, detached=self._instance.detached
             )
             return changed
-
-    def _destinations(self, state: DesiredState) -> frozenset[IpAddress]:
-        """Return the addresses of all backends."""
-        known, addresses = self._addressed
-        if state is not known:
-            found = frozenset(b.address for service in state for b in service.members)
-            addresses = addresses if found == addresses else found
-            self._addressed = (state, addresses)
-        return addresses
 
     async def _follow_network(self) -> None:
         while True:
@@ -367,19 +357,31 @@ class Daemon:
             if self._store.newest is not None:
                 self._hub.publish(stored(self._store.newest, before, known))
             self._monitor.watch(self._store.state)
-            await self._survey()  # where the new backends are
+            await self._find_new()
             self._wake()
+
+    async def _find_new(self) -> None:
+        """Look where new backends are; give them a moment to say so, if nobody knows."""
+        known = self._network.next_hops
+        await self._survey()
+        hops = self._network.next_hops
+        if any(not hop.mac for at, hop in hops.items() if at not in known):
+            await asyncio.sleep(_LEARN_PAUSE)
+            await self._survey()
 
     async def _show(self) -> None:
         """Let other programs of the node know whether we can serve."""
         shown = beacon.Beacon(self._config.socket)
         links = str(_root(self._config) / "links")
         problem = ""
+        compiled, services, serving = None, 0, 0
         while True:
-            compiled = self._reconciler.compiled
-            served = compiled.services if compiled else ()
-            serving = sum(any(service.slots.values()) for service in served)
-            what = beacon.Shown(self._config.interfaces, links, len(served), serving)
+            if self._reconciler.compiled is not compiled:
+                compiled = self._reconciler.compiled
+                served = compiled.services if compiled is not None else ()
+                services = len(served)
+                serving = sum(any(service.slots.values()) for service in served)
+            what = beacon.Shown(self._config.interfaces, links, services, serving)
             before, problem = problem, ""
             try:
                 await asyncio.to_thread(shown.show, what)

@@ -24,6 +24,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP
 from control.addresses import IpAddress
 from control.errors import HostError
 from control.facts import Interface, Network, NextHop
+from control.model import DesiredState, Service
 from control.netlink import Listener, Neighbour, Way, find_ways, read_neighbours, resolve
 from control.vlans import Link, find_vlans
 from dataplane.records import SERVICE_VLAN, VLAN, Tag
@@ -116,7 +117,7 @@ class Surveyor:
                 self._looked = now
             elif (
                 heard.neighbours
-                or destinations != self._asked
+                or (destinations is not self._asked and destinations != self._asked)
                 or doubted
                 or not all(hop.mac for hop in before.next_hops.values())
             ):
@@ -229,6 +230,30 @@ def xdp_modes(interfaces: Collection[str]) -> dict[str, str]:
         links = map(_interface, netlink.get_links())
         return {link.name: link.xdp for link in links if link.name in interfaces}
     return {}
+
+
+class Destinations:
+    """The addresses of all backends of one state after another; quick if little changes."""
+
+    def __init__(self) -> None:
+        # By id; whoever is in here lives, so that nobody else has that one.
+        self._known: dict[int, tuple[Service, frozenset[IpAddress]]] = {}
+        self._state: DesiredState | None = None
+        self._addresses = frozenset[IpAddress]()
+
+    def of(self, state: DesiredState) -> frozenset[IpAddress]:
+        """Return the addresses; the same object if they are the same."""
+        if state is not self._state:
+            known = self._known
+            self._known = {
+                id(service): known.get(id(service))
+                or (service, frozenset(b.address for b in service.members))
+                for service in state
+            }
+            found = frozenset[IpAddress]().union(*(a for _, a in self._known.values()))
+            self._addresses = self._addresses if found == self._addresses else found
+            self._state = state
+        return self._addresses
 
 
 def refuse_vlans(interfaces: Collection[str]) -> None:

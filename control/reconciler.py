@@ -22,6 +22,7 @@ from control.basis import Now
 from control.compile import Compiled, compile_image, compile_next
 from control.errors import HostError
 from control.facts import Facts, Moment
+from control.memory import give_back
 from control.model import DesiredState
 from control.rounds import Settings
 from control.tables import Tables
@@ -184,6 +185,7 @@ class Reconciler:
         remembered = self._actual
         if remembered is None or time.monotonic() >= self._read_at + READ_BACK_INTERVAL:
             actual = self._read_back(maps, remembered)
+            give_back()
         else:
             actual = remembered
         known = actual if self._seed is None else self._seed

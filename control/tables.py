@@ -23,7 +23,7 @@ class Tables:
         self._overlays.begin_round()
 
     def __len__(self) -> int:
-        """Return how many tables are remembered."""
+        """Return how many tables were asked for since :meth:`begin_round`."""
         return len(self._overlays)
 
     def effective(
@@ -58,7 +58,7 @@ class _Memory(Generic[_Value]):
         self._before, self._now = self._now, {}
 
     def __len__(self) -> int:
-        return len(self._before.keys() | self._now.keys())
+        return len(self._now)
 
     def keep(self, key: Hashable, value: _Value) -> None:
         self._now[key] = value

@@ -81,7 +81,8 @@ def _rows(result: Result) -> list[Row]:
         Row("another call meanwhile, 99th percentile", percentile(waits, 0.99), "ms"),
         Row("… the longest", max(waits), "ms"),
         Row(f"{CHECKED} backends fail or recover, the last one", max(failures), "ms"),
-        Row("memory without the maps", result.memory / _MEGABYTE, "MB", 300),
+        Row("memory at rest, without the maps", result.memory / _MEGABYTE, "MB", 300),
+        Row("… right after another apply", result.grown / _MEGABYTE, "MB"),
         Row("processor time at rest", 100 * result.idle, "% of a core", 2),
     ]
 

@@ -7,7 +7,8 @@ from typing import Final
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")  # in a second
 _USER_TIME, _SYSTEM_TIME = 11, 12  # behind the name in /proc/PID/stat: utime, stime
-_HEADER: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ .{4} .*? \d+ *(?P<name>.*)\Z")
+_RANGE: Final = re.compile("[0-9a-f]+-[0-9a-f]+")
+_NAME: Final = 5  # fields before that of what is mapped
 _MAP: Final = "anon_inode:bpf-map"
 
 
@@ -18,18 +19,14 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[_USER_TIME]) + int(fields[_SYSTEM_TIME])) / _TICKS
 
 
-def resident_bytes(pid: int) -> tuple[int, int]:
-    """Return the memory that is resident without BPF maps, and that of the maps."""
-    own = maps = 0
+def resident_bytes(pid: int) -> int:
+    """Return the memory that is resident, without that of BPF maps."""
+    resident = 0
     name = ""
     for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(":")
-        if key == "Rss":
-            size = 1024 * int(value.split()[0])
-            if name == _MAP:
-                maps += size
-            else:
-                own += size
-        elif header := _HEADER.match(line):
-            name = header["name"]
-    return own, maps
+        fields = line.split(maxsplit=_NAME)
+        if _RANGE.fullmatch(fields[0]):
+            name = "".join(fields[_NAME:])
+        elif fields[0] == "Rss:" and name != _MAP:
+            resident += 1024 * int(fields[1])
+    return resident

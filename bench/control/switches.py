@@ -51,13 +51,12 @@ class Directory:
         self._slots: NDArray[np.uint32] = np.frombuffer(
             _memory(pins / "slots", _PLACES["slot"]), np.uint32
         )
-        self.switches: list[Switch] = []
 
     @contextmanager
     def watched(self) -> Iterator[list[Switch]]:
         """Note what changes while the block runs, in the list that it gets."""
         done, seen = Event(), list[Switch]()
-        thread = Thread(target=self._watch, args=(seen, done))
+        thread = Thread(target=self._watch, args=(self._words.copy(), seen, done))
         thread.start()
         try:
             yield seen
@@ -65,8 +64,7 @@ class Directory:
             done.set()
             thread.join()
 
-    def _watch(self, seen: list[Switch], done: Event) -> None:
-        before = self._words.copy()
+    def _watch(self, before: "NDArray[np.uint64]", seen: list[Switch], done: Event) -> None:
         while not done.wait(_EVERY):
             now = self._words.copy()
             moment = time.monotonic()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Interface, ip_address
 
@@ -9,7 +10,8 @@ import pytest
 
 from control.addresses import IpAddress
 from control.facts import Network, NextHop
-from control.network import nat_warnings, source_warnings, survey
+from control.netlink import find_ways
+from control.network import Surveyor, nat_warnings, source_warnings, survey
 from tests.support.wait import eventually
 from vagrant.lab.hosts import Host
 from vagrant.lab.lab import Lab
@@ -256,3 +258,54 @@ def test_a_name_with_a_dot_is_written_as_sysctl_takes_it(node: Host) -> None:
     node.run(*remedy.split())
     with node.inside():
         assert not any("accept_local" in each for each in nat_warnings({(4, "eth1.7")}))
+
+
+def test_where_nothing_has_changed_the_network_is_the_same_object(node: Host) -> None:
+    destinations = frozenset([IPV4.backend, IPV6.backend])
+    with node.inside(), closing(Surveyor(INTERFACES)) as surveyor:
+        network = Network()
+
+        def unchanged() -> bool:
+            nonlocal network
+            before, network = network, surveyor.survey(destinations, (), network)
+            return network is before and all(h.mac for h in network.next_hops.values())
+
+        eventually(unchanged, within=5, what="all is resolved, and stays so")
+
+
+def test_what_the_kernel_tells_of_is_looked_at(node: Host) -> None:
+    far = IPv4Address("198.51.100.99")
+    with node.inside(), closing(Surveyor(INTERFACES)) as surveyor:
+        network = surveyor.survey(frozenset([IPV4.backend, far]), (), Network())
+        assert far not in network.next_hops
+
+        node.run("ip", "route", "add", str(far), "via", str(IPV4.backend))
+        network = surveyor.survey(frozenset([IPV4.backend, far]), (), network)
+
+        assert network.next_hops[far].interface == "eth1"
+        node.run("ip", "route", "del", str(far))
+        assert (
+            far
+            not in surveyor.survey(frozenset([IPV4.backend, far]), (), network).next_hops
+        )
+
+
+def test_what_is_asked_for_anew_is_found_beside_what_is_known(node: Host) -> None:
+    with node.inside(), closing(Surveyor(INTERFACES)) as surveyor:
+        network = surveyor.survey(frozenset([IPV4.backend]), (), learn(node))
+        both = surveyor.survey(frozenset([IPV4.backend, IPV6.backend]), (), network)
+        one = surveyor.survey(frozenset([IPV6.backend]), (), both)
+
+    assert both.next_hops.keys() == {IPV4.backend, IPV6.backend}
+    assert one.next_hops.keys() == {IPV6.backend}
+
+
+def test_many_are_found_at_once(node: Host) -> None:
+    many = [IPv4Address(f"10.20.0.{number}") for number in range(100, 250)]
+    with node.inside():
+        ways = find_ways([*many, IPV4.nowhere])
+
+    assert list(ways) == many
+    assert {(way.ifindex, way.via) for way in ways.values()} == {
+        (learn(node).next_hops[IPV4.backend].ifindex, None)
+    }

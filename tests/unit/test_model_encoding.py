@@ -3,11 +3,12 @@
 from contextlib import suppress
 from ipaddress import IPv4Address
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.encoding import decode, encode
+from control.encoding import Encoder, decode, encode
 from control.errors import ConfigError
 from control.model import Backend, DesiredState, Mode, Protocol, Service
 from tests.support.damaged import damaged_bytes
@@ -56,3 +57,23 @@ def test_what_is_no_stored_state_is_refused(stored: bytes, problem: str) -> None
 def test_any_bytes_are_a_state_or_refused(stored: bytes) -> None:
     with suppress(ConfigError):
         assert isinstance(decode(stored), DesiredState)
+
+
+@given(desired_states(), desired_states())
+def test_what_is_encoded_in_a_row_or_prepared_is_the_same_as_by_itself(one, other) -> None:
+    encoder = Encoder()
+
+    encoder.prepare(other)
+    assert encoder.encode(one) == encode(one)
+    assert encoder.encode(other.sharing(one)) == encode(other)
+    assert msgspec.json.encode(msgspec.json.decode(encode(one))) == encode(one)
+
+
+@given(desired_states())
+def test_a_state_that_shares_is_equal_and_of_the_same_services(state) -> None:
+    copy = decode(encode(state))
+
+    shared = copy.sharing(state)
+
+    assert shared == copy
+    assert all(a is b for a, b in zip(shared, state, strict=True))

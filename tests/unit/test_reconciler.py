@@ -313,3 +313,22 @@ OTHERS = DesiredState(
         for number in (2, 3)
     )
 )
+
+
+def test_maps_that_nobody_else_has_written_are_not_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("control.reconciler.READ_BACK_INTERVAL", 0.0)
+    maps = MemoryMaps()
+    one = reconciler(maps)
+
+    async def scenario() -> None:
+        await one.round()
+        await one.round()
+        assert maps.reads == 1
+        await one.round(thorough=True)
+
+    asyncio.run(scenario())
+
+    assert maps.reads == 2
+    assert one.repairs == Repairs()
