@@ -6,6 +6,7 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -79,6 +80,7 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
     weight: Weight = 1
     state: BackendState = BackendState.ACTIVE
     zone: str = ""
+    drain_deadline: Annotated[datetime, Meta(tz=True)] | None = None
 
     def __post_init__(self) -> None:
         _address("address", self.address)
@@ -353,6 +355,7 @@ def _service(service: ServiceConfig) -> Service:
 
 def _backend(backend: BackendConfig, port: int) -> Backend:
     address = parse_address(backend.address)
+    deadline = backend.drain_deadline
     return Backend(
         name=backend.name or str(address),
         address=address,
@@ -360,6 +363,7 @@ def _backend(backend: BackendConfig, port: int) -> Backend:
         weight=backend.weight,
         state=backend.state,
         zone=backend.zone,
+        drain_deadline=deadline.timestamp() if deadline else None,
     )
 
 

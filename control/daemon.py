@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import partial
@@ -28,12 +29,13 @@ from control.capacity import check_capacity
 from control.checks import Initial
 from control.compile import remembered
 from control.config import NodeConfig, load
+from control.drains import overdue
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
 from control.events import BackendChanged, Hub, PlaneFacts, stored
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
-from control.following import follow_plane, follow_pools, follow_vrrp
+from control.following import follow_drains, follow_plane, follow_pools, follow_vrrp
 from control.health.monitor import Monitor
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
@@ -230,6 +232,7 @@ class Daemon:
             self._follow_store(version),
             follow_plane(self._hub, self._plane_facts),
             follow_pools(self._hub, self._pools),
+            follow_drains(self._store, self._wake),
             follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
             self._manager.beat(),
             self._show(),
@@ -377,6 +380,7 @@ class Daemon:
             self._monitor.health(),
             self._monitor.weights(),
             frozenset(service for service, pool in pools.items() if not pool.quorum),
+            overdue(self._store.state, time.time()),
         )
 
     def _pools(self) -> Mapping[str, Pool]:

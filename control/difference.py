@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from control.checks import AnyCheck
 from control.disruption import Disruption, disruption
 from control.document import check_document, pool_document
+from control.drains import deadline_text
 from control.model import Backend, DesiredState, Service
 from control.pool_policy import PoolPolicy
 from control.status import Standing
@@ -84,6 +85,7 @@ BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "weight": lambda backend: str(backend.weight),
     "state": lambda backend: backend.state.value,
     "zone": lambda backend: backend.zone,
+    "drain_deadline": deadline_text,
 }
 
 

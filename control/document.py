@@ -12,6 +12,7 @@ import yaml
 
 from control.check_schema import from_check
 from control.checks import CHECKS, AnyCheck, TcpCheck
+from control.drains import deadline_text
 from control.model import (
     Affinity,
     Backend,
@@ -102,6 +103,8 @@ def backend_document(backend: Backend, service: Service) -> dict[str, Any]:
         written["state"] = backend.state.value
     if backend.zone:
         written["zone"] = backend.zone
+    if deadline := deadline_text(backend):
+        written["drain_deadline"] = deadline
     return written
 
 

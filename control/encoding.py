@@ -39,6 +39,7 @@ class StoredBackend(Struct, frozen=True, omit_defaults=True):
     weight: int
     state: BackendState
     zone: str = ""
+    drain_deadline: float | None = None  # Unix time
 
 
 class StoredPool(Struct, frozen=True, omit_defaults=True):
@@ -151,6 +152,7 @@ def _store_backend(backend: Backend) -> StoredBackend:
         backend.weight,
         backend.state,
         backend.zone,
+        backend.drain_deadline,
     )
 
 
@@ -191,4 +193,5 @@ def _load_backend(stored: StoredBackend) -> Backend:
         stored.weight,
         stored.state,
         stored.zone,
+        stored.drain_deadline,
     )

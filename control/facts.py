@@ -80,5 +80,7 @@ class Facts:
     weights: Mapping[BackendKey, int] = field(default_factory=dict)
     # Services that had no quorum when it was last decided on, by name.
     lost: frozenset[str] = frozenset()
+    # Draining backends whose deadline has passed.
+    overdue: frozenset[BackendKey] = frozenset()
     # By service, as a round decides on them; backends of others serve each by itself.
     pools: Mapping[str, Pool] = field(default_factory=dict)

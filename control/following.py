@@ -1,17 +1,22 @@
 """Looking now and then at what has no events of its own, and telling what is different."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from control.drains import next_deadline
 from control.events import Hub, PlaneFacts, VrrpChanged, differences, pool_changes
 from control.pool import Pool
+from control.store import Store
 
 _PLANE_INTERVAL: Final = 0.1  # seconds; a look takes microseconds
 _VRRP_INTERVAL: Final = 1.0  # seconds
+_LONGEST_WAIT: Final = 5.0  # seconds; clocks are set, and stand still while a host sleeps
 _MAX_FILE: Final = 1 << 20  # bytes
 
 
@@ -39,6 +44,19 @@ async def follow_pools(hub: Hub, look: Callable[[], Mapping[str, Pool]]) -> None
         before, known = known, look()
         for what in () if known == before else pool_changes(before, known):
             hub.publish(what)
+
+
+async def follow_drains(store: Store, wake: Callable[[], None]) -> None:
+    """Call ``wake`` when a deadline of a draining backend passes, until cancelled."""
+    while True:
+        version, now = store.version, time.time()
+        due = next_deadline(store.state, now)
+        wait = None if due is None else min(due - now, _LONGEST_WAIT)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await store.wait_for_change(version)
+        if due is not None and time.time() >= due:
+            wake()
 
 
 async def follow_vrrp(hub: Hub, path: Path) -> None:

@@ -21,6 +21,7 @@ MAX_BACKENDS: Final = 65535  # of one service
 MAX_WEIGHT: Final = 65535
 MAX_NAME: Final = 63  # characters
 MAX_RING_SIZE: Final = 8_388_593  # slots; the largest prime below 2²³
+MAX_TIME: Final = 253_402_300_799  # Unix time at which the year 9999 ends
 MAX_CHECKS: Final = 16  # of one service
 _THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")  # RFC 1122, 3.2.1.3
 _NAME_CHARACTERS: Final = frozenset(
@@ -87,6 +88,8 @@ class Backend:
     weight: int = 1  # 0…65535; 0 gets no new flows, like draining
     state: BackendState = BackendState.ACTIVE
     zone: str = ""  # failure domain: what fails together with it; "": only itself
+    # Unix time at which a draining backend loses the flows it still has; None: never.
+    drain_deadline: float | None = None
 
     @property
     def identity(self) -> str:
@@ -206,14 +209,20 @@ class DesiredState:
         weight: int | None = None,
         state: BackendState | None = None,
         zone: str | None = None,
+        drain_deadline: float | None = None,
     ) -> Self:
-        """Return the state with what is given changed; None leaves a field as it is."""
+        """Return the state with what is given changed; None leaves a field as it is.
+
+        But a ``state`` that is given takes an older deadline away.
+        """
         old = self.service(service)
         backend = old.backend(name)
         if weight is not None:
             backend = replace(backend, weight=weight)
         if state is not None:
-            backend = replace(backend, state=state)
+            backend = replace(backend, state=state, drain_deadline=None)
+        if drain_deadline is not None:
+            backend = replace(backend, drain_deadline=drain_deadline)
         if zone is not None:
             backend = replace(backend, zone=zone)
         return self.with_service(old.with_backend(backend))
@@ -286,6 +295,7 @@ def _check_backend(where: str, service: Service, backend: Backend, at: str) -> N
     _check_name("backend name", backend.name, f"{at}.name")
     if backend.zone:
         _check_name(f"{here}, zone", backend.zone, f"{at}.zone")
+    _check_drain(here, backend, at)
     _check_port(here, backend.port, f"{at}.port")
     _check_address(here, backend.address, f"{at}.address")
     if backend.address.version != service.vip.version:
@@ -314,6 +324,18 @@ def _check_backend(where: str, service: Service, backend: Backend, at: str) -> N
             "port 0 (every port) goes only with a service and backends that all have it",
             f"{at}.port",
         )
+
+
+def _check_drain(here: str, backend: Backend, at: str) -> None:
+    deadline = backend.drain_deadline
+    if deadline is None:
+        return
+    if backend.state is not BackendState.DRAINING:
+        problem = f"a drain deadline goes with state draining, not with {backend.state}"
+        raise ConfigError(here, problem, f"{at}.drain_deadline")
+    if not 0 <= deadline <= MAX_TIME:
+        problem = f"the drain deadline {deadline:g} is no time from 1970 to 9999"
+        raise ConfigError(here, problem, f"{at}.drain_deadline")
 
 
 def _check_checks(where: str, service: Service) -> None:

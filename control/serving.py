@@ -34,6 +34,7 @@ from maglev import Table, default_size
 TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 UNPROBED: Final = "its first health check has not ended"  # here too, if something is amiss
+OVERDUE: Final = "drained: its deadline has passed, and its flows have been cut"
 REPLACED: Final = "the sorry server serves: there is no quorum"
 LATE: Final = "the maps have no room for it before others have gone: a moment"
 _EMPTY: Final = Ring(b"")
@@ -196,7 +197,11 @@ def remember(served: Served, known: Image, moment: Moment) -> Served:
 
 def problem_of(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> str:
     """Say why a backend gets no new flows; "" if it does. ``serves``: it gets packets."""
-    problem = _withheld(backend) or _trouble(service, backend, facts, serves=serves)
+    problem = (
+        _overdue(service, backend, facts)
+        or _withheld(backend)
+        or _trouble(service, backend, facts, serves=serves)
+    )
     pool = _pool(service, facts)
     if problem or pool.is_sorry(backend.name):
         return problem
@@ -213,6 +218,8 @@ def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) 
     """
     if backend.state is BackendState.DISABLED:
         return "disabled"
+    if overdue := _overdue(service, backend, facts):
+        return overdue
     health = health_of(service, backend, facts, serves=serves)
     if _pool(service, facts).trusts(backend.name):
         health = Health.UNCHECKED
@@ -229,6 +236,10 @@ def health_of(service: Service, backend: Backend, facts: Facts, *, serves: bool)
 
 def _pool(service: Service, facts: Facts) -> Pool:
     return facts.pools.get(service.name, ORDINARY)
+
+
+def _overdue(service: Service, backend: Backend, facts: Facts) -> str:
+    return OVERDUE if (service.name, backend.name) in facts.overdue else ""
 
 
 def _withheld(backend: Backend) -> str:

@@ -29,6 +29,8 @@ from control.pool_policy import EACH_BY_ITSELF
 
 _Value = TypeVar("_Value")
 
+MAX_DRAIN: Final = 31_536_000  # seconds: a year
+
 _PROTOCOLS: Final = {
     pb.PROTOCOL_TCP: Protocol.TCP,
     pb.PROTOCOL_UDP: Protocol.UDP,
@@ -126,8 +128,21 @@ def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> Desired
         return state.with_new_backend(request.service, backend)
 
 
-def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> DesiredState:
-    """Return the state with what is given of a backend changed; raise what is wrong."""
+def changed_backend(
+    state: DesiredState, request: pb.SetBackendRequest, now: float
+) -> DesiredState:
+    """Return the state with what is given of a backend changed; raise what is wrong.
+
+    ``now`` is the Unix time.
+    """
+    deadline = None
+    if request.HasField("drain_within"):
+        if not 0 < request.drain_within <= MAX_DRAIN:
+            problem = (
+                f"{request.drain_within:g} is not above 0 and up to {MAX_DRAIN} seconds"
+            )
+            raise wrong("drain_within", problem)
+        deadline = round(now + request.drain_within, 3)
     with named_as_in(request):
         return state.with_changed_backend(
             request.service,
@@ -135,6 +150,7 @@ def changed_backend(state: DesiredState, request: pb.SetBackendRequest) -> Desir
             weight=request.weight if request.HasField("weight") else None,
             state=_backend_state(request.state, "state"),
             zone=request.zone if request.HasField("zone") else None,
+            drain_deadline=deadline,
         )
 
 
@@ -165,6 +181,7 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
         weight=backend.weight,
         state=_BACKEND_STATES_TO_PB[backend.state],
         zone=backend.zone,
+        drain_deadline=backend.drain_deadline,
     )
 
 
@@ -178,6 +195,9 @@ def _backend(wanted: pb.Backend, port: int, at: str) -> Backend:
         weight=wanted.weight if wanted.HasField("weight") else 1,
         state=_backend_state(wanted.state, f"{at}.state") or BackendState.ACTIVE,
         zone=wanted.zone,
+        drain_deadline=(
+            wanted.drain_deadline if wanted.HasField("drain_deadline") else None
+        ),
     )
 
 

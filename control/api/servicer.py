@@ -4,6 +4,8 @@ Each method converts, calls and converts back. The methods run on the event loop
 time up to their first ``await``, and a change has none: changes do not interleave.
 """
 
+import time
+
 from control.api.claims import source_of
 from control.api.comments import comment_or
 from control.api.convert import (
@@ -116,7 +118,7 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         """See guideway.proto."""
         version = self._update(
             context,
-            lambda state: changed_backend(state, request),
+            lambda state: changed_backend(state, request, time.time()),
             request.comment,
             f"set backend {request.backend} of {request.service}",
         )

@@ -5,7 +5,9 @@ import time
 import click
 
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.change import DurationParameter
 from control.cli.completion import backend_names, service_names
+from control.cli.draining import wait_until_drained
 from control.cli.options import (
     PORT,
     WEIGHT,
@@ -15,7 +17,7 @@ from control.cli.options import (
 )
 from control.cli.plain import backend_plain
 from control.cli.session import Session, pass_session
-from control.cli.tables import backends_table
+from control.cli.tables import age, backends_table
 
 
 @click.group()
@@ -133,20 +135,59 @@ def set_backend(
 )
 @click.argument("service", shell_complete=service_names)
 @click.argument("name", metavar="BACKEND", shell_complete=backend_names)
+@click.option(
+    "--deadline",
+    type=DurationParameter(),
+    metavar=DurationParameter.name,
+    help="After this time the flows that it still has are cut: 10m, 1h.",
+)
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="End only when it has no flows left, or when the deadline has passed.",
+)
+@click.option(
+    "--quiet",
+    type=DurationParameter(),
+    metavar=DurationParameter.name,
+    default="30s",
+    show_default=True,
+    help="With --wait: so long without a packet means that no flow is left.",
+)
 @comment_option
 @output_option
 @pass_session
-def drain(session: Session, service: str, name: str) -> None:
-    """Give BACKEND no part of SERVICE any more, but keep it."""
+def drain(
+    session: Session,
+    service: str,
+    name: str,
+    *,
+    deadline: float | None,
+    wait: bool,
+    quiet: float,
+) -> None:
+    """Give BACKEND no part of SERVICE any more, but keep it.
+
+    Flows that it has stay with it, until the deadline if there is one. With --wait, how far
+    it is goes to stderr every 5 seconds.
+    """
     request = pb.SetBackendRequest(
-        service=service, backend=name, state=pb.BACKEND_STATE_DRAINING
+        service=service,
+        backend=name,
+        state=pb.BACKEND_STATE_DRAINING,
+        drain_within=deadline,
     )
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.SetBackend, request)
-    session.done(
-        f"{name} gets no new flows of {service} any more; those that it has stay",
-        answer.version,
-    )
+    flows = "those that it has stay"
+    if deadline is not None:
+        flows = f"those that it has stay for {age(deadline)} more"
+    sentence = f"{name} gets no new flows of {service} any more; {flows}"
+    if wait:
+        click.echo(sentence, err=True)
+        outcome = wait_until_drained(session.client, service, name, quiet)
+        sentence = f"{name} is drained: {outcome}"
+    session.done(sentence, answer.version)
 
 
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")

@@ -53,6 +53,7 @@ class BackendPlain(TypedDict):
     mac: str | None  # of the next hop; null: not resolved
     dynamic_weight: int | None  # that its checks give it; null: `weight` counts
     zone: str  # its failure domain; "": none
+    drain_deadline: float | None  # Unix time; null: none
     kept: str  # why it serves although its checks fail; "": it does not
 
 
@@ -264,6 +265,9 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
             status.dynamic_weight if status.HasField("dynamic_weight") else None
         ),
         "zone": backend.zone,
+        "drain_deadline": (
+            backend.drain_deadline if backend.HasField("drain_deadline") else None
+        ),
         "kept": status.kept,
     }
 

@@ -101,7 +101,7 @@ def backends_table(
             Text(_weight(backend)),
             Text(f"{backend['share']:.1%}"),
             _colored(backend["health"], "" if since is None else f" {age(now - since)}"),
-            _colored(backend["state"]),
+            _colored(backend["state"], _left(backend["drain_deadline"], now)),
             *((Text(backend["zone"]),) if with_zone else ()),
             Text(backend["mac"] or "?"),
         )
@@ -309,6 +309,12 @@ def _checks(checks: Iterable[CheckPlain]) -> str:
 def _check(check: CheckPlain) -> str:
     port = f" port {check['port']}" if check["port"] else ""
     return f"{check['type']}{port} every {check['interval']:g} s"
+
+
+def _left(deadline: float | None, now: float) -> str:
+    if deadline is None:
+        return ""
+    return f" {age(deadline - now)} left" if deadline > now else ", done"
 
 
 def _weight(backend: BackendPlain) -> str:

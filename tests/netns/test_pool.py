@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.support.daemon import guideway
 from tests.support.operator import change
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
+from vagrant.lab.node import Node
 from vagrant.lab.topology import DrTopology, NatTopology
 
 
@@ -81,3 +83,39 @@ def test_a_pool_dies_and_comes_back_and_meanwhile_the_sorry_server_answers(
 
         assert who_answers(lab) == {"b1", "b2"}
         assert connection.ask() == "b3"  # what it has, stays
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_draining_backend_keeps_its_connections_until_its_deadline(lab: Lab) -> None:
+    with ExitStack() as cleanup:
+        connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
+        own = next(one for one in connections if one.backend == "b2")
+
+        change(lab, "backend", "drain", "web", "b2", "--deadline", "8s")
+        assert who_answers(lab) == {"b1"}
+        assert own.ask() == "b2"
+
+        for node in lab.nodes.values():
+            eventually(
+                lambda node=node: "deadline" in reasons(node)["b2"],
+                within=15,
+                what=f"{node.name} cuts the flows of b2",
+            )
+        with pytest.raises(OSError, match=r".*"):
+            own.ask()
+        assert {one.ask() for one in connections if one.backend == "b1"} == {"b1"}
+    change(lab, "backend", "set", "web", "b2", "--state", "active")
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_drain_is_waited_for_until_nobody_talks_to_the_backend(lab: Lab) -> None:
+    (node, *_) = lab.nodes.values()
+
+    said = guideway(node, "backend", "drain", "web", "b2", "--wait", "--quiet", "1s")
+
+    assert "b2 is drained: nobody has sent it anything for 1s" in said
+    guideway(node, "backend", "set", "web", "b2", "--state", "active")
+
+
+def reasons(node: Node) -> dict[str, str]:
+    return {one.backend.name: one.reason for one in node.api.service("web").backends}

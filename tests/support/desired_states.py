@@ -1,5 +1,6 @@
 """Strategies for valid desired states."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from string import ascii_letters, digits
 
@@ -97,6 +98,10 @@ checks = st.one_of(
 )
 
 
+# Unix times up to the year 9999, in milliseconds.
+deadlines = st.integers(0, 253_402_300_799_000).map(lambda ms: ms / 1000)
+
+
 @st.composite
 def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
     """Draw a policy of which the sorry server, if there is one, is ``sorry``."""
@@ -133,6 +138,12 @@ def services(draw: st.DrawFn, index: int) -> Service:
             zone=draw(st.just("") | names),
         )
         for name, host in zip(backend_names, hosts, strict=True)
+    ]
+    backends = [
+        replace(one, drain_deadline=draw(st.none() | deadlines))
+        if one.state is BackendState.DRAINING
+        else one
+        for one in backends
     ]
     return Service(
         name=f"{draw(names)[: MAX_NAME - 4]}-{index}",

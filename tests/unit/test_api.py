@@ -1,5 +1,6 @@
 """The API over a real channel: the whole way from a client to the store and back."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,3 +251,38 @@ def test_a_policy_that_cannot_be_names_its_field(
     bad = BadRequest()
     assert any(detail.Unpack(bad) for detail in status.details)
     assert [one.field for one in bad.field_violations] == [field]
+
+
+def test_a_drain_has_the_time_that_is_asked_for(api: Api) -> None:
+    api.stub.AddService(ADD_WEB)
+    before = time.time()
+    drain = pb.SetBackendRequest(
+        service="web",
+        backend="10.0.0.1",
+        state=pb.BACKEND_STATE_DRAINING,
+        drain_within=600,
+    )
+
+    api.stub.SetBackend(drain)
+
+    (backend,) = api.stub.GetService(pb.GetServiceRequest(name="web")).service.backends
+    assert before + 599 < backend.backend.drain_deadline < time.time() + 601
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"drain_within": 0}, "0 is not above 0 and up to 31536000 seconds"),
+        ({"drain_within": float("nan")}, "nan is not above 0"),
+        ({"drain_within": 5}, "goes with state draining, not with active"),
+    ],
+)
+def test_a_drain_that_cannot_be_is_refused(api: Api, changes, sentence: str) -> None:
+    api.stub.AddService(ADD_WEB)
+
+    with pytest.raises(grpc.RpcError) as refused:
+        api.stub.SetBackend(
+            pb.SetBackendRequest(service="web", backend="10.0.0.1", **changes)
+        )
+
+    assert sentence in refused.value.details()

@@ -71,6 +71,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "mac": None,
                 "dynamic_weight": None,
                 "zone": "",
+                "drain_deadline": None,
                 "kept": "",
             },
             {
@@ -87,6 +88,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "mac": BACKEND_MAC,
                 "dynamic_weight": None,
                 "zone": "",
+                "drain_deadline": None,
                 "kept": "",
             },
         ],

@@ -90,7 +90,9 @@ def test_a_wrong_text_is_refused_in_a_sentence(text: str, sentence: str) -> None
 
 
 def test_every_setting_that_is_not_the_default_is_written() -> None:
-    backend = Backend("b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1")
+    backend = Backend(
+        "b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1", 1.5
+    )
     service = Service(
         name="dns",
         vip=IPv4Address("192.0.2.1"),

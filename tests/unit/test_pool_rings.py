@@ -54,7 +54,7 @@ class Node:
         self.tables, self.lost = Tables(), frozenset()
 
     def round(
-        self, service: Service, *health: Health, unreached=(), moment=START
+        self, service: Service, *health: Health, unreached=(), overdue=(), moment=START
     ) -> Compiled:
         facts = Facts(
             Network(
@@ -68,6 +68,7 @@ class Node:
                 for b, found in zip(service.backends, health, strict=True)
             },
             lost=self.lost,
+            overdue=frozenset(("web", name) for name in overdue),
         )
         state = DesiredState((service,))
         made = compile_image(state, facts, SETTINGS, self.image, self.tables, moment)
@@ -250,3 +251,23 @@ def test_new_flows_go_where_the_policy_says_whatever_came_before(policy, history
     edge = pool.live_weight == policy["quorum"] and policy["hysteresis"]
     if not (between or last or edge):
         assert (pool, one.slots) == (other.pool, other.slots)
+
+
+def test_a_deadline_cuts_the_flows_that_a_draining_backend_still_has() -> None:
+    service, node = web(1, 1), Node()
+    node.round(service, UP, UP)
+    draining = replace(
+        service.backends[0], state=BackendState.DRAINING, drain_deadline=60.0
+    )
+    service = service.with_backend(draining)
+
+    (before,) = node.round(service, UP, UP).services
+    (after,) = node.round(service, UP, UP, overdue=["b0"]).services
+
+    number = before.backend_ids["b0"]
+    assert (before.problems["b0"], before.down) == ("draining", frozenset())
+    assert number in before.ring.view()[1::2]
+    assert after.problems["b0"].startswith("drained: its deadline has passed")
+    assert after.down == {number}
+    assert number not in after.ring.view()[1::2]
+    assert before.slots == after.slots

@@ -1796,6 +1796,7 @@ class Backend(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    DRAIN_DEADLINE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity within the service; see Service.name. Empty in a request: the address."""
     address: _builtins.str
@@ -1810,6 +1811,8 @@ class Backend(_message.Message):
     """What fails together with it, such as a rack: letters, digits and any of . - _ :, at most
     63. The flows of a backend that goes down move to other zones. Empty: only itself.
     """
+    drain_deadline: _builtins.float
+    """Unix time at which a draining backend loses the flows that it still has; absent: never."""
     def __init__(
         self,
         *,
@@ -1819,15 +1822,20 @@ class Backend(_message.Message):
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType = ...,
         zone: _builtins.str = ...,
+        drain_deadline: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "port", b"port", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "drain_deadline", b"drain_deadline", "port", b"port", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "_weight", b"_weight", "address", b"address", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "address", b"address", "drain_deadline", b"drain_deadline", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drain_deadline: _TypeAlias = _typing.Literal["drain_deadline"]  # noqa: Y015
+    _WhichOneofArgType__drain_deadline: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline"]  # noqa: Y015
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_deadline) -> _WhichOneofReturnType__drain_deadline | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
     @_typing.overload
@@ -2280,6 +2288,7 @@ class SetBackendRequest(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
+    DRAIN_WITHIN_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
@@ -2291,6 +2300,11 @@ class SetBackendRequest(_message.Message):
     """Absent or unspecified: as it is."""
     zone: _builtins.str
     """Absent: as it is. Empty: none."""
+    drain_within: _builtins.float
+    """Seconds from now on, above 0, after which it loses the flows that it still has: guidewayd
+    makes Backend.drain_deadline of it. Only of a backend that drains; any `state` without it
+    takes an older deadline away.
+    """
     comment: _builtins.str
     """See AddServiceRequest."""
     def __init__(
@@ -2301,18 +2315,23 @@ class SetBackendRequest(_message.Message):
         weight: _builtins.int | None = ...,
         state: Global___BackendState.ValueType | None = ...,
         zone: _builtins.str | None = ...,
+        drain_within: _builtins.float | None = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "drain_within", b"drain_within", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "comment", b"comment", "service", b"service", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "comment", b"comment", "drain_within", b"drain_within", "service", b"service", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drain_within: _TypeAlias = _typing.Literal["drain_within"]  # noqa: Y015
+    _WhichOneofArgType__drain_within: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within"]  # noqa: Y015
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
     _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
     _WhichOneofReturnType__zone: _TypeAlias = _typing.Literal["zone"]  # noqa: Y015
     _WhichOneofArgType__zone: _TypeAlias = _typing.Literal["_zone", b"_zone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_within) -> _WhichOneofReturnType__drain_within | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
     @_typing.overload
