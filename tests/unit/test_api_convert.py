@@ -51,8 +51,18 @@ checks = messages(pb.HealthCheck, none=st.just(pb.NoCheck())) | messages(
         port=uint32,
     ),
 )
+pools = messages(
+    pb.PoolPolicy,
+    quorum=uint32,
+    hysteresis=uint32,
+    sorry_server=texts | st.just("10.0.0.9:80"),
+    when_all_down=enums,
+    keep_flows=st.booleans(),
+    max_ejected=doubles,
+)
 services = messages(
     pb.Service,
+    pool=pools,
     name=texts,
     vip=texts,
     protocol=enums,
@@ -64,7 +74,13 @@ services = messages(
     hash=enums,
 )
 backends = messages(
-    pb.Backend, name=texts, address=texts, port=uint32, weight=uint32, state=enums
+    pb.Backend,
+    name=texts,
+    address=texts,
+    port=uint32,
+    weight=uint32,
+    state=enums,
+    drain_deadline=doubles,
 )
 
 
@@ -76,7 +92,7 @@ CHANGES: dict[type, Callable] = {
     pb.AddServiceRequest: added_service,
     pb.ChangeServiceRequest: partial(convert.changed_service, STATE),
     pb.AddBackendRequest: partial(convert.added_backend, STATE),
-    pb.SetBackendRequest: partial(convert.changed_backend, STATE),
+    pb.SetBackendRequest: partial(convert.changed_backend, STATE, now=1000.0),
 }
 requests = st.one_of(
     messages(
@@ -85,6 +101,7 @@ requests = st.one_of(
     messages(
         pb.ChangeServiceRequest,
         name=texts,
+        pool=pools,
         mode=enums,
         check=checks,
         ring_size=uint32,
@@ -93,7 +110,12 @@ requests = st.one_of(
     ),
     messages(pb.AddBackendRequest, service=texts, backend=backends),
     messages(
-        pb.SetBackendRequest, service=texts, backend=texts, weight=uint32, state=enums
+        pb.SetBackendRequest,
+        service=texts,
+        backend=texts,
+        weight=uint32,
+        state=enums,
+        drain_within=doubles,
     ),
 )
 
