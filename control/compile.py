@@ -14,8 +14,18 @@ from control.ids import BackendPlace, Ids
 from control.model import DesiredState, Service
 from control.returns import answering
 from control.rounds import Round, Settings
-from control.serving import LATE, Served, backends_of, hold, remember, serve, serving_ids
+from control.serving import (
+    LATE,
+    Served,
+    backends_of,
+    follow,
+    hold,
+    remember,
+    serve,
+    serving_ids,
+)
 from control.status import Health
+from control.sync.listener import leader
 from control.tables import Tables
 from dataplane.image import Image
 from dataplane.records import Endpoint, Index
@@ -123,6 +133,10 @@ def _served(
         return hold(service, numbers, facts, serving, around.known)
     number = service_ids[endpoint]
     one = serve(service, number, numbers, facts, serving, around.tables)
+    is_known = endpoint in around.known.services
+    own = facts.network.addresses
+    if ring := leader(facts.shared, endpoint, own, known=is_known):
+        return follow(one, around.known, around.moment, ring, numbers)
     return remember(one, around.known, around.moment)
 
 

@@ -21,6 +21,8 @@ import click
 import structlog
 
 from control import beacon, logs
+from control.api.following import follow
+from control.api.peering import Peering
 from control.api.server import check as check_api
 from control.api.server import serving
 from control.capacity import check_capacity
@@ -45,6 +47,7 @@ from control.reconciler import Reconciler
 from control.rounds import Settings
 from control.status import Health
 from control.store import Store
+from control.sync.exchange import Exchange
 from control.undoing import undo_overdue, undo_unconfirmed
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
@@ -171,9 +174,19 @@ class Daemon:
             Settings(config.limits, config.hash_seed, config.direct),
             wanted=self._wanted,
             facts=lambda: Facts(
-                self._network, self._monitor.health(), self._monitor.weights()
+                self._network,
+                self._monitor.health(),
+                self._monitor.weights(),
+                self._exchange.shared(),
             ),
             seed=seed,
+        )
+        self._exchange = Exchange(
+            instance,
+            image=lambda: c.image if (c := self._reconciler.compiled) else None,
+            own=lambda: self._network.addresses,
+            wake=self._wake,
+            peers=[peer.where for peer in config.sync.peers],
         )
         self._plane = Plane(config, instance, self._reconciler, self._present)
         self._observer = NodeObserver(
@@ -188,6 +201,7 @@ class Daemon:
             unserved=lambda: self._metrics.problem if self._metrics else "",
             unread=lambda: self._unread,
             pending=lambda: self._store.pending,
+            exchange=self._exchange,
         )
         self._metrics = self._metrics_server()
 
@@ -219,6 +233,9 @@ class Daemon:
         """Fill the maps with what is known to be true, let packets in, then requests."""
         version = self._store.version  # a file may be read again while we learn
         self._monitor.watch(self._store.state, await asyncio.to_thread(self._remembered))
+        tcp, sync = self._config.access.tcp, self._config.sync
+        if tcp and sync.peers:
+            self._tasks.create_task(follow(self._exchange, sync, tcp))
         await self._learn()
         await self._reconciler.settle()
         await self._plane.attach()
@@ -243,6 +260,7 @@ class Daemon:
             self._plane,
             access=self._config.access,
             hub=self._hub,
+            peering=Peering(self._exchange, sync.interval),
         ):
             _log.info("serving", socket=str(socket))
             self._manager.ready()
@@ -260,12 +278,15 @@ class Daemon:
         return remembered(state, actual if actual.services else self._seed or actual)
 
     async def _learn(self) -> None:
-        """Wait until each backend has answered a probe and ARP, or has had the time to."""
+        """Wait until backends have answered probes and ARP, and peers have told what is.
+
+        Who does not has had the time to.
+        """
         deadline = asyncio.get_running_loop().time() + _LEARN_TIME
         while asyncio.get_running_loop().time() < deadline:
             await self._survey()
             resolved = all(hop.mac for hop in self._network.next_hops.values())
-            if resolved and self._monitor.known():
+            if resolved and self._monitor.known() and self._exchange.settled:
                 return
             await asyncio.sleep(_LEARN_PAUSE)
 
@@ -310,7 +331,8 @@ class Daemon:
             compiled = self._reconciler.compiled
             served = compiled.services if compiled else ()
             serving = sum(any(service.slots.values()) for service in served)
-            what = beacon.Shown(self._config.interfaces, links, len(served), serving)
+            counts, synced = (len(served), serving), self._exchange.synced
+            what = beacon.Shown(self._config.interfaces, links, *counts, synced)
             before, problem = problem, ""
             try:
                 await asyncio.to_thread(shown.show, what)

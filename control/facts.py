@@ -6,6 +6,7 @@ from ipaddress import IPv6Interface
 
 from control.addresses import IpAddress
 from control.status import Health
+from control.sync.listener import Shared
 from dataplane.records import Segment
 
 
@@ -77,3 +78,4 @@ class Facts:
     health: Mapping[BackendKey, Health] = field(default_factory=dict)
     # Weights of backends whose checks decide on them; of others the configured one counts.
     weights: Mapping[BackendKey, int] = field(default_factory=dict)
+    shared: Shared = field(default_factory=dict)  # rings that peers have told

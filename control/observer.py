@@ -33,6 +33,7 @@ from control.status import (
     Traffic,
     VlanStatus,
 )
+from control.sync.exchange import Exchange
 from control.vlans import vlan_warnings
 from dataplane.abi import VERSION
 from dataplane.errors import DetachedError
@@ -59,10 +60,12 @@ class NodeObserver:
     unread: Callable[[], str] = str  # what was wrong with the file; "": it was taken over
     started: float = field(default_factory=time.time)
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
+    exchange: Exchange | None = None
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
         desired_version, desired = self.wanted()
+        exchange = self.exchange
         return NodeStatus(
             release=version("guideway"),
             instance=self.config.instance,
@@ -81,6 +84,12 @@ class NodeObserver:
             repaired=self.reconciler.repairs.last,
             detached=self.instance.detached,
             pending=self.pending(),
+            peers=tuple(peer.status() for peer in exchange.peers.values())
+            if exchange
+            else (),
+            followers=tuple(each.status() for each in exchange.followers)
+            if exchange
+            else (),
         )
 
     def services(self) -> tuple[ServiceStatus, ...]:
@@ -193,6 +202,12 @@ class NodeObserver:
             warnings.append(f"the file was not taken over when it was read last: {problem}")
         if problem := self.unserved():
             warnings.append(f"no metrics: {problem}")
+        peers = self.exchange.peers.values() if self.exchange else ()
+        warnings.extend(
+            f"peer {peer.name} is not followed: {peer.problem}"
+            for peer in peers
+            if peer.problem
+        )
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         warnings.extend(waiting_warnings(self.reconciler.waiting))
