@@ -21,6 +21,7 @@ from control.errors import HostError
 from control.sync.exchange import Exchange, Peer
 from control.sync.listener import Wanted
 from control.sync.shared import SharedFlows
+from dataplane.errors import DataplaneError
 
 _log: Final = structlog.get_logger()
 _RETRY: Final = 1.0  # seconds between attempts to connect
@@ -54,7 +55,7 @@ async def _follow(
         except _Again:
             await asyncio.sleep(_AGAIN)
             continue
-        except HostError as error:
+        except (HostError, DataplaneError) as error:
             problem = str(error)
         except TimeoutError:
             problem = "it does not answer"

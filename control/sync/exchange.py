@@ -134,7 +134,8 @@ class Exchange:
         """Return the rings that peers have told, by service."""
         found: dict[Endpoint, list[SharedRing]] = {}
         for peer in self.peers.values():
-            for endpoint, ring in peer.rings.items():
+            # A copy, for we may be in a thread while the event loop changes them.
+            for endpoint, ring in peer.rings.copy().items():
                 found.setdefault(endpoint, []).append(ring)
         return found
 
