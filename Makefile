@@ -22,6 +22,9 @@ test: setup-dev  ## all tests; those that need root are skipped without it
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
 	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"
 
+fuzz-vrrp: setup-dev  ## send damaged advertisements through all that reads them, SECONDS=300
+	@$(PYTHON) -m tests.support.vrrp_fuzzer "$(or $(SECONDS),300)"
+
 bench: setup-dev  ## measure table, program and forwarding, with baselines (root; 5 minutes)
 	@$(PYTHON) -m bench.table
 	@$(PYTHON) -m bench.packet_cost
@@ -66,4 +69,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz bench chaos failover figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz fuzz-vrrp bench chaos failover figures check lint types contracts proto generated format setup-lab setup-dev
