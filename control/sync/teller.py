@@ -41,6 +41,9 @@ class Teller:
         """Tell of flows in transition; with ``always``, of all that are recorded always."""
         self._always = always
         self._rings: dict[Endpoint, _Shown] = {}
+        self._image: Image | None = None  # all of whose rings were told ...
+        self._own: AbstractSet[IpAddress] = frozenset()  # ... by a host of these
+        self._changing: tuple[Image, AbstractSet[Endpoint]] | None = None
         self._digests = np.empty(0, np.uint64)  # of flows told, in order
         self._seen = np.empty(0, np.uint64)  # as it was told
         self._owners = np.empty(0, np.uint32)
@@ -49,6 +52,8 @@ class Teller:
         self, image: Image, own: AbstractSet[IpAddress]
     ) -> Iterator[SharedRing | Gone]:
         """Yield what is news of rings; ``own`` are the addresses that this host has."""
+        if image is self._image and own == self._own:  # to look at rings takes its time
+            return
         for endpoint in self._rings.keys() - image.services.keys():
             del self._rings[endpoint]
             yield Gone(endpoint)
@@ -62,6 +67,7 @@ class Teller:
             self._rings[endpoint] = shown
             now, before = _numbered(ring, ids)
             yield SharedRing(endpoint, holds, service.changed_ns, places, now, before)
+        self._image, self._own = image, own
 
     def at_risk(self, image: Image, followed: AbstractSet[Endpoint]) -> dict[int, Endpoint]:
         """Return the services, by id, whose recorded flows the peer has to know.
@@ -75,9 +81,19 @@ class Teller:
             and service.ring_size
             and (
                 (self._always and service.affinity == AFFINITY_ALWAYS)
-                or is_in_transition(image.rings[service.ring_offset])
+                or endpoint in self._in_transition(image)
             )
         }
+
+    def _in_transition(self, image: Image) -> AbstractSet[Endpoint]:
+        if self._changing is None or self._changing[0] is not image:
+            found = {
+                endpoint
+                for endpoint, service in image.services.items()
+                if service.ring_size and is_in_transition(image.rings[service.ring_offset])
+            }
+            self._changing = image, found
+        return self._changing[1]
 
     def flows(
         self, image: Image, now_ns: int, flows: Flows, records: Records

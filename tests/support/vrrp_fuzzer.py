@@ -1,8 +1,8 @@
 """Sends damaged advertisements through all that reads them, and keeps what leads anywhere.
 
 Invariant: whatever arrives, it is discarded by a MalformedError, or is an advertisement
-that we could have sent ourselves, and the state machine goes on. Each packet that took a path
-through the code that none took before is damaged further.
+that we could have sent ourselves, and the state machine goes on. Each packet that took a
+path through the code that none took before is damaged further.
 
 ``python -m tests.support.vrrp_fuzzer SECONDS`` goes on for longer (``make fuzz-vrrp``).
 """
