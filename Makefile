@@ -36,6 +36,9 @@ chaos: setup-dev  ## kill, reload and upgrade guidewayd under load, SECONDS=120 
 failover: setup-dev  ## measure failover of a VIP, with keepalived beside it (root; 10 minutes)
 	@$(PYTHON) -m bench.failover
 
+steadiness: setup-dev  ## VRRP at 10 ms on a busy machine, for MINUTES=10 (root)
+	@$(PYTHON) -m bench.steadiness --minutes $(or $(MINUTES),10)
+
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures
 
@@ -69,4 +72,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz fuzz-vrrp bench chaos failover figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz fuzz-vrrp bench chaos failover steadiness figures check lint types contracts proto generated format setup-lab setup-dev

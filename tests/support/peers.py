@@ -5,7 +5,6 @@ from typing import Any
 import trustme
 
 from tests.support.daemon import edit
-from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 
 PORT = 7007
@@ -41,16 +40,3 @@ def follow_each_other(lab: Lab) -> None:
             content["peers"] = [{"address": f"{each}:{PORT}"} for each in others]  # noqa: B023
 
         edit(node, change)
-
-
-def wait_until_synced(lab: Lab) -> None:
-    """Wait until both nodes have told each other everything that is true by now."""
-    for node in lab.nodes.values():
-        before = {peer.address: peer.flows for peer in node.api.status().peers}
-        assert before
-
-        def told(node=node) -> bool:
-            peers = node.api.status().peers
-            return all(peer.synced and peer.lag < 1 for peer in peers)
-
-        eventually(told, within=10, what=f"{node.name} has heard of its peers")
