@@ -22,6 +22,9 @@ test: setup-dev  ## all tests; those that need root are skipped without it
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
 	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"
 
+fuzz-vrrp: setup-dev  ## send damaged advertisements through all that reads them, SECONDS=300
+	@$(PYTHON) -m tests.support.vrrp_fuzzer "$(or $(SECONDS),300)"
+
 bench: setup-dev  ## measure table, program and forwarding, with baselines (root; 5 minutes)
 	@$(PYTHON) -m bench.table
 	@$(PYTHON) -m bench.packet_cost
@@ -38,6 +41,9 @@ bench-health: setup-dev  ## measure 10,000 backends checked by one core (root; 2
 
 bench-control: setup-dev  ## measure guidewayd with 1,024 services, against its targets (root; 3 minutes)
 	@$(PYTHON) -m bench.control
+
+steadiness: setup-dev  ## VRRP at 10 ms on a busy machine, for MINUTES=10 (root)
+	@$(PYTHON) -m bench.steadiness --minutes $(or $(MINUTES),10)
 
 figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/figures
 	@$(PYTHON) -m bench.figures
@@ -72,4 +78,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz bench bench-control chaos failover bench-health figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test fuzz fuzz-vrrp bench bench-control chaos failover steadiness bench-health figures check lint types contracts proto generated format setup-lab setup-dev

@@ -9,8 +9,9 @@ class Role(IntEnum):
     """What somebody may do; each may do what those before it may."""
 
     NONE = 0
-    VIEW = 1  # look at everything
-    CHANGE = 2  # and change everything
+    PEER = 1  # follow rings and recorded flows, as a node that would take over
+    VIEW = 2  # look at everything
+    CHANGE = 3  # and change everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Tcp:
     client_ca: Path  # the CAs of our clients; PEM
     change: tuple[str, ...] = ()  # whose certificates may: "O=ops" or "CN=alice"
     view: tuple[str, ...] = ()
+    peer: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -39,3 +41,27 @@ class Access:
     group: str | None = None  # may open the socket; None: root alone
     change_group: str | None = None  # of them, who may change; None: all
     tcp: Tcp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerNode:
+    """Another node of the cluster, where its API is."""
+
+    address: str  # an IP address
+    port: int
+    name: str | None = None  # that its certificate is made out to; None: the address
+
+    @property
+    def where(self) -> str:
+        """Address and port as gRPC wants to have them."""
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Whom this node follows, and how."""
+
+    peers: tuple[PeerNode, ...] = ()
+    interval: float = 0.25  # seconds between looks at what is news
+    always: bool = False  # flows of services with affinity `always` too

@@ -18,6 +18,7 @@ class Shown:
     links: str  # the directory in which their bpf_links are pinned
     services: int
     serving: int  # services of which at least one backend gets traffic
+    synced: bool = True  # what peers know of flows is here, or there was nobody to tell it
 
 
 class Beacon:

@@ -14,11 +14,12 @@ from control.facts import BackendKey, Facts, Moment
 from control.ids import BackendPlace, Ids
 from control.incremental import Renewed, renew
 from control.model import DesiredState, Service
+from control.outcome import outcome
 from control.pool import ORDINARY, Pool
 from control.pools import as_served, pools_of
 from control.returns import answering
 from control.rounds import Round, Settings, weighted
-from control.serving import LATE, Served, backends_of, hold, remember, serve, serving_ids
+from control.serving import LATE, Served, backends_of, hold, serving_ids
 from control.status import Health
 from control.tables import Tables
 from dataplane.image import Image
@@ -175,9 +176,7 @@ def _served(
     endpoint, facts, serving = endpoint_of(service), around.facts, around.serving
     if endpoint in waits.held:
         return hold(service, numbers, facts, serving, around.known)
-    number = service_ids[endpoint]
-    one = serve(service, number, numbers, facts, serving, around.tables)
-    return remember(one, around.known, around.moment)
+    return outcome(around, service, service_ids[endpoint], numbers)
 
 
 def _as_configured(around: Round, served: Sequence[Served]) -> tuple[Served, ...]:

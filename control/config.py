@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control.access import Access, Tcp
+from control.access import Access, PeerNode, Sync, Tcp
 from control.addresses import IpAddress, IpNetwork, parse_address, split_port
 from control.check_schema import CheckSchema, name_types, to_check
 from control.checks import AnyCheck, TcpCheck
@@ -71,7 +71,7 @@ Owner = Annotated[
     ),
 ]
 _REQUIRED: Final = ("certificate", "key", "client_ca")
-_OF_TCP: Final = (*_REQUIRED, "change", "view")
+_OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
 MAX_PORT: Final = 65535
@@ -159,6 +159,7 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     client_ca: AbsolutePath | None = None
     change: tuple[Owner, ...] = ()
     view: tuple[Owner, ...] = ()
+    peer: tuple[Owner, ...] = ()
 
     def __post_init__(self) -> None:
         if self.change_group is not None and self.group is None:
@@ -174,9 +175,10 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
                 f"`listen` needs {', '.join(missing)}, too: over TCP both ends have to "
                 "show a certificate"
             )
-        if not self.change and not self.view:
+        if not (self.change or self.view or self.peer):
             raise ValueError(
-                "`listen` needs `change` or `view`: whose certificates may use the API"
+                "`listen` needs `change`, `view` or `peer`: whose certificates may use the "
+                "API"
             )
 
 
@@ -200,6 +202,23 @@ class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     replies: Annotated[int, Meta(ge=1024, le=268_435_456)] = _LIMITS.replies
 
 
+class PeerConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry of ``peers``: another node of the cluster, by where its API listens."""
+
+    address: str
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,253}\Z")] | None = None
+
+    def __post_init__(self) -> None:
+        _listen(self.address, "address")
+
+
+class SyncConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """``sync``: how ``peers`` are followed."""
+
+    interval: Annotated[float, Meta(ge=0.05, le=60)] = 0.25
+    always: bool = False
+
+
 class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -217,12 +236,29 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsConfig | Literal["none"] = msgspec.field(default_factory=MetricsConfig)
     notify: Annotated[tuple[ProgramConfig, ...], Meta(max_length=MAX_PROGRAMS)] = ()
     email: EmailConfig | None = None
+    peers: Annotated[tuple[PeerConfig, ...], Meta(max_length=16)] = ()
+    sync: SyncConfig = SyncConfig()
 
     def __post_init__(self) -> None:
+        self._check_peers()
         if len(set(self.interfaces)) != len(self.interfaces):
             raise ValueError("an interface is named twice in `interfaces`")
         for prefix in self.direct:
             _network(prefix)
+
+    def _check_peers(self) -> None:
+        if not self.peers:
+            return
+        if self.api.listen is None:
+            raise ValueError(
+                "`peers` needs `api.listen` with its certificate: nodes know each other by "
+                "certificates, and each is asked by the others"
+            )
+        places = [_listen(peer.address, "address") for peer in self.peers]
+        if _listen(self.api.listen) in places:
+            raise ValueError(f"`peers`: {self.api.listen} is this node itself")
+        if len(set(places)) != len(places):
+            raise ValueError("a node is named twice in `peers`")
 
 
 class ServicesConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -260,6 +296,7 @@ class NodeConfig:
     metrics: MetricsEndpoint | None = None  # None: none
     access: Access = field(default_factory=Access)
     notifications: Notifications = field(default_factory=Notifications)  # may change
+    sync: Sync = field(default_factory=Sync)
 
 
 def load(path: Path) -> tuple[NodeConfig, DesiredState]:
@@ -324,7 +361,16 @@ def _node(file: FileConfig) -> NodeConfig:
         metrics=_metrics(file.metrics),
         access=Access(file.api.group, file.api.change_group, _tcp(file.api)),
         notifications=to_notifications(file.notify, file.email),
+        sync=_sync(file),
     )
+
+
+def _sync(file: FileConfig) -> Sync:
+    peers = []
+    for peer in file.peers:
+        address, port = _listen(peer.address, "address")
+        peers.append(PeerNode(str(address), port, peer.name))
+    return Sync(tuple(peers), file.sync.interval, file.sync.always)
 
 
 def _tcp(api: ApiConfig) -> Tcp | None:
@@ -333,7 +379,8 @@ def _tcp(api: ApiConfig) -> Tcp | None:
         return None
     address, port = _listen(api.listen)
     certificate, key, client_ca = (Path(str(path)) for path in files)
-    return Tcp(str(address), port, certificate, key, client_ca, api.change, api.view)
+    pem = (certificate, key, client_ca)
+    return Tcp(str(address), port, *pem, api.change, api.view, api.peer)
 
 
 def _metrics(metrics: MetricsConfig | str) -> MetricsEndpoint | None:
@@ -393,7 +440,7 @@ def _address(key: str, text: str) -> IpAddress:
         raise ValueError(f"`{key}`: {error}") from error
 
 
-def _listen(text: str) -> tuple[IpAddress, int]:
+def _listen(text: str, key: str = "listen") -> tuple[IpAddress, int]:
     """Return address and port of a ``listen``; raise ValueError."""
     host, port = split_port(text)
     if (
@@ -402,10 +449,10 @@ def _listen(text: str) -> tuple[IpAddress, int]:
         or not 1 <= int(port) <= MAX_PORT
     ):
         raise ValueError(
-            f"`listen`: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:9475 or "
+            f"`{key}`: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:9475 or "
             "[2001:db8::1]:7007"
         )
-    return _address("listen", host), int(port)
+    return _address(key, host), int(port)
 
 
 def _network(text: str) -> IpNetwork:

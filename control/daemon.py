@@ -24,6 +24,8 @@ import click
 import structlog
 
 from control import beacon, logs
+from control.api.following import follow
+from control.api.peering import Peering
 from control.api.server import check as check_api
 from control.api.server import serving
 from control.capacity import check_capacity
@@ -62,6 +64,7 @@ from control.reconciler import Reconciler
 from control.rounds import Settings
 from control.status import Health
 from control.store import Store
+from control.sync.exchange import Exchange
 from control.undoing import undo_overdue, undo_unconfirmed
 from control.unserved import unserved
 from dataplane.errors import DataplaneError
@@ -207,6 +210,13 @@ class Daemon:
             facts=self._facts,
             seed=seed,
         )
+        self._exchange = Exchange(
+            instance,
+            image=lambda: c.image if (c := self._reconciler.compiled) else None,
+            own=lambda: self._network.addresses,
+            wake=self._wake,
+            peers=[peer.where for peer in config.sync.peers],
+        )
         self._plane = Plane(config, instance, self._reconciler, self._present, xdp_modes)
         self._observer = NodeObserver(
             config,
@@ -223,6 +233,7 @@ class Daemon:
             pending=lambda: self._store.pending,
             modes=lambda: self._plane.modes,
             unnotified=lambda: self._notifier.problems,
+            exchange=self._exchange,
         )
         self._notifier = Notifier(self._wanted, config.state_directory / "notified.json")
         self._notifier.adopt(config.notifications)
@@ -264,6 +275,9 @@ class Daemon:
         state = self._store.state
         before = await asyncio.to_thread(self._remembered, state)
         self._monitor.watch(state, before, await asyncio.to_thread(self._recall, state))
+        tcp, sync = self._config.access.tcp, self._config.sync
+        if tcp and sync.peers:
+            self._tasks.create_task(follow(self._exchange, sync, tcp))
         await self._learn()
         await self._reconciler.settle()
         await self._plane.attach()
@@ -293,6 +307,7 @@ class Daemon:
             self._plane,
             access=self._config.access,
             hub=self._hub,
+            peering=Peering(self._exchange, sync.interval),
         ):
             _log.info("serving", socket=str(socket))
             self._manager.ready()
@@ -314,12 +329,15 @@ class Daemon:
         return remembered(state, actual if actual.services else self._seed or actual)
 
     async def _learn(self) -> None:
-        """Wait until each backend has answered a probe and ARP, or has had the time to."""
+        """Wait until backends have answered probes and ARP, and peers have told what is.
+
+        Who does not has had the time to.
+        """
         deadline = asyncio.get_running_loop().time() + _LEARN_TIME
         while asyncio.get_running_loop().time() < deadline:
             await self._survey()
             resolved = all(hop.mac for hop in self._network.next_hops.values())
-            if resolved and self._monitor.known():
+            if resolved and self._monitor.known() and self._exchange.settled:
                 return
             await asyncio.sleep(_LEARN_PAUSE)
 
@@ -381,7 +399,8 @@ class Daemon:
                 served = compiled.services if compiled is not None else ()
                 services = len(served)
                 serving = sum(any(service.slots.values()) for service in served)
-            what = beacon.Shown(self._config.interfaces, links, services, serving)
+            counts, synced = (services, serving), self._exchange.synced
+            what = beacon.Shown(self._config.interfaces, links, *counts, synced)
             before, problem = problem, ""
             try:
                 await asyncio.to_thread(shown.show, what)
@@ -455,6 +474,7 @@ class Daemon:
             self._monitor.weights(),
             frozenset(service for service, pool in pools.items() if not pool.quorum),
             overdue(self._store.state, time.time()),
+            shared=self._exchange.shared(),
         )
 
     def _pools(self) -> Mapping[str, Pool]:

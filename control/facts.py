@@ -7,6 +7,7 @@ from ipaddress import IPv6Interface
 from control.addresses import IpAddress
 from control.pool import Pool
 from control.status import Health
+from control.sync.listener import Shared
 from dataplane.records import Segment
 
 
@@ -85,3 +86,4 @@ class Facts:
     overdue: frozenset[BackendKey] = frozenset()
     # By service, as a round decides on them; backends of others serve each by itself.
     pools: Mapping[str, Pool] = field(default_factory=dict)
+    shared: Shared = field(default_factory=dict)  # rings that peers have told

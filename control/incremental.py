@@ -18,11 +18,12 @@ from control.basis import Basis, Now, is_few
 from control.entries import endpoint_of, next_hops
 from control.ids import Ids
 from control.model import DesiredState, Mode, Service
+from control.outcome import outcome
 from control.pool import Pool
 from control.pools import as_served, pools_of
 from control.returns import answering
 from control.rounds import Round, Settings, weighted
-from control.serving import Served, remember, serve, serving_ids
+from control.serving import Served, serving_ids
 from control.transition import is_in_transition
 from dataplane import records
 from dataplane.image import Image, Ring
@@ -172,15 +173,9 @@ def _serve(around: Round) -> tuple[list[Served], Admission] | None:
     admission = admit_backends(around, services, service_ids)
     if not admission.is_complete:
         return None
-    facts, serving, tables = around.facts, around.serving, around.tables
     return [
-        remember(
-            serve(one, number, admission.numbers, facts, serving, tables),
-            around.known,
-            around.moment,
-        )
+        outcome(around, one, service_ids[endpoint_of(one)], admission.numbers)
         for one in services
-        for number in [service_ids[endpoint_of(one)]]
     ], admission
 
 

@@ -37,6 +37,7 @@ from control.status import (
     Traffic,
     VlanStatus,
 )
+from control.sync.exchange import Exchange
 from control.vlans import vlan_warnings
 from dataplane.abi import VERSION
 from dataplane.errors import DetachedError
@@ -66,10 +67,12 @@ class NodeObserver:
     pending: Callable[[], tuple[Pending, float] | None] = lambda: None
     modes: Callable[[], Mapping[str, str]] = dict  # how XDP runs, by interface
     unnotified: Callable[[], list[str]] = list  # why somebody was not told of something
+    exchange: Exchange | None = None
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
         desired_version, desired = self.wanted()
+        exchange = self.exchange
         return NodeStatus(
             release=version("guideway"),
             instance=self.config.instance,
@@ -92,6 +95,12 @@ class NodeObserver:
             repaired=self.reconciler.repairs.last,
             detached=self.instance.detached,
             pending=self.pending(),
+            peers=tuple(peer.status() for peer in exchange.peers.values())
+            if exchange
+            else (),
+            followers=tuple(each.status() for each in exchange.followers)
+            if exchange
+            else (),
         )
 
     def services(self) -> tuple[ServiceStatus, ...]:
@@ -219,6 +228,12 @@ class NodeObserver:
         if problem := self.unserved():
             warnings.append(f"no metrics: {problem}")
         warnings.extend(self.unnotified())
+        peers = self.exchange.peers.values() if self.exchange else ()
+        warnings.extend(
+            f"peer {peer.name} is not followed: {peer.problem}"
+            for peer in peers
+            if peer.problem
+        )
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         warnings.extend(waiting_warnings(self.reconciler.waiting))

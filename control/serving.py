@@ -14,6 +14,8 @@ from control.ids import BackendPlace
 from control.model import Affinity, Backend, BackendState, Service
 from control.pool import ORDINARY, Pool
 from control.status import Health
+from control.sync.listener import in_ids
+from control.sync.shared import SharedRing
 from control.tables import Tables
 from control.transition import (
     PATIENCE,
@@ -172,6 +174,31 @@ def _down(
         and _trouble(service, backend, facts, serves=ids[backend.name] in serving)
         not in bearable
     )
+
+
+def follow(
+    served: Served,
+    known: Image,
+    moment: Moment,
+    leader: SharedRing,
+    numbers: Mapping[BackendPlace, int],
+) -> Served:
+    """Return ``served`` with a ring in which flows stay with who has them elsewhere.
+
+    ``leader`` is the ring of the node that they come by. Its history is ours then, and its
+    windows close when they do there; what we know otherwise, as of a backend's health,
+    changes hands from there.
+    """
+    keepers = frozenset(served.backend_ids.values()) - served.down
+    old = in_ids(leader, served.id, numbers)
+    if served.service.affinity is Affinity.NONE or not (served.ring or (old and keepers)):
+        return served
+    wanted = owners(served.ring) if served.ring else nobody(ring_size(served.service))
+    changed_ns, before = leader.changed_ns, known.services.get(endpoint_of(served.service))
+    if before is not None:
+        same = np.array_equal(wanted, owners(ring_of(known, before)))
+        changed_ns = max(changed_ns, before.changed_ns) if same else moment.now_ns
+    return replace(served, ring=change(old, wanted, keepers), changed_ns=changed_ns)
 
 
 def remember(served: Served, known: Image, moment: Moment) -> Served:

@@ -106,6 +106,30 @@ class InterfaceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """Another node whose rings and flows this one follows."""
+
+    address: str  # address and port of its API
+    synced: bool  # it has told everything, and goes on telling
+    since: float  # Unix time of the last change of that
+    lag: float | None  # seconds since it had told everything last; None: it never has
+    rings: int  # told since the start
+    flows: int
+    problem: str  # why there is no connection; "" if there is one
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerStatus:
+    """A node that follows this one."""
+
+    author: str  # as its certificate names it
+    via: str  # from where
+    rings: int  # told on this connection
+    flows: int
+    seconds: float  # that the last look at what is news took
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """The node as a whole."""
 
@@ -124,6 +148,8 @@ class NodeStatus:
     detached: bool = False  # program and maps were taken away
     # The version that waits to be confirmed, and for how many seconds more.
     pending: tuple[Pending, float] | None = None
+    peers: tuple[PeerStatus, ...] = ()
+    followers: tuple[FollowerStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

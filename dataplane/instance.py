@@ -8,7 +8,7 @@ we are gone; :func:`open_instance` adopts what it finds.
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -20,6 +20,7 @@ from dataplane.counters import Counters
 from dataplane.decision import Outcome
 from dataplane.errors import AttachError, DetachedError, LoadError, PinError
 from dataplane.explainer import SHARED_MAPS, Probe, explain
+from dataplane.flows import Flows, Records, read_flows, write_flows, write_newer_flows
 from dataplane.generation import Generation
 from dataplane.image import Image
 from dataplane.loader import load
@@ -105,6 +106,25 @@ class Instance:
         """Count what is in the maps; from any thread. Raises DetachedError."""
         with self._reading:
             return usage.read_usage(self.maps)
+
+    def flows(self, services: Collection[int]) -> tuple[Flows, Records]:
+        """Read the recorded flows of services by id; from any thread.
+
+        Raises DetachedError.
+        """
+        with self._reading:
+            return read_flows(self.maps, services)
+
+    def record(self, flows: Flows, records: Records, margin_ns: int | None) -> None:
+        """Record flows; from any thread. Raises DetachedError.
+
+        With ``margin_ns``, only those that are newer by so much than what is recorded.
+        """
+        with self._reading:
+            if margin_ns is None:
+                write_flows(self.maps, flows, records)
+            else:
+                write_newer_flows(self.maps, flows, records, margin_ns)
 
     def explain(self, limits: Limits, probes: Sequence[Probe]) -> tuple[Outcome, ...]:
         """Return what the program that serves would do with ``probes``; from any thread.

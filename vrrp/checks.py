@@ -132,6 +132,7 @@ class DataPlane(msgspec.Struct, frozen=True):
     links: str  # the directory in which their bpf_links are pinned
     services: int
     serving: int  # services of which at least one backend gets traffic
+    synced: bool = True  # what its peers know of flows is here
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +158,14 @@ class DataPlaneProbe:
         for interface in said.interfaces:
             if not _attached(interface, Path(said.links)):
                 return Finding(f"the data plane is not attached to {interface}")
+        return Finding(self._lack(said))
+
+    def _lack(self, said: DataPlane) -> str:
+        if not said.synced:
+            return "guidewayd has not heard of its peers' flows yet"
         if self.backends and said.services and not said.serving:
-            return Finding("no service has a backend")
-        return Finding()
+            return "no service has a backend"
+        return ""
 
 
 def _attached(interface: str, links: Path) -> bool:

@@ -71,6 +71,28 @@ def node_to_pb(node: NodeStatus) -> pb.NodeStatus:
         repaired=node.repaired,
         detached=node.detached,
         pending=pending_to_pb(node.pending),
+        peers=[
+            pb.PeerStatus(
+                address=peer.address,
+                synced=peer.synced,
+                since=peer.since,
+                lag=peer.lag,
+                rings=peer.rings,
+                flows=peer.flows,
+                problem=peer.problem,
+            )
+            for peer in node.peers
+        ],
+        followers=[
+            pb.FollowerStatus(
+                author=follower.author,
+                via=follower.via,
+                rings=follower.rings,
+                flows=follower.flows,
+                seconds=follower.seconds,
+            )
+            for follower in node.followers
+        ],
     )
 
 

@@ -108,7 +108,9 @@ def _reason(peer: Peer, rule: Rule | None) -> str:
         return "this guidewayd has no role for it, which is a bug"
     if peer.role is Role.VIEW:
         return "it changes something, and they may only view"
-    return "they have no role here (`api.change`, `api.view`)"
+    if peer.role is Role.PEER:
+        return "they are a peer, and may only follow this node"
+    return "they have no role here (`api.change`, `api.view`, `api.peer`)"
 
 
 def _text(details: object) -> str:

@@ -51,6 +51,11 @@ def author_of(context: Context) -> str:
     return peer.author
 
 
+def caller() -> Peer:
+    """Return who makes the call of this task. LookupError as :func:`author_of`."""
+    return _acting.get()
+
+
 @contextmanager
 def acting_as(peer: Peer) -> Iterator[None]:
     """Let :func:`author_of` name ``peer`` meanwhile, in this task."""
@@ -89,7 +94,9 @@ class Identities:
             return Role.NONE
         if names & set(map(_entry, tcp.change)):
             return Role.CHANGE
-        return Role.VIEW if names & set(map(_entry, tcp.view)) else Role.NONE
+        if names & set(map(_entry, tcp.view)):
+            return Role.VIEW
+        return Role.PEER if names & set(map(_entry, tcp.peer)) else Role.NONE
 
 
 def _entry(text: str) -> tuple[str, str]:

@@ -56,6 +56,9 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     "guideway.v1.Events": {
         "Watch": _STREAM,
     },
+    "guideway.v1.Peering": {
+        "Follow": Rule(Role.PEER, seconds=None),
+    },
     "grpc.health.v1.Health": {
         "Check": _VIEW,
         "List": _VIEW,

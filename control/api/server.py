@@ -21,6 +21,7 @@ from control.api.guard import Guard
 from control.api.health import Health
 from control.api.identity import Identities
 from control.api.numbers import MAX_CALLS, OPTIONS
+from control.api.peering import Peering
 from control.api.roles import RULES
 from control.api.servicer import LoadBalancer
 from control.api.sockets import (
@@ -35,6 +36,7 @@ from control.api.tls import Certificates, read
 from control.api.v1.configuration_pb2_grpc import add_ConfigurationServicer_to_server
 from control.api.v1.events_pb2_grpc import add_EventsServicer_to_server
 from control.api.v1.guideway_pb2_grpc import add_LoadBalancerServicer_to_server
+from control.api.v1.peering_pb2_grpc import add_PeeringServicer_to_server
 from control.api.watching import Events
 from control.errors import HostError
 from control.events import Hub
@@ -54,7 +56,7 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(
+async def serving(  # noqa: PLR0913 - what the daemon joins, once
     path: Path,
     store: Store,
     observer: Observer,
@@ -62,6 +64,7 @@ async def serving(
     *,
     access: Access | None = None,
     hub: Hub | None = None,
+    peering: Peering | None = None,
 ) -> AsyncIterator[Served]:
     """Answer the API at the unix socket ``path`` while the body runs, and by ``access``.
 
@@ -81,6 +84,8 @@ async def serving(
         add_LoadBalancerServicer_to_server(LoadBalancer(store, observer, plane), server)
         add_ConfigurationServicer_to_server(Configuration(store, observer), server)
         add_EventsServicer_to_server(Events(observer, hub), server)
+        if peering:
+            add_PeeringServicer_to_server(peering, server)
         add_HealthServicer_to_server(Health(observer, ending), server)
         reflection.enable_server_reflection(RULES, server)
         async with _meanwhile(entrance):

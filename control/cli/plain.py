@@ -156,6 +156,28 @@ class PendingPlain(TypedDict):
     remaining: float  # seconds
 
 
+class PeerPlain(TypedDict):
+    """A node that this one follows."""
+
+    address: str
+    synced: bool
+    since: float  # Unix time of the last change of that
+    lag: float | None  # seconds since it had told everything; null: it never has
+    rings: int
+    flows: int
+    problem: str  # "": there is a connection
+
+
+class FollowerPlain(TypedDict):
+    """A node that follows this one."""
+
+    author: str
+    via: str
+    rings: int
+    flows: int
+    seconds: float  # that the last look at what is news took
+
+
 class NodePlain(TypedDict):
     """The answer of ``status``."""
 
@@ -173,6 +195,8 @@ class NodePlain(TypedDict):
     repaired: float | None  # Unix time of the last one; null: never
     detached: bool
     pending: PendingPlain | None  # null: no version waits to be confirmed
+    peers: list[PeerPlain]
+    followers: list[FollowerPlain]
 
 
 class AttachmentPlain(TypedDict):
@@ -338,6 +362,28 @@ def node_plain(node: pb.NodeStatus) -> NodePlain:
         "repaired": node.repaired if node.HasField("repaired") else None,
         "detached": node.detached,
         "pending": pending_plain(node.pending) if node.HasField("pending") else None,
+        "peers": [
+            {
+                "address": peer.address,
+                "synced": peer.synced,
+                "since": peer.since,
+                "lag": peer.lag if peer.HasField("lag") else None,
+                "rings": peer.rings,
+                "flows": peer.flows,
+                "problem": peer.problem,
+            }
+            for peer in node.peers
+        ],
+        "followers": [
+            {
+                "author": follower.author,
+                "via": follower.via,
+                "rings": follower.rings,
+                "flows": follower.flows,
+                "seconds": follower.seconds,
+            }
+            for follower in node.followers
+        ],
     }
 
 

@@ -16,7 +16,9 @@ from control.cli.plain import (
     BackendTrafficPlain,
     CheckPlain,
     DataPlanePlain,
+    FollowerPlain,
     NodePlain,
+    PeerPlain,
     PendingPlain,
     ReasonPlain,
     ServicePlain,
@@ -166,11 +168,28 @@ def node_view(node: NodePlain, now: float) -> RenderableType:
         ),
         ("desired state", f"version {desired}; the kernel {kernel}"),
         ("mended", _repairs(node, now)),
+        *(("peer", _peer(peer, now)) for peer in node["peers"]),
+        *(("followed by", _follower(follower)) for follower in node["followers"]),
     )
     pending = node["pending"]
     waits = [Text(pending_sentence(pending), "yellow")] if pending else []
     warnings = (Text(f"warning: {text}", "yellow") for text in node["warnings"])
     return Group(facts, *waits, *warnings)
+
+
+def _peer(peer: PeerPlain, now: float) -> str:
+    told = f"{peer['rings']:,} rings and {peer['flows']:,} flows told"
+    if not peer["synced"]:
+        return f"{peer['address']}, not synced for {age(now - peer['since'])}; {told}"
+    lag = f", {peer['lag']:.1f} s ago" if peer["lag"] is not None else ""
+    return f"{peer['address']}, synced{lag}; {told}"
+
+
+def _follower(follower: FollowerPlain) -> str:
+    return (
+        f"{follower['author']} from {follower['via']}; {follower['rings']:,} rings and "
+        f"{follower['flows']:,} flows told, in {follower['seconds'] * 1000:.0f} ms"
+    )
 
 
 def pending_sentence(pending: PendingPlain) -> str:

@@ -37,7 +37,7 @@ _GLOBALS: Final[Mapping[str, str]] = {
     "enable_script_security": _SCRIPTS,
     "vrrp_strict": _STRICT,
     "vrrp_skip_check_adv_addr": "addresses of advertisements are looked at; left out",
-    "lvs_sync_daemon": "nodes need not tell each other of flows; left out",
+    "lvs_sync_daemon": "`peers` of guidewayd tell flows; left out",
     "lvs_timeouts": "there is no connection table whose entries time out; left out",
     "lvs_flush": "what is not in the file is taken out of the tables anyway; left out",
     "vrrp_mcast_group4": "advertisements go to the group that the RFC names; left out",

@@ -35,7 +35,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "garp_lower_prio_repeat": _AGAIN,
     "no_accept": "a node takes what is for its addresses; left out",
     "strict_mode": "deviations from the RFC are where this file has them; left out",
-    "lvs_sync_daemon_interface": "nodes need not tell each other of flows; left out",
+    "lvs_sync_daemon_interface": "`peers` of guidewayd tell flows; left out",
     "dont_track_primary": "an instance gives up while its interface is down; left out",
     "mcast_dst_ip": "advertisements go to the group that the RFC names; left out",
     "unicast_ttl": "advertisements are sent with 255; left out",

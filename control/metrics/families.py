@@ -7,6 +7,7 @@ of one. What people build dashboards and alerts on stays: names are added, not c
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from control.metrics.peers import peer_families
 from control.metrics.pools import pool_families
 from control.metrics.routers import router_families
 from control.metrics.seen import Seen
@@ -72,6 +73,7 @@ def _node(seen: Seen) -> Iterator[str]:
     yield gauge(
         "warnings", "How many things `guideway status` warns of", one(len(node.warnings))
     )
+    yield from peer_families(node)
 
 
 def _work(seen: Seen) -> Iterator[str]:

@@ -200,3 +200,40 @@ def test_in_version_3_we_learn_the_interval_of_the_active(lan: Lan) -> None:
 
     assert heard[-1] - heard[0] > 1.0
     assert lan.one.status()["transitions"] == transitions
+
+
+def test_a_keepalived_that_is_killed_is_replaced_and_takes_over_again(lan: Lan) -> None:
+    peer = Keepalived(lan.two, 150)
+    peer.start()
+    lan.two.wait_for(VIP)
+    lan.one.start(instance(100))
+    eventually(
+        lambda: lan.one.status().get("active") == "10.0.0.2", within=5, what="it hears"
+    )
+
+    lan.two.host.kill_everything()
+
+    lan.one.wait_for(VIP)
+    lan.two.host.run("ip", "address", "flush", "to", VIP)  # what the kill left there
+    for left in ("pid", "vrrp.pid"):
+        (lan.two.directory / left).unlink(missing_ok=True)
+    peer.start()
+    lan.two.wait_for(VIP, within=10)
+    lan.one.wait_without(VIP)
+
+
+def test_a_partition_from_a_keepalived_heals_into_one_active(lan: Lan) -> None:
+    peer = Keepalived(lan.two, 50)
+    lan.one.start(instance(100))
+    lan.one.wait_for(VIP)
+    peer.start()
+    leg_of_two = ("bridge", "link", "set", "dev", "two", "mcast_flood")
+
+    lan.front.switch.run(*leg_of_two, "off")
+    lan.two.wait_for(VIP, within=10)
+    assert lan.one.has(VIP)
+    lan.front.switch.run(*leg_of_two, "on")
+
+    lan.two.wait_without(VIP)
+    assert lan.one.has(VIP)
+    assert lan.one.status()["state"] == "active"

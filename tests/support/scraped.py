@@ -13,7 +13,14 @@ from control.metrics.seen import Router, Seen, Work
 from control.model import Backend, BackendState, Mode, Protocol, Service
 from control.pool import Pool
 from control.pool_policy import PoolPolicy, SorryServer
-from control.status import Health, InterfaceStatus, MapStatus, NodeStatus
+from control.status import (
+    FollowerStatus,
+    Health,
+    InterfaceStatus,
+    MapStatus,
+    NodeStatus,
+    PeerStatus,
+)
 from dataplane.abi import REASONS
 from dataplane.counters import Counters
 from dataplane.image import Ring
@@ -31,6 +38,14 @@ NODE = NodeStatus(
     warnings=("mend this",),
     started=1000.5,
     repairs=2,
+    peers=(
+        PeerStatus("192.0.2.2:7007", True, 1.0, 0.5, 3, 700, ""),  # noqa: FBT003
+        PeerStatus("192.0.2.3:7007", False, 1.0, None, 0, 0, "?"),  # noqa: FBT003
+    ),
+    followers=tuple(
+        FollowerStatus("CN=lb2", f"tcp 192.0.2.2:{port}", 1, 20, port / 1e6)
+        for port in (40000, 50000)
+    ),
 )
 BACKENDS = (
     Backend("a", IPv4Address("10.0.0.1"), 80, weight=3),

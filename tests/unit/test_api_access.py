@@ -239,7 +239,10 @@ FILES = "certificate: /c\n  key: /k\n  client_ca: /a\n  "
             "listen: 10.0.0.1:7007\n  certificate: /c\n  key: /k\n  view: [O=a]",
             "`listen` needs `client_ca`, too: over TCP both ends have to show a",
         ),
-        (f"{FILES}listen: 10.0.0.1:7007", "`listen` needs `change` or `view`: whose"),
+        (
+            f"{FILES}listen: 10.0.0.1:7007",
+            "`listen` needs `change`, `view` or `peer`: whose",
+        ),
         (f"{FILES}view: [ops]\n  listen: 10.0.0.1:7007", "O= and an organisation, or CN="),
         (f"{FILES}view: [O=a]\n  listen: 10.0.0.1", "'10.0.0.1' is not ADDRESS:PORT"),
         (f"{FILES}view: [O=a]\n  listen: 10.0.0.1:0", "is not ADDRESS:PORT"),
@@ -257,12 +260,14 @@ def test_what_does_not_go_together_in_the_file_is_refused(api: str, sentence: st
 
 
 def test_what_the_documentation_shows_is_accepted() -> None:
-    (shown,) = re.findall(r"```yaml\n(api:.*?)```", GUIDEWAYD.read_text(), re.DOTALL)
+    shown = re.findall(r"```yaml\n(api:.*?)```", GUIDEWAYD.read_text(), re.DOTALL)
+    assert len(shown) == 2  # of clients, and of peers
 
-    node, _ = parse(f"interfaces: [eth0]\nservices: []\n{shown}", "docs")
-
-    assert node.access.tcp
-    assert node.access.tcp.where == "192.0.2.1:7007"
+    for api in shown:
+        node, _ = parse(f"interfaces: [eth0]\nservices: []\n{api}", "docs")
+        assert node.access.tcp
+        assert node.access.tcp.where == "192.0.2.1:7007"
+    assert node.sync.peers
 
 
 def test_every_key_of_the_api_is_explained() -> None:

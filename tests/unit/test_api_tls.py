@@ -325,7 +325,7 @@ def test_the_command_line_reaches_a_daemon_on_another_host(
     assert refused.exit_code == 1
     assert refused.stderr == (
         "guideway: CN=mallory,O=others may not call /guideway.v1.LoadBalancer/GetStatus: "
-        "they have no role here (`api.change`, `api.view`)\n"
+        "they have no role here (`api.change`, `api.view`, `api.peer`)\n"
     )
 
 

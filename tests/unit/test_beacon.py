@@ -1,6 +1,7 @@
 """What guidewayd tells guideway-vrrpd: both ends of the file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -23,6 +24,7 @@ def test_the_file_is_beside_the_socket_and_ours_alone(tmp_path: Path) -> None:
         "links": "/sys/fs/bpf/guideway/default/links",
         "services": 2,
         "serving": 1,
+        "synced": True,
     }
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -40,6 +42,14 @@ def test_guideway_vrrpd_understands_it(
     beacon.show(Shown((), "/nowhere", services, serving))
 
     assert DataPlaneProbe(tmp_path / "guidewayd.json").look(Event()) == finding
+
+
+def test_a_node_that_has_not_heard_of_its_peers_flows_is_not_fit(tmp_path: Path) -> None:
+    Beacon(tmp_path / "guidewayd.sock").show(replace(SHOWN, synced=False))
+
+    found = DataPlaneProbe(tmp_path / "guidewayd.json").look(Event())
+
+    assert found == Finding("guidewayd has not heard of its peers' flows yet")
 
 
 def test_what_is_told_already_is_not_written_again(tmp_path: Path) -> None:

@@ -192,6 +192,8 @@ def test_the_status_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "warnings": [],
         "started": STARTED,
         "repairs": 0,
+        "peers": [],
+        "followers": [],
         "repaired": None,
         "detached": False,
         "pending": None,

@@ -19,6 +19,8 @@ from control.model import (
 )
 from control.rounds import Settings
 from control.status import Health
+from control.sync.shared import SharedRing
+from control.sync.teller import Teller
 from control.tables import Tables
 from control.transition import is_in_transition
 from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
@@ -49,8 +51,17 @@ class Controller:
         self.image = Image()
         self.tables = Tables()
 
-    def compile(self, service: Service, moment: Moment = START, **health: Health) -> Ring:
-        """Return the service's new ring; backends are up if ``health`` does not say."""
+    def compile(
+        self,
+        service: Service,
+        moment: Moment = START,
+        leader: SharedRing | None = None,
+        **health: Health,
+    ) -> Ring:
+        """Return the service's new ring; backends are up if ``health`` does not say.
+
+        ``leader`` is the ring of the node that has the VIP.
+        """
         facts = Facts(
             network=Network(
                 interfaces=(ETH0,),
@@ -60,6 +71,7 @@ class Controller:
                 ("web", backend.name): health.get(backend.name, Health.UP)
                 for backend in service.backends
             },
+            shared={leader.endpoint: [leader]} if leader else {},
         )
         state = DesiredState((service,))
         compiled = compile_image(state, facts, SETTINGS, self.image, self.tables, moment)
@@ -293,3 +305,84 @@ def test_a_ring_that_grows_remembers_as_well(controller: Controller) -> None:
     assert len(ring) == 8191
     inherited = [kept for now, kept in zip(ring, ring.before, strict=True) if kept]
     assert len(inherited) > 2000
+
+
+def shared(controller: Controller) -> SharedRing:
+    """Return what a node with the VIP tells of its ring."""
+    (told,) = Teller(always=False).rings(controller.image, frozenset({web().vip}))
+    assert isinstance(told, SharedRing)
+    return told
+
+
+def before_by_address(controller: Controller) -> list[str]:
+    """Return who had the slots, by address, for ids are each node's own."""
+    names = {index.number: str(b.address) for index, b in controller.image.backends.items()}
+    return [names.get(number, hex(number)) for number in controller.ring.before]
+
+
+def test_a_node_that_starts_amid_a_transition_has_who_had_the_slots(
+    controller: Controller,
+) -> None:
+    controller.compile(web(A, B, C))
+    controller.compile(web(replace(A, weight=3), B, C))
+    fresh = Controller()
+
+    fresh.compile(web(C, B, replace(A, weight=3)), leader=shared(controller))
+
+    assert before_by_address(fresh) == before_by_address(controller)
+    assert is_in_transition(fresh.ring)
+
+
+def test_a_node_that_hears_of_the_change_first_keeps_whom_the_other_one_has(
+    controller: Controller,
+) -> None:
+    early = Controller()
+    early.compile(web(A, B), leader=shared(controller))
+    early.compile(web(A, B, C), leader=shared(controller))
+    again = early.compile(web(A, B, C), leader=shared(controller))
+
+    controller.compile(web(A, B, C))
+
+    assert before_by_address(early) == before_by_address(controller)
+    assert early.compile(web(A, B, C), leader=shared(controller)) == again
+
+
+def test_a_node_that_has_not_heard_of_the_change_asks_records(
+    controller: Controller,
+) -> None:
+    late = Controller()
+    late.compile(web(A, B))
+    controller.compile(web(replace(A, weight=9), B))
+    moved = [index for index, b in enumerate(controller.ring.before) if b]
+
+    ring = late.compile(web(A, B), leader=shared(controller))
+
+    assert moved == [index for index, b in enumerate(ring.before) if b]
+    assert {ring.before[index] for index in moved} == {RECORDS_ONLY}
+
+
+def test_windows_close_with_those_of_the_node_that_has_the_flows(
+    controller: Controller,
+) -> None:
+    controller.compile(web(A, B, C))
+    fresh = Controller()
+    fresh.compile(web(A, B, C), leader=shared(controller))
+    later = Moment(START.now_ns + 901 * SECOND)
+
+    controller.compile(web(A, B, C), later)
+    fresh.compile(web(A, B, C), later, leader=shared(controller))
+    assert set(before_by_address(fresh)) == {"0x0", hex(RECORDS_ONLY)}
+
+    silent = replace(later, recorded=frozenset())
+    controller.compile(web(A, B, C), silent)
+    assert not is_in_transition(
+        fresh.compile(web(A, B, C), later, leader=shared(controller))
+    )
+
+
+def test_a_node_that_takes_over_goes_on_by_itself(controller: Controller) -> None:
+    controller.compile(web(A, B, C))
+    other = Controller()
+    followed = other.compile(web(A, B, C), leader=shared(controller))
+
+    assert other.compile(web(A, B, C)) == followed

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.access import PeerNode, Sync
 from control.checks import TcpCheck
 from control.config import MetricsEndpoint, NodeConfig, load, parse
 from control.errors import ConfigError
@@ -315,3 +316,55 @@ def test_any_text_is_a_configuration_or_gets_a_sentence(text: str) -> None:
 
     assert sentence.startswith("c.yaml")
     assert "\n" not in sentence
+
+
+PEERS = """
+interfaces: [eth0]
+services: []
+api:
+  listen: 192.0.2.1:7007
+  certificate: /c
+  key: /k
+  client_ca: /a
+  peer: [O=nodes]
+"""
+
+
+def test_peers_are_read() -> None:
+    peer = "{address: '[2001:db8::2]:7007', name: lb2}"
+    text = f"{PEERS}peers: [{peer}]\nsync: {{always: true}}"
+
+    node, _ = parse(text, "guideway.yaml")
+
+    assert node.sync == Sync((PeerNode("2001:db8::2", 7007, "lb2"),), 0.25, always=True)
+    assert node.sync.peers[0].where == "[2001:db8::2]:7007"
+    assert node.access.tcp
+    assert node.access.tcp.peer == ("O=nodes",)
+
+
+@pytest.mark.parametrize(
+    ("peers", "sentence"),
+    [
+        ("peers: [{address: 192.0.2.1:7007}]", "192.0.2.1:7007 is this node itself"),
+        (
+            "peers: [{address: 192.0.2.2:7007}, {address: 192.0.2.2:7007}]",
+            "a node is named twice in `peers`",
+        ),
+        ("peers: [{address: lb2}]", "`address`: 'lb2' is not ADDRESS:PORT"),
+        ("sync: {interval: 0.01}", "sync.interval"),
+    ],
+)
+def test_peers_that_cannot_be_are_refused(peers: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"{PEERS}{peers}", "guideway.yaml")
+
+    assert sentence in str(raised.value)
+
+
+def test_peers_need_certificates() -> None:
+    text = "interfaces: [eth0]\nservices: []\npeers: [{address: 192.0.2.2:7007}]"
+
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "guideway.yaml")
+
+    assert "`peers` needs `api.listen` with its certificate" in str(raised.value)

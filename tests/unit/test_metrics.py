@@ -182,6 +182,21 @@ def test_no_status_file_tells_nothing(tmp_path: Path) -> None:
     assert read_routers(tmp_path) is None
 
 
+def test_peers_are_told_in_both_directions() -> None:
+    told = samples(SEEN)
+
+    both = ("192.0.2.2:7007",), ("192.0.2.3:7007",)
+    assert told["guideway_peer_synced"] == dict(zip(both, (1, 0), strict=True))
+    assert told["guideway_peer_lag_seconds"] == {both[0]: 0.5}
+    assert told["guideway_peer_rings_received_total"] == dict(
+        zip(both, (3, 0), strict=True)
+    )
+    assert told["guideway_peer_flows_received_total"][both[0]] == 700
+    assert told["guideway_follower_rings_sent_total"] == {("CN=lb2",): 2}
+    assert told["guideway_follower_flows_sent_total"] == {("CN=lb2",): 40}
+    assert told["guideway_follower_look_seconds"] == {("CN=lb2",): 0.05}
+
+
 def test_names_and_help_are_conventional() -> None:
     for family in parsed(SEEN):
         assert family.documentation

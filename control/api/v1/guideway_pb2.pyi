@@ -3092,6 +3092,8 @@ class NodeStatus(_message.Message):
     REPAIRED_FIELD_NUMBER: _builtins.int
     DETACHED_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    FOLLOWERS_FIELD_NUMBER: _builtins.int
     release: _builtins.str
     """Of guideway, as 0.1.0."""
     instance: _builtins.str
@@ -3126,6 +3128,14 @@ class NodeStatus(_message.Message):
     def pending(self) -> Global___PendingVersion:
         """The version that waits to be confirmed; absent: none does."""
 
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerStatus]:
+        """The nodes that this one follows (`peers`)."""
+
+    @_builtins.property
+    def followers(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowerStatus]:
+        """The nodes that follow this one, now."""
+
     def __init__(
         self,
         *,
@@ -3143,10 +3153,12 @@ class NodeStatus(_message.Message):
         repaired: _builtins.float | None = ...,
         detached: _builtins.bool = ...,
         pending: Global___PendingVersion | None = ...,
+        peers: _abc.Iterable[Global___PeerStatus] | None = ...,
+        followers: _abc.Iterable[Global___FollowerStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "pending", b"pending", "repaired", b"repaired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "instance", b"instance", "interfaces", b"interfaces", "pending", b"pending", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "_repaired", b"_repaired", "abi", b"abi", "adopted", b"adopted", "applied_version", b"applied_version", "desired_version", b"desired_version", "detached", b"detached", "digest", b"digest", "followers", b"followers", "instance", b"instance", "interfaces", b"interfaces", "peers", b"peers", "pending", b"pending", "release", b"release", "repaired", b"repaired", "repairs", b"repairs", "started", b"started", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__pending: _TypeAlias = _typing.Literal["pending"]  # noqa: Y015
     _WhichOneofArgType__pending: _TypeAlias = _typing.Literal["_pending", b"_pending"]  # noqa: Y015
@@ -3158,6 +3170,90 @@ class NodeStatus(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__repaired) -> _WhichOneofReturnType__repaired | None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class PeerStatus(_message.Message):
+    """A node whose rings and recorded flows this one follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    SYNCED_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    LAG_FIELD_NUMBER: _builtins.int
+    RINGS_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Address and port of its API."""
+    synced: _builtins.bool
+    """Whether it has told everything, and goes on telling."""
+    since: _builtins.float
+    """When that was different last, Unix time."""
+    lag: _builtins.float
+    """Seconds since it had told everything last; absent: it never has."""
+    rings: _builtins.int
+    """Told since this daemon was started."""
+    flows: _builtins.int
+    problem: _builtins.str
+    """Why there is no connection; empty: there is one."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        synced: _builtins.bool = ...,
+        since: _builtins.float = ...,
+        lag: _builtins.float | None = ...,
+        rings: _builtins.int = ...,
+        flows: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lag", b"_lag", "lag", b"lag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lag", b"_lag", "address", b"address", "flows", b"flows", "lag", b"lag", "problem", b"problem", "rings", b"rings", "since", b"since", "synced", b"synced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lag: _TypeAlias = _typing.Literal["lag"]  # noqa: Y015
+    _WhichOneofArgType__lag: _TypeAlias = _typing.Literal["_lag", b"_lag"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lag) -> _WhichOneofReturnType__lag | None: ...
+
+Global___PeerStatus: _TypeAlias = PeerStatus  # noqa: Y015
+
+@_typing.final
+class FollowerStatus(_message.Message):
+    """A node that follows this one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
+    RINGS_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    author: _builtins.str
+    """Of its certificate: CN=lb2,O=nodes."""
+    via: _builtins.str
+    """From where: "tcp 192.0.2.7:40000"."""
+    rings: _builtins.int
+    """Told on this connection."""
+    flows: _builtins.int
+    seconds: _builtins.float
+    """Seconds that the last look at what is news took."""
+    def __init__(
+        self,
+        *,
+        author: _builtins.str = ...,
+        via: _builtins.str = ...,
+        rings: _builtins.int = ...,
+        flows: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "flows", b"flows", "rings", b"rings", "seconds", b"seconds", "via", b"via"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowerStatus: _TypeAlias = FollowerStatus  # noqa: Y015
 
 @_typing.final
 class PendingVersion(_message.Message):

@@ -1,0 +1,1 @@
+"""Whether VRRP is on time while everything else on the machine is busy."""
