@@ -110,8 +110,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
         "VRRP inside is gone",
         "web has no quorum: weight 1 is up; the sorry server serves",
         "web has its quorum: weight 2 is up; failed, but kept: a, b",
-        "web is served by nobody: its backend cannot serve: x",
-        "web is served again",
+        "web is down: its backend cannot serve: x",
+        "web is up again",
     ]
 
 
