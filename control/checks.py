@@ -105,7 +105,8 @@ class NetworkCheck(Check):
         yield from Check.problems_in_common(self)
         if self.source is not None and not _is_source(self.source):
             yield f"source {self.source!r} is not an address that a host can have"
-        if self.interface is not None and not _INTERFACE.fullmatch(self.interface):
+        name = self.interface
+        if name is not None and not (_INTERFACE.fullmatch(name) and name.isprintable()):
             yield f"interface {self.interface!r} is not the name of one, as `ip link` shows"
 
 

@@ -69,10 +69,9 @@ class Mailer:
         """What is to be said of mails, a sentence each."""
         said = []
         if self._problem and self._mail:
-            said.append(
-                f"no mail by {self._mail.server}: {self._problem}; "
-                f"{self._digest.changes} changes wait"
-            )
+            count = self._digest.changes
+            waiting = "1 change waits" if count == 1 else f"{count} changes wait"
+            said.append(f"no mail by {self._mail.server}: {self._problem}; {waiting}")
         if self._lost:
             said.append(
                 f"{self._lost} changes were not mailed: {MAX_TRIES} tries failed each"

@@ -145,7 +145,11 @@ def test_a_mail_server_that_is_gone_is_a_warning_and_what_came_waits_for_it(
         within=20,
         what="the warning",
     )
-    assert "2 changes wait" in guideway(told.node, "status")  # the backend, the service
+    eventually(
+        lambda: "2 changes wait" in guideway(told.node, "status"),
+        within=10,
+        what="the backend and the service wait",
+    )
     server = told.start_mail_server()
     try:
         # A guidewayd that ends sends what waits.

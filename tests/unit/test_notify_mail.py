@@ -184,7 +184,7 @@ def test_a_server_that_fails_is_a_problem_and_loses_nothing(
             await arrived(box)
             await until(lambda: not mailer.problems)
         assert said.startswith("no mail by 127.0.0.1: ")
-        assert said.endswith("; 1 changes wait")
+        assert said.endswith("; 1 change waits")
         assert "\x07" not in said
         assert "2 changes" in box.mails[0].get_content()
         assert len(box.mails) == 1
@@ -230,7 +230,7 @@ def test_what_waits_is_mailed_at_the_end_and_who_says_nothing_is_not_waited_for(
                 writer.close()
                 await writer.wait_closed()
         assert mailer.problems == [
-            "no mail by 127.0.0.1: it took longer than 0.2 s; 1 changes wait"
+            "no mail by 127.0.0.1: it took longer than 0.2 s; 1 change waits"
         ]
 
     run(work)
