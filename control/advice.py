@@ -1,6 +1,6 @@
 """What an operator should mend, a sentence each. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from control.facts import Network
@@ -24,6 +24,16 @@ def waiting_warnings(waiting: Collection[str]) -> tuple[str, ...]:
             f"the maps have no room for new beside old: {names}{more} wait for what goes, "
             "step by step; with larger `limits` a change is one step"
         ),
+    )
+
+
+def down_warnings(services: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which services are down, by what :func:`control.unserved.unserved` returns."""
+    down = [(name, why) for name, why in sorted(services.items()) if why]
+    more = len(down) - _NAMED
+    return (
+        *(f"service {name} is down: {why}" for name, why in down[:_NAMED]),
+        *((f"{more} more services are down",) if more > 0 else ()),
     )
 
 

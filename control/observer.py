@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from control.advice import NO_SEED, merge_warnings, waiting_warnings
+from control.advice import NO_SEED, down_warnings, merge_warnings, waiting_warnings
 from control.config import NodeConfig
 from control.confirmation import Pending
 from control.entries import unreachable
@@ -38,6 +38,7 @@ from control.status import (
     VlanStatus,
 )
 from control.sync.exchange import Exchange
+from control.unserved import unserved
 from control.vlans import vlan_warnings
 from dataplane.abi import VERSION
 from dataplane.errors import DetachedError
@@ -237,6 +238,8 @@ class NodeObserver:
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         warnings.extend(waiting_warnings(self.reconciler.waiting))
+        compiled = self.reconciler.compiled
+        warnings.extend(down_warnings(unserved(compiled.services) if compiled else {}))
         ways = {
             (backend.address.version, hop.interface)
             for service in desired

@@ -111,7 +111,9 @@ def add(  # noqa: PLR0913 (one parameter per option)
     request = pb.AddBackendRequest(service=service, backend=new)
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddBackend, request)
-    session.done(f"{new.name or new.address} is added to {service}", answer.version)
+    session.done(
+        f"{new.name or new.address} is added to {service}", answer.version, service
+    )
 
 
 @backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")
@@ -152,7 +154,8 @@ def set_backend(
         raise click.UsageError("say what to change: --weight, --state or --zone")
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.SetBackend, request)
-    session.done(f"{name} has {' and '.join(facts)} in {service} now", answer.version)
+    sentence = f"{name} has {' and '.join(facts)} in {service} now"
+    session.done(sentence, answer.version, service)
 
 
 @backend.command(

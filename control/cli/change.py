@@ -92,7 +92,8 @@ def tell(session: Session, answer: pb.ApplyResponse, options: ChangeOptions) -> 
     if session.output != "json" and pending is not None:
         click.echo(pending_sentence(pending))
     if session.wait and not options["dry_run"]:
-        wait_for(session.client, answer.version)
+        names = [one["name"] for one in difference["services"]]
+        wait_for(session.client, answer.version, names)
 
 
 def _sentence(answer: pb.ApplyResponse, *, changed: bool, dry_run: bool) -> str:

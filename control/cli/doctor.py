@@ -76,13 +76,15 @@ def _look(session: Session, path: Path, wait: float) -> tuple["Node", list["Find
 
     from control.cli.doctor_sources import Sources  # noqa: PLC0415
     from control.doctor.asking import ask_backends  # noqa: PLC0415
+    from control.doctor.examine import is_elsewhere  # noqa: PLC0415
 
     sources = Sources(session.client, path)
     try:
         before = sources.counters()
         started = time.monotonic()
         node = sources.node()
-        on_the_wire = ask_backends(node, wait / 2) if node.host.is_root else []
+        may_ask = node.host.is_root and not is_elsewhere(node)
+        on_the_wire = ask_backends(node, wait / 2) if may_ask else []
         time.sleep(max(0.0, started + wait - time.monotonic()))
         return sources.with_changes(node, before), on_the_wire
     except (OSError, NetlinkError) as error:

@@ -18,7 +18,7 @@ from control.cli.doctor import doctor
 from control.cli.explain import explain
 from control.cli.history import confirm, diff, history, rollback, show
 from control.cli.importing import import_
-from control.cli.options import OUTPUT
+from control.cli.options import OUTPUT_OF_SERVICES
 from control.cli.remote_options import RemoteOptions, chosen_remote, remote_options
 from control.cli.service import service
 from control.cli.session import Session
@@ -61,10 +61,11 @@ Examples:
 @click.option(
     "-o",
     "--output",
-    type=OUTPUT,
+    type=OUTPUT_OF_SERVICES,
     default="table",
     show_default=True,
-    help="A table for people, JSON or YAML for programs; commands take it too.",
+    help="A table for people, JSON or YAML for programs; commands take it too. `ipvsadm` is "
+    "of `service list` alone.",
 )
 @click.pass_context
 def guideway(

@@ -120,7 +120,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddService, request)
     session.done(
-        f"service {name} is added at {endpoint(vip, port)}/{protocol}", answer.version
+        f"service {name} is added at {endpoint(vip, port)}/{protocol}", answer.version, name
     )
 
 
@@ -159,7 +159,7 @@ def change(
         )
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.ChangeService, request)
-    session.done(f"service {name} is changed", answer.version)
+    session.done(f"service {name} is changed", answer.version, name)
 
 
 @service.command(epilog="Example: guideway service remove web")

@@ -54,16 +54,17 @@ class Session:
         )
         console.print(table())
 
-    def done(self, sentence: str, version: int) -> None:
+    def done(self, sentence: str, version: int, service: str = "") -> None:
         """Say what a change did; ``version`` of the desired state holds it.
 
-        With ``--wait``, return when the node does it; raise Failure if that takes long.
+        With ``--wait``, return when the node does it; raise Failure if that takes long, or
+        if nobody serves ``service`` then.
         """
         self.said(sentence, version=version)
         if self.wait:
             from control.cli.convergence import wait_for  # noqa: PLC0415 - of changes only
 
-            wait_for(self.client, version)
+            wait_for(self.client, version, [service])
 
     def said(self, sentence: str, **facts: object) -> None:
         """Say what was done; ``facts`` are for programs."""
@@ -79,6 +80,8 @@ class Session:
                 from control.cli.yaml_output import dump  # noqa: PLC0415 - rarely needed
 
                 click.echo(dump(plain), nl=False)
+            case "ipvsadm":
+                raise click.UsageError("-o ipvsadm is of `service list` alone")
             case _:
                 return False
         return True

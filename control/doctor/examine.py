@@ -19,6 +19,14 @@ _SILENT: Final = (
 
 def examine(node: Node) -> Iterator[Finding]:
     """Yield what is wrong, from the ground up."""
+    if is_elsewhere(node):
+        yield _error(
+            "elsewhere",
+            "guidewayd, which answers, runs in another network namespace: what is here says "
+            "nothing of it",
+            "run doctor there: `ip netns exec NAME guideway doctor`, with its --config",
+        )
+        return
     yield from _host(node)
     yield from _file(node)
     for name in node.interfaces:
@@ -31,6 +39,17 @@ def examine(node: Node) -> Iterator[Finding]:
     for pool in node.pools:
         yield from _pool(node, pool)
     yield from _vrrp(node)
+
+
+def is_elsewhere(node: Node) -> bool:
+    """Tell whether the interfaces of guidewayd are not those of this host."""
+    running = {one.name for one in node.host.network.interfaces if one.xdp != "none"}
+    attached = (
+        {name for name, ours in node.daemon.attached.items() if ours}
+        if node.daemon
+        else set()
+    )
+    return bool(attached) and not attached & running
 
 
 def _host(node: Node) -> Iterator[Finding]:

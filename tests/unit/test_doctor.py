@@ -115,6 +115,7 @@ FAULTS = {
     ),
     "file-refused": replace(HEALTHY, settings=None, misconfigured="a: b"),
     "daemon-silent": replace(HEALTHY, daemon=None, silent="is it running?"),
+    "elsewhere": in_mode("none"),
     "detached": of_daemon(detached=True),
     "behind": of_daemon(applied_version=0),
     "status": of_daemon(warnings=("this is wrong: mend it",)),
