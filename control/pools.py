@@ -13,6 +13,7 @@ from control.model import Backend, BackendState, DesiredState, Service
 from control.pool import Condition, Memory, Pool, decide
 from control.pool_policy import EACH_BY_ITSELF, SORRY
 from control.serving import health_of, ring_of, ring_size
+from control.slow_start import ramped, relative
 from control.status import Health
 from control.transition import owners
 from dataplane.image import Image
@@ -37,11 +38,19 @@ def as_served(desired: DesiredState, pools: Mapping[str, Pool]) -> DesiredState:
     """Return ``desired`` with sorry servers as backends, which drain while not needed.
 
     So they have numbers, and are answered for, before they are needed; and flows that they
-    got stay with them when they are not needed any more.
+    got stay with them when they are not needed any more. Those who start slowly have the
+    weights that they have come to.
     """
-    if not any(service.sorry for service in desired):
+    if not pools:
         return desired
-    return DesiredState(tuple(_with_sorry(service, pools) for service in desired))
+    return DesiredState(
+        tuple(
+            _with_sorry(ramped(service, pools[service.name].steps), pools)
+            if service.name in pools
+            else service
+            for service in desired
+        )
+    )
 
 
 def _with_sorry(service: Service, pools: Mapping[str, Pool]) -> Service:
@@ -70,12 +79,16 @@ def _pool(service: Service, facts: Facts, known: Image, ids: Ids) -> Pool:
         for backend in service.backends
         if backend.in_table
     }
-    return decide(
+    pool = decide(
         service,
         conditions,
         Memory(service.name in facts.lost or SORRY in served, served),
         sorry_is_reached=_is_reached(service.sorry, facts),
     )
+    if not service.pool.slow_start:
+        return pool
+    up = {name for name, condition in conditions.items() if condition is Condition.UP}
+    return replace(pool, steps=relative(service.name, up | pool.kept.keys(), facts.steps))
 
 
 def _is_reached(sorry: Backend | None, facts: Facts) -> bool:

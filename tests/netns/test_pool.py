@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.connections import Connection
-from tests.support.daemon import guideway
+from tests.support.daemon import guideway, restart
 from tests.support.operator import change
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
@@ -119,3 +119,35 @@ def test_a_drain_is_waited_for_until_nobody_talks_to_the_backend(lab: Lab) -> No
 
 def reasons(node: Node) -> dict[str, str]:
     return {one.backend.name: one.reason for one in node.api.service("web").backends}
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_backend_that_comes_back_gets_its_share_in_steps_across_a_restart(
+    lab: Lab,
+) -> None:
+    (node, *_) = lab.nodes.values()
+    before = node.api.shares("web")
+    change(lab, "service", "change", "web", "--slow-start", "5s")
+    assert node.api.shares("web") == before  # whoever serves has its whole weight
+    lab.kill_servers("b2")
+    eventually(lambda: not node.api.shares("web")["b2"], within=10, what="b2 is out")
+
+    lab.start_servers("b2")
+    found: list[float] = []
+
+    def whole() -> bool:
+        share = node.api.shares("web")["b2"]
+        if share and (not found or share != found[-1]):
+            found.append(share)
+        return share == before["b2"]
+
+    eventually(lambda: whole() or found, within=10, what="b2 serves")
+    assert "% of 1" in guideway(node, "backend", "list", "web")
+    restart(node)
+    eventually(whole, within=15, what="b2 has its whole share")
+    change(lab, "service", "change", "web", "--slow-start", "0")
+
+    assert found == sorted(found)
+    assert found[0] < 0.35
+    assert len(found) > 2
+    assert node.api.shares("web") == before
