@@ -18,9 +18,9 @@ from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.pool_policy import EACH_BY_ITSELF
+from control.ramp import STEPS
 from control.reconciler import Reconciler
 from control.serving import UNHEALTHY, UNPROBED, Served
-from control.slow_start import STEPS
 from control.status import (
     Attachment,
     BackendStatus,

@@ -13,7 +13,7 @@ from control.model import Backend, BackendState, DesiredState, Service
 from control.pool import Condition, Memory, Pool, decide
 from control.pool_policy import EACH_BY_ITSELF, SORRY
 from control.serving import health_of, ring_of, ring_size
-from control.slow_start import ramped, relative
+from control.slow_start import relative
 from control.status import Health
 from control.transition import owners
 from dataplane.image import Image
@@ -38,19 +38,11 @@ def as_served(desired: DesiredState, pools: Mapping[str, Pool]) -> DesiredState:
     """Return ``desired`` with sorry servers as backends, which drain while not needed.
 
     So they have numbers, and are answered for, before they are needed; and flows that they
-    got stay with them when they are not needed any more. Those who start slowly have the
-    weights that they have come to.
+    got stay with them when they are not needed any more.
     """
-    if not pools:
+    if not any(service.sorry for service in desired):
         return desired
-    return DesiredState(
-        tuple(
-            _with_sorry(ramped(service, pools[service.name].steps), pools)
-            if service.name in pools
-            else service
-            for service in desired
-        )
-    )
+    return DesiredState(tuple(_with_sorry(service, pools) for service in desired))
 
 
 def _with_sorry(service: Service, pools: Mapping[str, Pool]) -> Service:

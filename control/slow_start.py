@@ -1,4 +1,4 @@
-"""Backends that come up get their weight in steps. Pure.
+"""How far backends are that come up, and get their slots in steps. Pure.
 
 Who gets flows goes on from where it is, and whoever gets none has everything before it; so
 those that served when a slow start was switched on have their whole weight. Since when each
@@ -6,30 +6,31 @@ one serves is remembered by guidewayd. One that is started anew reads from the r
 kernel has how far each backend had come.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Final
+
+import numpy as np
 
 from control.entries import endpoint_of
 from control.facts import BackendKey
 from control.ids import BackendPlace, Ids
-from control.model import MAX_WEIGHT, Backend, DesiredState, Service
+from control.model import Backend, DesiredState, Service
+from control.ramp import STEPS, step_of
 from control.rounds import weighted
-from control.serving import TOO_LIGHT, Served, effective_table, ring_of
+from control.serving import STARTING, TOO_LIGHT, Served, effective_table, ring_of, ring_size
 from control.tables import Tables
 from control.transition import owners
+from dataplane.abi import NO_BACKEND_ID
 from dataplane.image import Image
 
-STEPS: Final = 10  # to the whole weight, all as long
 LONG_AGO: Final = float("-inf")
 
 
 def served_by(desired: DesiredState, served: Iterable[Served]) -> frozenset[BackendKey]:
     """Return who gets new flows, of services that want a slow start.
 
-    Of a backend too light for a slot, only time makes more.
+    Of a backend that has no slot as yet, or is too light for one, only time makes more.
     """
     slow = {service.name for service in _slow(desired)}
     return frozenset(
@@ -37,7 +38,7 @@ def served_by(desired: DesiredState, served: Iterable[Served]) -> frozenset[Back
         for one in served
         if one.service.name in slow
         for name in one.backend_ids
-        if one.slots.get(name) or one.problems.get(name) == TOO_LIGHT
+        if one.slots.get(name) or one.problems.get(name) in (STARTING, TOO_LIGHT)
     )
 
 
@@ -50,13 +51,17 @@ def since(
     """Return since when backends serve, by a monotonic clock that says ``now``.
 
     Only those of services with a slow start are here. Who is not ``serving`` would begin
-    now; who is, and was not here ``before``, has been serving for long enough.
+    now, or with who has begun within the length of a step, so that those who come together
+    go together. Who is serving, and was not here ``before``, has been for long enough.
     """
-    return {
-        key: before.get(key, LONG_AGO) if key in serving else now
-        for service, backend in _members(desired)
-        for key in [(service.name, backend.name)]
-    }
+    found = {}
+    for service in _slow(desired):
+        keys = [(service.name, one.name) for one in service.backends if one.in_table]
+        there = {key: before.get(key, LONG_AGO) for key in keys if key in serving}
+        last = max(there.values(), default=LONG_AGO)
+        begins = last if now - last < service.pool.slow_start / STEPS else now
+        found.update({key: there.get(key, begins) for key in keys})
+    return found
 
 
 def steps(
@@ -78,75 +83,52 @@ def recalled(
 ) -> dict[BackendKey, float]:
     """Return what :func:`since` would have of those who serve, by the maps' contents.
 
-    A backend's slots, beside those that its whole weight gives it, say how far it has come.
+    Which of the slots that are its own in the end a backend has says how far it has come.
     ``weights`` are those that checks have given.
     """
     ids = Ids.of(known)
     found: dict[BackendKey, float] = {}
     for service in _slow(desired):
-        rates = _rates(weighted(service, weights), known, ids)
-        for name, rate in rates.items():
-            step = max(1, round(STEPS * rate / max(rates.values())))
+        for name, step in _steps_in(weighted(service, weights), known, ids).items():
             part = (step - 0.5) / STEPS
-            whole = step == STEPS
-            found[service.name, name] = (
-                LONG_AGO if whole else now - part * service.pool.slow_start
-            )
+            began = now - part * service.pool.slow_start
+            found[service.name, name] = LONG_AGO if step == STEPS else began
     return found
 
 
-def _rates(service: Service, known: Image, ids: Ids) -> dict[str, float]:
-    """Return the slots of those who serve, as part of what their weights come to."""
+def _steps_in(service: Service, known: Image, ids: Ids) -> dict[str, int]:
+    """Return the steps of those who serve, by their slots in the ring of the maps."""
     entry = known.services.get(endpoint_of(service))
     if entry is None or not (ring := ring_of(known, entry)):
         return {}
-    slots = Counter(owners(ring).tolist())
     members = [backend for backend in service.backends if backend.in_table]
-    counts = {
-        index: count
-        for index, backend in enumerate(members)
-        for place in [BackendPlace(entry.id, backend.address, backend.port)]
-        if (count := slots[ids.backends.get(place, -1)])
-    }
-    if not counts:
-        return {}
-    down = frozenset(range(len(members))) - counts.keys()
-    whole = Counter(effective_table(service, members, down, Tables()).tolist())
-    return {
-        members[index].name: count / whole[index]
-        for index, count in counts.items()
-        if whole[index]
-    }
+    places = (BackendPlace(entry.id, one.address, one.port) for one in members)
+    numbers = [ids.backends.get(place, NO_BACKEND_ID) for place in places]
+    had = owners(ring)
+    serving = {i for i, number in enumerate(numbers) if number and (had == number).any()}
+    if not serving or len(ring) != ring_size(service):
+        return dict.fromkeys((members[index].name for index in serving), STEPS)
+    down = frozenset(range(len(members))) - serving
+    whole = effective_table(service, members, down, Tables())
+    found = {}
+    for index in serving:
+        own = np.flatnonzero(whole == index)
+        held = own[had[own] == numbers[index]]
+        step = step_of(held).max(initial=0) + 1 if len(held) < len(own) else STEPS
+        found[members[index].name] = int(step)
+    return found
 
 
 def relative(
     service: str, serving: AbstractSet[str], steps: Mapping[BackendKey, int]
 ) -> dict[str, int]:
-    """Return the steps of those who are ``serving``, by name; none if all are as far."""
-    found = {name: steps.get((service, name), STEPS) for name in serving}
-    if len(set(found.values())) <= 1:
-        return {}
-    return {name: step for name, step in found.items() if step < STEPS}
+    """Return the steps of those of the ``serving`` who are not the furthest, by name.
 
-
-def ramped(service: Service, steps: Mapping[str, int]) -> Service:
-    """Return ``service`` with the weights of these ``steps``, by backend name.
-
-    The table is a matter of how weights are to each other: all are made larger, so that
-    there are parts of a weight of 1.
+    The furthest have their whole weights: nobody could take anything off them.
     """
-    if not steps:
-        return service
-    heaviest = max(backend.weight for backend in service.backends)
-    scale = STEPS if heaviest * STEPS <= MAX_WEIGHT else 1
-
-    def weigh(backend: Backend) -> Backend:
-        if not backend.in_table:
-            return backend
-        weight = backend.weight * scale * steps.get(backend.name, STEPS) // STEPS
-        return replace(backend, weight=max(1, weight))
-
-    return replace(service, backends=tuple(map(weigh, service.backends)))
+    found = {name: steps.get((service, name), STEPS) for name in serving}
+    furthest = max(found.values(), default=STEPS)
+    return {name: step for name, step in found.items() if step < furthest}
 
 
 def _slow(desired: DesiredState) -> Iterator[Service]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.connections import Connection
 from tests.support.daemon import guideway, restart
-from tests.support.operator import change
+from tests.support.operator import change, change_one
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
@@ -127,12 +127,10 @@ def test_a_backend_that_comes_back_gets_its_share_in_steps_across_a_restart(
 ) -> None:
     (node, *_) = lab.nodes.values()
     before = node.api.shares("web")
-    change(lab, "service", "change", "web", "--slow-start", "5s")
+    change_one(node, "service", "change", "web", "--slow-start", "4s")
     assert node.api.shares("web") == before  # whoever serves has its whole weight
     lab.kill_servers("b2")
     eventually(lambda: not node.api.shares("web")["b2"], within=10, what="b2 is out")
-
-    lab.start_servers("b2")
     found: list[float] = []
 
     def whole() -> bool:
@@ -141,12 +139,16 @@ def test_a_backend_that_comes_back_gets_its_share_in_steps_across_a_restart(
             found.append(share)
         return share == before["b2"]
 
-    eventually(lambda: whole() or found, within=10, what="b2 serves")
-    assert "% of 1" in guideway(node, "backend", "list", "web")
-    restart(node)
-    eventually(whole, within=15, what="b2 has its whole share")
-    change(lab, "service", "change", "web", "--slow-start", "0")
+    with ExitStack() as cleanup:
+        connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
+        lab.start_servers("b2")
+        eventually(lambda: whole() or found, within=10, what="b2 serves")
+        ramps = [one.ramp for one in node.api.service("web").backends if one.ramp]
+        restart(node)
+        eventually(whole, within=15, what="b2 has its whole share")
+        assert {one.ask() for one in connections} == {"b1"}
 
+    assert [ramp < 1 for ramp in ramps] == [True]
     assert found == sorted(found)
     assert found[0] < 0.35
     assert len(found) > 2

@@ -4,25 +4,19 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from control.checks import TcpCheck
 from control.compile import Compiled, compile_image
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import MAX_WEIGHT, Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, DesiredState, Mode, Protocol, Service
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy
+from control.ramp import STEPS
 from control.rounds import Settings
-from control.slow_start import (
-    LONG_AGO,
-    STEPS,
-    ramped,
-    recalled,
-    relative,
-    served_by,
-    since,
-    steps,
-)
+from control.serving import STARTING
+from control.slow_start import LONG_AGO, recalled, relative, served_by, since, steps
 from control.status import Health
 from control.tables import Tables
 from control.transition import is_in_transition, owners
@@ -90,24 +84,22 @@ def test_its_weight_comes_in_ten_steps() -> None:
     assert found == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, None, None, None]
 
 
-@given(st.lists(st.integers(1, MAX_WEIGHT), min_size=2, max_size=5), st.integers(1, 9))
-def test_nobody_is_left_without_weight_and_nobody_has_too_much(weights, step) -> None:
-    after = ramped(web(*weights), {"b0": step})
+def test_who_comes_with_another_goes_with_it() -> None:
+    state = DesiredState((web(1, 1, 1),))
+    began = {key(0): LONG_AGO, key(1): 10.0}
 
-    assert all(1 <= backend.weight <= MAX_WEIGHT for backend in after.backends)
-    if max(weights) * STEPS <= MAX_WEIGHT:
-        assert [b.weight for b in after.backends] == [
-            weights[0] * step,
-            *(weight * STEPS for weight in weights[1:]),
-        ]
+    assert since(began, state, {key(0), key(1)}, 19.9)[key(2)] == 10.0
+    assert since(began, state, {key(0), key(1)}, 20.0)[key(2)] == 20.0
+    assert since(began, state, {key(0)}, 19.9)[key(2)] == 19.9
 
 
-def test_where_all_who_serve_are_as_far_the_weights_count() -> None:
+def test_the_furthest_have_their_whole_weights() -> None:
     found = {key(0): 4, key(1): 4, key(2): 1}
 
     assert relative("web", {"b0", "b1"}, found) == {}
+    assert relative("web", {"b0", "b1", "b2"}, found) == {"b2": 1}
     assert relative("web", {"b0", "b1", "b3"}, found) == {"b0": 4, "b1": 4}
-    assert ramped(web(3, 1), {}) == web(3, 1)
+    assert relative("web", frozenset(), found) == {}
 
 
 def made(
@@ -189,15 +181,51 @@ def test_whatever_comes_and_goes_all_have_their_whole_weights_in_the_end(
     assert last.services[0].slots == made(service, {}, Image()).services[0].slots
 
 
-def test_a_step_moves_little_more_than_it_gives_and_flows_are_waited_for() -> None:
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    st.sets(st.integers(2, 4)),
+    st.lists(st.integers(1, 10), min_size=2, max_size=2),
+)
+def test_a_step_moves_only_what_comes_to_stay(weights, down, two) -> None:
+    service = checked(replace(web(*weights), ring_size=1009))
+    first, second = sorted(two)
+    (before,), (after,), (whole,), (without,) = (
+        made(service, found, Image(), down=out).image.rings.values()
+        for found, out in (
+            ({key(0): first}, down),
+            ({key(0): second}, down),
+            ({}, down),
+            ({}, down | {0}),
+        )
+    )
+
+    moved = owners(before) != owners(after)
+    assert (owners(after)[moved] == 1).all()  # the first number is that of b0
+    assert (owners(whole)[owners(after) == 1] == 1).all()
+    own = owners(whole) == 1
+    assert (owners(after)[~own] == owners(whole)[~own]).all()
+    assert set(owners(after)[own]) <= {1, *owners(without)[own].tolist()}
+
+
+def test_each_step_brings_about_a_tenth_and_flows_are_waited_for() -> None:
     service = replace(web(1, 1, 1), ring_size=4093)
-    first = made(service, {key(0): 1}, Image())
-    second = made(service, {key(0): 2}, first.image)
+    last, shares = made(service, {key(0): 1}, Image()), []
+    for step in range(2, STEPS + 1):
+        last = made(service, {key(0): step}, last.image)
+        (ring,) = last.image.rings.values()
+        assert is_in_transition(ring)
+        shares.append(last.services[0].slots["b0"] / 1364)
 
-    (before,), (after,) = first.image.rings.values(), second.image.rings.values()
-    moved = int((owners(before) != owners(after)).sum())
-    gained = second.services[0].slots["b0"] - first.services[0].slots["b0"]
+    assert shares == pytest.approx([step / STEPS for step in range(2, 11)], abs=0.03)
 
-    assert gained == 177  # 2/22 of the slots are 372, and 1/21 are 195
-    assert gained <= moved <= 2 * gained
-    assert is_in_transition(after)
+
+def test_a_backend_whose_slots_come_later_says_so_and_begins_once() -> None:
+    service = replace(web(9, 1), ring_size=11)
+    state = DesiredState((service,))
+    reasons = set()
+    for step in range(1, STEPS + 1):
+        (one,) = (compiled := made(service, {key(1): step}, Image())).services
+        assert served_by(state, compiled.services) == {key(0), key(1)}
+        reasons.add((one.slots["b1"], one.problems.get("b1")))
+
+    assert reasons == {(0, STARTING), (1, None)}
