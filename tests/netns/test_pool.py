@@ -153,3 +153,44 @@ def test_a_backend_that_comes_back_gets_its_share_in_steps_across_a_restart(
     assert found[0] < 0.35
     assert len(found) > 2
     assert node.api.shares("web") == before
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_when_checks_fail_for_no_reason_policies_say_who_serves_and_who_keeps_flows(
+    lab: Lab,
+) -> None:
+    web = ("service", "change", "web")
+    with ExitStack() as cleanup:
+        connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
+        nobody_listens = ("--check", "tcp,port=81,interval=0.2,timeout=0.2,fall=1")
+        policy = ("--sorry-server", "", "--slow-start", "0", "--keep-flows")
+        change(lab, *web, *policy, "--when-all-down", "all", *nobody_listens)
+        wait_for_kept(lab, "when_all_down: all", {"b1", "b2"})
+        assert who_answers(lab) == {"b1", "b2"}
+
+        change(lab, *web, "--when-all-down", "sorry", "--max-ejected", "0.5")
+        (left,) = wait_for_kept(lab, "max_ejected")
+        assert who_answers(lab) == {left}
+        assert [one.ask() for one in connections] == [one.backend for one in connections]
+
+        change(lab, *web, "--move-flows")
+        others = [one for one in connections if one.backend != left]
+        assert 0 < len(others) < len(connections)
+        for one in others:
+            with pytest.raises(OSError, match=r".*"):
+                one.ask()
+
+
+def wait_for_kept(lab: Lab, why: str, wanted: set[str] | None = None) -> set[str]:
+    """Wait until every node keeps these backends, or else a single one, and return them."""
+    found: set[str] = set()
+
+    def kept(node: Node) -> bool:
+        backends = node.api.service("web").backends
+        found.clear()
+        found.update(one.backend.name for one in backends if f"({why})" in one.kept)
+        return found == wanted if wanted else len(found) == 1
+
+    for node in lab.nodes.values():
+        eventually(lambda node=node: kept(node), within=10, what=f"who is kept by {why}")
+    return found
