@@ -54,13 +54,15 @@ def since(
     now, or with who has begun within the length of a step, so that those who come together
     go together. Who is serving, and was not here ``before``, has been for long enough.
     """
-    found = {}
+    found: dict[BackendKey, float] = {}
     for service in _slow(desired):
         keys = [(service.name, one.name) for one in service.backends if one.in_table]
         there = {key: before.get(key, LONG_AGO) for key in keys if key in serving}
-        last = max(there.values(), default=LONG_AGO)
-        begins = last if now - last < service.pool.slow_start / STEPS else now
-        found.update({key: there.get(key, begins) for key in keys})
+        found.update(there)
+        if len(there) < len(keys):
+            last = max(there.values(), default=LONG_AGO)
+            begins = last if now - last < service.pool.slow_start / STEPS else now
+            found.update((key, begins) for key in keys if key not in there)
     return found
 
 
