@@ -151,12 +151,20 @@ def test_a_restart_takes_nobody_for_a_beginner_who_is_none(weights, down, size) 
 
 
 def test_weights_that_checks_give_are_none_of_a_slow_start() -> None:
-    service = replace(web(1, 9), ring_size=1009)
+    service = replace(web(1, 9), ring_size=11)
     state = DesiredState((replace(service, backends=web(5, 5).backends),))
 
     began = recalled(state, {key(0): 1, key(1): 9}, made(service, {}, Image()).image, 5.0)
 
     assert began == {key(0): LONG_AGO, key(1): LONG_AGO}
+
+
+def test_who_fails_its_checks_does_not_start() -> None:
+    found = {key(0): 1, key(1): 3}
+
+    compiled = made(checked(web(1, 1, 1)), found, Image(), down={0})
+
+    assert compiled.pools["web"].steps == {"b1": 3}
 
 
 @given(
