@@ -19,6 +19,12 @@ test: setup-dev  ## all tests; those that need root are skipped without it
 	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not alone"
 	@$(PYTHON) -m pytest -m alone tests/netns
 
+deb: setup-lab  ## make a Debian package of this checkout, in dist
+	@deploy/debian/build
+
+test-deb: setup-dev deb  ## install, upgrade and purge that package under a real systemd (root)
+	@GUIDEWAY_REQUIRE=deb $(PYTHON) -m pytest tests/deb
+
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
 	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"
 
@@ -53,7 +59,8 @@ check: lint types contracts generated  ## what a change has to pass besides the 
 lint: setup-dev  ## style, by ruff; shell scripts too where shellcheck is installed
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@if command -v shellcheck >/dev/null; then shellcheck deploy/setup .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR deploy/setup .ci/run \
+		deploy/debian/build deploy/debian/p*inst deploy/debian/p*rm vagrant/provision/*.sh; fi
 
 types: setup-dev  ## mypy --strict
 	@$(PYTHON) -m mypy
@@ -78,4 +85,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test fuzz fuzz-vrrp bench bench-control chaos failover steadiness bench-health figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test deb test-deb fuzz fuzz-vrrp bench bench-control chaos failover steadiness bench-health figures check lint types contracts proto generated format setup-lab setup-dev

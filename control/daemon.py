@@ -13,11 +13,10 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
@@ -50,10 +49,11 @@ from control.health.memory import Memory
 from control.health.monitor import Monitor
 from control.health.probe import Probe, probes_of
 from control.health.vip_path import VipPath
+from control.lookout import Lookout
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
 from control.model import DesiredState
-from control.network import Destinations, Surveyor, refuse_vlans, xdp_modes
+from control.network import refuse_vlans, xdp_modes
 from control.notifying.notifier import Notifier
 from control.notifying.users import check_users
 from control.observer import NodeObserver
@@ -62,6 +62,7 @@ from control.pool import Pool
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.rounds import Settings
+from control.signals import hear_signals, ignore_signals
 from control.slow_start import recalled, served_by, since, steps
 from control.status import Health
 from control.store import Store
@@ -82,7 +83,6 @@ from service_manager import ServiceManager
 
 _log: Final = structlog.get_logger()
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SURVEY_INTERVAL: Final = 1.0  # seconds
 _LEARN_TIME: Final = 5.0  # seconds that a start waits for first probes and ARP at most
 _SHOW_INTERVAL: Final = 0.25  # seconds
@@ -139,7 +139,7 @@ def main(path: Path, *, check: bool, detach: bool) -> None:
 
 async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
     """Run the daemon until SIGTERM; what cannot work is found before anything changes."""
-    signals = _hear_signals()
+    signals = hear_signals()
     check_interfaces(config.interfaces)
     if config.native:
         await asyncio.to_thread(refuse_vlans, config.interfaces)
@@ -165,8 +165,7 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
                     await Daemon(path, config, store, keeper, instance, seed).run(signals)
         finally:
             instance.discard()
-            for number in _SIGNALS:  # it ends: who is impatient has to wait for that
-                signal.signal(number, signal.SIG_IGN)
+            ignore_signals()  # it ends: who is impatient has to wait for that
 
 
 class Daemon:
@@ -188,10 +187,6 @@ class Daemon:
         self._keeper = keeper
         self._instance = instance
         self._seed = seed
-        self._network = Network()
-        self._surveyor = Surveyor(config.interfaces)
-        self._surveying = asyncio.Lock()
-        self._destinations = Destinations()
         self._tasks = asyncio.TaskGroup()
         self._manager = ServiceManager()
         self._serving = False
@@ -206,6 +201,7 @@ class Daemon:
             told=self._tell,
             way_to=self._vip_path.way,
         )
+        self._lookout = Lookout(config.interfaces, store, self._monitor, self._follow_vips)
         self._reconciler = Reconciler(
             instance.maps,
             Settings(config.limits, config.hash_seed, config.direct),
@@ -216,7 +212,7 @@ class Daemon:
         self._exchange = Exchange(
             instance,
             image=lambda: c.image if (c := self._reconciler.compiled) else None,
-            own=lambda: self._network.addresses,
+            own=lambda: self._lookout.network.addresses,
             wake=self._wake,
             peers=[peer.where for peer in config.sync.peers],
         )
@@ -225,11 +221,11 @@ class Daemon:
             config,
             instance,
             self._wanted,
-            lambda: self._network,
+            lambda: self._lookout.network,
             lambda: self._plane.problem,
             self._monitor,
             self._reconciler,
-            Explainer(config, instance, lambda: self._network, self._reconciler),
+            Explainer(config, instance, lambda: self._lookout.network, self._reconciler),
             unserved=lambda: self._metrics.problem if self._metrics else "",
             unkept=lambda: self._keeper.problem,
             unread=lambda: self._unread,
@@ -268,7 +264,7 @@ class Daemon:
                 raise
         finally:
             await self._plane.finish()
-            self._surveyor.close()
+            self._lookout.close()
             await asyncio.to_thread(self._keeper.finish, self._monitor)
         _log.info("stopped; packets keep flowing")
 
@@ -348,34 +344,17 @@ class Daemon:
         """
         deadline = asyncio.get_running_loop().time() + _LEARN_TIME
         while asyncio.get_running_loop().time() < deadline:
-            await self._survey()
-            resolved = all(hop.mac for hop in self._network.next_hops.values())
+            await self._lookout.survey()
+            resolved = all(hop.mac for hop in self._lookout.network.next_hops.values())
             if resolved and self._monitor.known() and self._exchange.settled:
                 return
             await asyncio.sleep(_LEARN_PAUSE)
-
-    async def _survey(self) -> bool:
-        """Look at the network; tell whether anything is different."""
-        async with self._surveying:  # an older look must not overwrite a newer one
-            before = self._network
-            found = await asyncio.to_thread(
-                self._surveyor.survey,
-                self._destinations.of(self._store.state),
-                self._monitor.suspects(),
-                before,
-            )
-            changed = found is not before
-            self._network = found
-            await self._vip_path.follow(
-                self._store.state, self._network, detached=self._instance.detached
-            )
-            return changed
 
     async def _follow_network(self) -> None:
         while True:
             await asyncio.sleep(_SURVEY_INTERVAL)
             before = self._steps
-            if await self._survey() or self._slow_steps() != before:
+            if await self._lookout.survey() or self._slow_steps() != before:
                 self._wake()
             await self._plane.mend()
             self._manager.status(self._summary())
@@ -389,17 +368,8 @@ class Daemon:
             if self._store.newest is not None:
                 self._hub.publish(stored(self._store.newest, before, known))
             self._monitor.watch(self._store.state)
-            await self._find_new()
+            await self._lookout.find_new()
             self._wake()
-
-    async def _find_new(self) -> None:
-        """Look where new backends are; give them a moment to say so, if nobody knows."""
-        known = self._network.next_hops
-        await self._survey()
-        hops = self._network.next_hops
-        if any(not hop.mac for at, hop in hops.items() if at not in known):
-            await asyncio.sleep(_LEARN_PAUSE)
-            await self._survey()
 
     async def _show(self) -> None:
         """Let other programs of the node know whether we can serve."""
@@ -470,7 +440,7 @@ class Daemon:
         self._hub.publish(BackendChanged(*key, health, reason))
 
     def _present(self) -> list[str]:
-        return [interface.name for interface in self._network.interfaces]
+        return [interface.name for interface in self._lookout.network.interfaces]
 
     def _summary(self) -> str:
         """Say in a line how we are; `guideway status` says more."""
@@ -483,7 +453,7 @@ class Daemon:
     def _facts(self) -> Facts:
         pools = self._pools()
         return Facts(
-            self._network,
+            self._lookout.network,
             self._monitor.health(),
             self._monitor.weights(),
             frozenset(service for service, pool in pools.items() if not pool.quorum),
@@ -511,23 +481,9 @@ class Daemon:
     def _wake(self) -> None:
         self._reconciler.wake()
 
-
-def _hear_signals() -> asyncio.Queue[int]:
-    """Return a queue of the signals that we obey, from now until the process ends.
-
-    The event loop's own handlers would go with the loop, and a second, impatient SIGTERM
-    would kill us while we tidy up.
-    """
-    loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[int] = asyncio.Queue()
-
-    def hear(number: int, _: FrameType | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed: we are about to end anyway
-            loop.call_soon_threadsafe(heard.put_nowait, number)
-
-    for number in _SIGNALS:
-        signal.signal(number, hear)
-    return heard
+    async def _follow_vips(self, network: Network) -> None:
+        detached = self._instance.detached
+        await self._vip_path.follow(self._store.state, network, detached=detached)
 
 
 class _Stopped(Exception):  # noqa: N818 - a way out of the task group, not an error

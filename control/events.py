@@ -93,7 +93,7 @@ class VrrpChanged:
 
 @dataclass(frozen=True, slots=True)
 class ServingChanged:
-    """A service has backends that can serve, or has none any more."""
+    """A service has backends that can serve, and its quorum, or has not any more."""
 
     service: str
     serves: bool

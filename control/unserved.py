@@ -1,4 +1,4 @@
-"""Which services nobody serves, as the tables have it. Pure."""
+"""Which services are down: nobody serves them, or too few. Pure."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,16 @@ from control.serving import UNPROBED, Served
 
 
 def unserved(services: Iterable[Served]) -> dict[str, str]:
-    """Return of each service why nobody serves it, "" where somebody does.
+    """Return of each service why it is down, "" where it is up: it has its quorum.
 
     Services of which that is not known yet, or that have no backends at all, are left out.
     """
     found: dict[str, str] = {}
     for one in services:
         problems = [one.problems.get(b.name, "") for b in one.service.backends]
-        if any(one.slots.values()):
+        if not one.pool.quorum:
+            found[one.service.name] = _too_few(one)
+        elif any(one.slots.values()):
             found[one.service.name] = ""
         elif problems and UNPROBED not in problems:
             reasons = ", ".join(dict.fromkeys(filter(None, problems)))
@@ -21,3 +23,8 @@ def unserved(services: Iterable[Served]) -> dict[str, str]:
             all_of = "its backend cannot" if count == 1 else f"none of {count} backends can"
             found[one.service.name] = f"{all_of} serve: {reasons}"
     return found
+
+
+def _too_few(one: Served) -> str:
+    weight = f"weight {one.pool.live_weight} of {one.service.pool.quorum} is up"
+    return f"no quorum: {weight}{'; the sorry server serves' if one.pool.sorry else ''}"

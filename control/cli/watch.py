@@ -127,8 +127,8 @@ class Lines:
 
     def _served(self, plain: Plain) -> list[str]:
         if plain["serves"]:
-            return [f"{plain['service']} is served again"]
-        return [f"{plain['service']} is served by nobody: {plain['reason']}"]
+            return [f"{plain['service']} is up again"]
+        return [f"{plain['service']} is down: {plain['reason']}"]
 
     def _pool(self, plain: Plain) -> list[str]:
         there = "has its quorum" if plain["quorum"] else "has no quorum"

@@ -25,11 +25,14 @@ WHOLE: dict[str, Any] = {
             "port": 80,
             "mode": "nat",
             "backends": [{"address": "10.0.0.1"}],
+            "pool": {},
         }
     ],
     "api": {},
+    "email": {"server": "mx.example", "from": "a@example.org", "to": ["b@example.org"]},
     "limits": {},
     "metrics": {},
+    "sync": {},
 }
 KINDS = {  # what each kind of check needs
     "tcp": {},

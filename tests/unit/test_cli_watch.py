@@ -87,7 +87,7 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
             ServingChanged("web", serves=False, reason="its backend cannot serve: x"),
             ServingChanged("web", serves=True, reason=""),
         )
-        then = [said(process.stdout) for _ in range(13)]
+        then = [said(process.stdout) for _ in range(17)]
 
     assert first == [
         "warning: eth1 is gone",
@@ -110,8 +110,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
         "VRRP inside is gone",
         "web has no quorum: weight 1 is up; the sorry server serves",
         "web has its quorum: weight 2 is up; failed, but kept: a, b",
-        "web is served by nobody: its backend cannot serve: x",
-        "web is served again",
+        "web is down: its backend cannot serve: x",
+        "web is up again",
     ]
 
 
@@ -157,7 +157,7 @@ def test_every_kind_of_event_is_an_object_with_keys_of_its_own(
     happens = (
         BackendChanged("web", "a", Health.DOWN, "connection refused"),
         ServingChanged("web", serves=False, reason="its backend cannot serve: x"),
-        VersionStored(2, ("dns",), (), ()),
+        VersionStored(2, ("dns",), (), (), "file", "root", "more"),
         VersionApplied(2),
         DataPlaneChanged(PlaneChange.DETACHED),
         VrrpChanged("inside", "active", "backup", "the Active fell silent", 1000.5, 150),
@@ -185,7 +185,16 @@ def test_every_kind_of_event_is_an_object_with_keys_of_its_own(
             "serves": False,
             "reason": "its backend cannot serve: x",
         },
-        {"event": "stored", "version": 2, "added": ["dns"], "changed": [], "removed": []},
+        {
+            "event": "stored",
+            "version": 2,
+            "added": ["dns"],
+            "changed": [],
+            "removed": [],
+            "source": "file",
+            "author": "root",
+            "comment": "more",
+        },
         {"event": "applied", "version": 2},
         {"event": "data_plane", "change": "detached", "reason": ""},
         {

@@ -24,6 +24,7 @@ FLOW = {
 }
 REQUESTS = {  # of those that need something said
     "LoadBalancer/GetService": {"name": "web"},
+    "LoadBalancer/GetBackend": {"service": "web", "backend": "a"},
     "LoadBalancer/Explain": FLOW,
     "Configuration/GetVersion": {"version": "1"},
     "Configuration/Diff": {"from": "0"},

@@ -14,6 +14,8 @@ from control.events import BackendChanged, Hub, ServingChanged, VersionStored
 from control.model import Backend, DesiredState, Mode, Protocol, Service
 from control.notifying.notifier import Notifier
 from control.notifying.settings import Encryption, Mail, Notifications, Program
+from control.pool import Pool
+from control.pool_policy import PoolPolicy
 from control.serving import UNPROBED, Served
 from control.status import Health
 from control.unserved import unserved
@@ -153,6 +155,18 @@ def served(
     slots: dict[str, int], problems: dict[str, str], service: Service = WEB
 ) -> Served:
     return Served(service, 1, (), 0, slots, {}, problems, frozenset())
+
+
+def test_a_service_that_has_lost_its_quorum_is_down_whoever_serves() -> None:
+    service = replace(WEB, pool=PoolPolicy(quorum=2))
+    lost = Pool(1, quorum=False)
+    few = replace(served({"b1": 5}, {}, service), pool=lost)
+    sorry = replace(few, service=replace(service, name="s"), pool=replace(lost, sorry=True))
+
+    assert unserved([few, sorry]) == {
+        "web": "no quorum: weight 1 of 2 is up",
+        "s": "no quorum: weight 1 of 2 is up; the sorry server serves",
+    }
 
 
 def test_which_services_nobody_serves_is_in_the_tables() -> None:

@@ -10,8 +10,9 @@ from control.api.address import target
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from vagrant.lab.errors import LabError, UnreachableError
+from vagrant.lab.wait import PATIENCE
 
-_TIMEOUT: Final = 2.0  # seconds
+_TIMEOUT: Final = 2.0 * PATIENCE  # seconds
 _NOBODY_THERE: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 Answer = TypeVar("Answer")
 

@@ -16,6 +16,7 @@ from pyroute2 import IPRoute
 from control.addresses import IpAddress
 from vagrant.lab import namespaces
 from vagrant.lab.errors import CommandError
+from vagrant.lab.wait import PATIENCE
 
 # Programs run from here, so that `python -m control.daemon` finds the packages also when
 # they are not installed.
@@ -44,7 +45,7 @@ class Host:
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
             check=False,
         )
         if done.returncode != 0:
@@ -151,7 +152,7 @@ class Host:
             process.kill()
         namespaces.kill_inside(self.namespace)
         for process in self._started:  # or they would stay zombies
-            process.wait(timeout=5)
+            process.wait(timeout=5 * PATIENCE)
         self._started.clear()
 
     def remove(self) -> None:

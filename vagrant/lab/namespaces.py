@@ -12,7 +12,7 @@ from typing import Any, Final
 from cffi import FFI
 
 from vagrant.lab.errors import CommandError
-from vagrant.lab.wait import eventually
+from vagrant.lab.wait import PATIENCE, eventually
 
 DIRECTORY: Final = Path("/run/netns")  # where ip(8) keeps the names
 _CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
@@ -119,6 +119,8 @@ def _enter(descriptor: int) -> None:
 
 def _ip(*arguments: str) -> None:
     command = ("ip", *arguments)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=10 * PATIENCE, check=False
+    )
     if done.returncode != 0:
         raise CommandError("this machine", command, done.returncode, done.stderr)

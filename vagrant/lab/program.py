@@ -7,6 +7,7 @@ from typing import Final
 
 from vagrant.lab.errors import LabError
 from vagrant.lab.hosts import PROJECT, Host
+from vagrant.lab.wait import PATIENCE
 
 _STOPS_WITHIN: Final = 10.0  # seconds
 _TAIL_LINES: Final = 12
@@ -56,7 +57,7 @@ class Program:
         if self._process is None:
             raise LabError(f"{self} was never started")
         try:
-            return self._process.wait(timeout=within)
+            return self._process.wait(timeout=within * PATIENCE)
         except subprocess.TimeoutExpired as error:
             raise LabError(
                 f"{self} did not end within {within:g} s\n{self.tail()}"

@@ -424,8 +424,8 @@ Global___VrrpChange: _TypeAlias = VrrpChange  # noqa: Y015
 
 @_typing.final
 class ServingChange(_message.Message):
-    """A service has backends that can serve, or has none any more. What a service does that is
-    new, or of which backends have yet to be checked, is not told until it is known.
+    """A service has backends that can serve, and its quorum, or has not any more. What a service
+    does that is new, or of which backends have yet to be checked, is not told until it is known.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -437,7 +437,7 @@ class ServingChange(_message.Message):
     """Name of the service."""
     serves: _builtins.bool
     reason: _builtins.str
-    """Why nobody serves it; empty: somebody does."""
+    """Why nobody serves it, or too few do; empty: it is served."""
     def __init__(
         self,
         *,

@@ -1,0 +1,58 @@
+# shellcheck shell=sh disable=SC2034 # others read it
+# The two networks of the walk-through; every other script reads it. Change it for your own.
+#
+#   client .100 ── front 192.168.56.0/24 ── lb1 .2, lb2 .3 ── back 192.168.57.0/24
+#
+# DR: the real servers are on the front network, NAT: on the back one, at .21, .22, .23.
+
+VIP=192.168.56.10
+FRONT_NETWORK=192.168.56
+BACK_NETWORK=192.168.57
+GATEWAY=$BACK_NETWORK.1        # the real servers' default route with NAT: it moves with the VIP
+HOSTS="21 22 23"       # the last number of each real server's address
+
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || die "only root can do this: try sudo"
+
+# interface_of ADDRESS: the interface that has it.
+interface_of() {
+	found=$(ip -o -4 address show to "$1" | awk '{print $2; exit}')
+	[ -n "$found" ] || die "no interface of this host has the address $1"
+	printf '%s\n' "$found"
+}
+
+# put FILE MODE: make the standard input FILE's content; false if it is already.
+put() {
+	mkdir -p "$(dirname "$1")"
+	new=$(mktemp "$1.XXXXXX")
+	cat >"$new"
+	chmod "$2" "$new"
+	if cmp -s "$new" "$1"; then
+		rm -f "$new"
+		return 1
+	fi
+	mv "$new" "$1"
+}
+
+# at_boot NAME COMMAND: run a command now, and by systemd whenever the host starts.
+at_boot() {
+	sh -ec "$2"
+	[ -d /run/systemd/system ] || return 0
+	put "/etc/systemd/system/$1.service" 644 <<-UNIT || return 0
+		[Unit]
+		Description=what guideway needs of this host: $1
+		Wants=network-online.target
+		After=network-online.target
+
+		[Service]
+		Type=oneshot
+		RemainAfterExit=yes
+		ExecStart=/bin/sh -ec '$2'
+
+		[Install]
+		WantedBy=multi-user.target
+	UNIT
+	systemctl daemon-reload
+	systemctl --quiet enable "$1.service"
+}
