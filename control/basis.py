@@ -80,10 +80,13 @@ class Basis:
         before = self.facts
         network, health, weights = before.network, before.health, before.weights
         addresses = _other_hops(network, facts.network)
-        alike = replace(facts, network=network, health=health, weights=weights)
+        alike = replace(
+            facts, network=network, health=health, weights=weights, steps=before.steps
+        )
         if addresses is None or alike != before:
             return None
         verdicts = _changed(health, facts.health) | _changed(weights, facts.weights)
+        verdicts |= _changed(before.steps, facts.steps)
         names = {service for service, _ in verdicts}
         if not names and not addresses:
             return frozenset()

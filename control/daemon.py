@@ -63,6 +63,7 @@ from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.rounds import Settings
 from control.signals import hear_signals, ignore_signals
+from control.slow_start import recalled, served_by, since, steps
 from control.status import Health
 from control.store import Store
 from control.sync.exchange import Exchange
@@ -191,6 +192,8 @@ class Daemon:
         self._serving = False
         self._unread = ""  # what was wrong with the file
         self._hub = Hub()
+        self._began: dict[BackendKey, float] = {}  # see slow_start.since
+        self._steps: dict[BackendKey, int] = {}
         self._vip_path = VipPath(ProbePath(config.instance, config.cache))
         self._monitor = Monitor(
             self._tasks,
@@ -275,6 +278,7 @@ class Daemon:
         if tcp and sync.peers:
             self._tasks.create_task(follow(self._exchange, sync, tcp))
         await self._learn()
+        self._began = await asyncio.to_thread(self._started)
         await self._reconciler.settle()
         await self._plane.attach()
         sizes = memory(self._instance.maps)
@@ -324,6 +328,15 @@ class Daemon:
         actual = self._instance.maps.read()
         return remembered(state, actual if actual.services else self._seed or actual)
 
+    def _started(self) -> dict[BackendKey, float]:
+        """Return since when the maps' backends serve, of services with a slow start."""
+        state = self._store.state
+        if not any(service.pool.slow_start for service in state):
+            return {}
+        actual = self._instance.maps.read()
+        known = actual if actual.services else self._seed or actual
+        return recalled(state, self._monitor.weights(), known, time.monotonic())
+
     async def _learn(self) -> None:
         """Wait until backends have answered probes and ARP, and peers have told what is.
 
@@ -340,7 +353,8 @@ class Daemon:
     async def _follow_network(self) -> None:
         while True:
             await asyncio.sleep(_SURVEY_INTERVAL)
-            if await self._lookout.survey():
+            before = self._steps
+            if await self._lookout.survey() or self._slow_steps() != before:
                 self._wake()
             await self._plane.mend()
             self._manager.status(self._summary())
@@ -444,8 +458,18 @@ class Daemon:
             self._monitor.weights(),
             frozenset(service for service, pool in pools.items() if not pool.quorum),
             overdue(self._store.state, time.time()),
+            self._slow_steps(),
             shared=self._exchange.shared(),
         )
+
+    def _slow_steps(self) -> dict[BackendKey, int]:
+        """Return how far backends that start slowly have come; those that begin, begin."""
+        state, now = self._store.state, time.monotonic()
+        compiled = self._reconciler.compiled
+        serving = served_by(state, compiled.services) if compiled else self._began.keys()
+        self._began = since(self._began, state, serving, now)
+        self._steps = steps(self._began, state, now)
+        return self._steps
 
     def _pools(self) -> Mapping[str, Pool]:
         compiled = self._reconciler.compiled

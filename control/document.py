@@ -125,6 +125,8 @@ def pool_document(policy: PoolPolicy, port: int) -> dict[str, Any]:
         written["keep_flows"] = True
     if policy.max_ejected != ordinary.max_ejected:
         written["max_ejected"] = _plain(policy.max_ejected)
+    if policy.slow_start:
+        written["slow_start"] = _plain(policy.slow_start)
     return written
 
 

@@ -84,6 +84,8 @@ class Facts:
     lost: frozenset[str] = frozenset()
     # Draining backends whose deadline has passed.
     overdue: frozenset[BackendKey] = frozenset()
+    # Tenths of their weight that backends have, of services with a slow start; else all.
+    steps: Mapping[BackendKey, int] = field(default_factory=dict)
     # By service, as a round decides on them; backends of others serve each by itself.
     pools: Mapping[str, Pool] = field(default_factory=dict)
     shared: Shared = field(default_factory=dict)  # rings that peers have told

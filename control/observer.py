@@ -18,6 +18,7 @@ from control.health.monitor import Monitor
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.pool_policy import EACH_BY_ITSELF
+from control.ramp import STEPS
 from control.reconciler import Reconciler
 from control.serving import UNHEALTHY, UNPROBED, Served
 from control.status import (
@@ -302,6 +303,7 @@ class NodeObserver:
             mac=hop.mac.hex(":") if hop and hop.mac else None,
             dynamic_weight=weight,
             kept=self._kept(key, served) if served and current else "",
+            ramp=_ramp(served, backend) if served and current else None,
         )
 
     def _kept(self, key: BackendKey, served: Served) -> str:
@@ -317,6 +319,11 @@ class NodeObserver:
         asked = problem in (UNHEALTHY, UNPROBED)
         probed = self.monitor.problem(key) if asked else ""
         return f"{problem}: {probed}" if probed else problem
+
+
+def _ramp(served: Served, backend: Backend) -> float | None:
+    step = served.pool.steps.get(backend.name)
+    return None if step is None or not served.slots.get(backend.name) else step / STEPS
 
 
 def _vlans_on(ifindex: int, network: Network) -> tuple[VlanStatus, ...]:

@@ -35,6 +35,8 @@ class Pool:
     sorry: bool = False  # the sorry server gets all new flows
     # Backends that serve although their checks fail, by name, and which policy lets them.
     kept: Mapping[str, str] = field(default_factory=dict)
+    # Of who starts slowly, how many tenths of the weight it has, by name; see slow_start.
+    steps: Mapping[str, int] = field(default_factory=dict)
     # Backends that may only keep flows until their first check has ended, by name.
     unproven: AbstractSet[str] = frozenset()
     has_sorry: bool = False  # there is a sorry server, needed or not
@@ -81,7 +83,7 @@ def decide(
         kept = dict.fromkeys(_not_ejected(service, conditions), "max_ejected")
     unproven = frozenset(_all(conditions, Condition.UNKNOWN))
     has_sorry = policy.sorry_server is not None
-    return Pool(live, quorum, sorry, kept, unproven, has_sorry)
+    return Pool(live, quorum, sorry, kept, unproven=unproven, has_sorry=has_sorry)
 
 
 def _all(conditions: Mapping[str, Condition], wanted: Condition) -> Iterable[str]:

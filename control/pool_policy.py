@@ -9,6 +9,7 @@ from typing import Final, Self
 from control.addresses import IpAddress, parse_address, split_port, with_port
 
 SORRY: Final = "sorry"  # what the sorry server is called among backends
+MAX_SLOW_START: Final = 3600  # seconds
 MAX_QUORUM: Final = 2**32 - 1
 _PORT: Final = re.compile("[0-9]{1,5}")
 
@@ -53,6 +54,7 @@ class PoolPolicy:
     sorry_server: SorryServer | None = None
     when_all_down: WhenAllDown = WhenAllDown.SORRY
     keep_flows: bool = False  # flows of a backend that fails stay with it; new ones do not
+    slow_start: float = 0.0  # seconds from coming up to the whole weight, up to 3600
     max_ejected: float = 1.0  # of the backends, what checks may take out at a time, 0…1
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -65,6 +67,9 @@ class PoolPolicy:
                 "below the quorum, which could not be lost otherwise"
             )
             yield "hysteresis", problem
+        if not 0 <= self.slow_start <= MAX_SLOW_START:
+            most = f"0…{MAX_SLOW_START} seconds"
+            yield "slow_start", f"slow_start {self.slow_start:g} is not in {most}"
         if not 0 <= self.max_ejected <= 1:
             yield "max_ejected", f"max_ejected {self.max_ejected:g} is not in 0…1"
         if self.sorry_server and self.when_all_down is WhenAllDown.NONE:

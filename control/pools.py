@@ -13,6 +13,7 @@ from control.model import Backend, BackendState, DesiredState, Service
 from control.pool import Condition, Memory, Pool, decide
 from control.pool_policy import EACH_BY_ITSELF, SORRY
 from control.serving import health_of, ring_of, ring_size
+from control.slow_start import relative
 from control.status import Health
 from control.transition import owners
 from dataplane.image import Image
@@ -70,12 +71,16 @@ def _pool(service: Service, facts: Facts, known: Image, ids: Ids) -> Pool:
         for backend in service.backends
         if backend.in_table
     }
-    return decide(
+    pool = decide(
         service,
         conditions,
         Memory(service.name in facts.lost or SORRY in served, served),
         sorry_is_reached=_is_reached(service.sorry, facts),
     )
+    if not service.pool.slow_start:
+        return pool
+    up = {name for name, condition in conditions.items() if condition is Condition.UP}
+    return replace(pool, steps=relative(service.name, up | pool.kept.keys(), facts.steps))
 
 
 def _is_reached(sorry: Backend | None, facts: Facts) -> bool:

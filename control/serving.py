@@ -13,6 +13,7 @@ from control.facts import Facts, Moment
 from control.ids import BackendPlace
 from control.model import Affinity, Backend, BackendState, Service
 from control.pool import ORDINARY, Pool
+from control.ramp import ramped
 from control.status import Health
 from control.sync.listener import in_ids
 from control.sync.shared import SharedRing
@@ -34,6 +35,7 @@ from dataplane.records import Index
 from maglev import Table, default_size
 
 TOO_LIGHT: Final = "its weight is too small for a slot: a larger ring_size gives it one"
+STARTING: Final = "it starts slowly, and its slots come later"
 UNHEALTHY: Final = "its health check fails"  # the monitor knows why
 UNPROBED: Final = "its first health check has not ended"  # here too, if something is amiss
 OVERDUE: Final = "drained: its deadline has passed, and its flows have been cut"
@@ -97,9 +99,10 @@ def serve(
             or ("" if backend.name in backend_ids else LATE)
         )
     }
-    ring, slots = _ring(service, backend_ids, frozenset(problems), tables)
+    steps = _pool(service, facts).steps
+    ring, slots = _ring(service, backend_ids, frozenset(problems), steps, tables)
     too_light = {
-        backend.name: TOO_LIGHT
+        backend.name: STARTING if backend.name in steps else TOO_LIGHT
         for backend in service.backends
         if ring and not slots.get(backend.name) and backend.name not in problems
     }
@@ -282,14 +285,27 @@ def _unhealthy(health: Health) -> str:
 
 
 def _ring(
-    service: Service, ids: Mapping[str, int], unable: frozenset[str], tables: Tables
+    service: Service,
+    ids: Mapping[str, int],
+    unable: frozenset[str],
+    steps: Mapping[str, int],
+    tables: Tables,
 ) -> tuple[Ring, dict[str, int]]:
     """Return a service's ring, and the number of slots of each backend in it."""
     members = [backend for backend in service.backends if backend.in_table]
     down = frozenset(index for index, b in enumerate(members) if b.name in unable)
     if len(down) == len(members):
         return _EMPTY, {}
-    table = effective_table(service, members, down, tables)
+    starting = {
+        index: steps[backend.name]
+        for index, backend in enumerate(members)
+        if index not in down and backend.name in steps
+    }
+    if starting and len(down) + len(starting) < len(members):
+        without = effective_table(service, members, down | starting.keys(), tables)
+        table = ramped(effective_table(service, members, down, tables), without, starting)
+    else:
+        table = effective_table(service, members, down, tables)
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]

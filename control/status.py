@@ -65,6 +65,7 @@ class BackendStatus:
     share: float  # of the service's slots, 0…1
     mac: str | None  # of the next hop towards it; None: not resolved
     dynamic_weight: int | None = None  # that its checks give it; None: as configured
+    ramp: float | None = None  # part of its weight while it starts slowly; None: all
     kept: str = ""  # why it serves although its checks fail; "": it does not
 
 

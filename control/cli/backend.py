@@ -6,8 +6,8 @@ import click
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.backend_view import backend_view
-from control.cli.change import DurationParameter
 from control.cli.draining import wait_until_drained
+from control.cli.durations import DurationParameter
 from control.cli.known_names import backend_names, service_names, zone_names
 from control.cli.options import (
     PORT,

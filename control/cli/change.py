@@ -1,15 +1,15 @@
 """What ``guideway apply`` and ``guideway rollback`` have in common."""
 
-import re
 from collections.abc import Callable
 from functools import reduce
-from typing import Final, TypedDict, TypeVar
+from typing import TypedDict, TypeVar
 
 import click
 
 from control.api.v1 import configuration_pb2 as pb
 from control.cli.convergence import wait_for
 from control.cli.differences import difference_view
+from control.cli.durations import DurationParameter
 from control.cli.known_names import version_numbers
 from control.cli.options import VERSION, comment_option, wait_option
 from control.cli.plain import pending_plain
@@ -18,29 +18,6 @@ from control.cli.session import Session
 from control.cli.tables import pending_sentence
 
 Command = TypeVar("Command", bound=Callable[..., None])
-
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}  # seconds
-_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh]?)\Z")
-
-
-class DurationParameter(click.ParamType[float]):
-    """Seconds, or a number with its unit: ``90``, ``60s``, ``5m``, ``1h``."""
-
-    name = "DURATION"
-
-    def convert(
-        self,
-        value: str | float,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> float:
-        """Return the seconds, or say what is wrong with ``value``."""
-        if isinstance(value, float):
-            return value
-        found = _DURATION.match(str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a duration such as 60s, 5m or 1h", param, ctx)
-        return float(found[1]) * _UNITS[found[2]]
 
 
 class ChangeOptions(TypedDict):

@@ -58,6 +58,7 @@ class BackendPlain(TypedDict):
     dynamic_weight: int | None  # that its checks give it; null: `weight` counts
     zone: str  # its failure domain; "": none
     drain_deadline: float | None  # Unix time; null: none
+    ramp: float | None  # part of its weight while it starts slowly; null: all
     kept: str  # why it serves although its checks fail; "": it does not
 
 
@@ -70,6 +71,7 @@ class PoolPlain(TypedDict):
     when_all_down: str  # "sorry", "none", "all" or "last_known"
     keep_flows: bool  # of backends that fail
     max_ejected: float  # part of the backends, 0…1
+    slow_start: float  # seconds; 0: none
     live_weight: int | None  # of backends that are up; null: the policy is the default
     quorum_reached: bool
     sorry_serves: bool
@@ -267,6 +269,7 @@ def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
         "when_all_down": spelled(pb.WhenAllDown, wanted.when_all_down),
         "keep_flows": wanted.keep_flows,
         "max_ejected": wanted.max_ejected,
+        "slow_start": wanted.slow_start,
         "live_weight": found.live_weight if known else None,
         "quorum_reached": found.quorum if known else True,
         "sorry_serves": found.sorry,
@@ -296,6 +299,7 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
         "drain_deadline": (
             backend.drain_deadline if backend.HasField("drain_deadline") else None
         ),
+        "ramp": status.ramp if status.HasField("ramp") else None,
         "kept": status.kept,
     }
 

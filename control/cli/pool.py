@@ -7,6 +7,7 @@ from typing import Final, TypedDict, TypeVar
 import click
 
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.durations import DurationParameter
 from control.cli.plain import PoolPlain
 from control.pool_policy import MAX_QUORUM
 
@@ -23,6 +24,7 @@ class PoolOptions(TypedDict):
     when_all_down: str | None
     keep_flows: bool | None
     max_ejected: float | None
+    slow_start: float | None
 
 
 def pool_options(command: Command) -> Command:
@@ -60,6 +62,13 @@ def pool_options(command: Command) -> Command:
             type=click.FloatRange(0, 1),
             help="Part of the backends that checks may take out at a time.",
         ),
+        click.option(
+            "--slow-start",
+            type=DurationParameter(),
+            metavar=DurationParameter.name,
+            help="In which a backend that comes up gets its weight, in ten steps; 0: at "
+            "once.",
+        ),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
@@ -74,6 +83,7 @@ def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:
         when_all_down=pb.WhenAllDown.Value(f"WHEN_ALL_DOWN_{spelled}"),
         keep_flows=options["keep_flows"],
         max_ejected=options["max_ejected"],
+        slow_start=options["slow_start"],
     )
     return policy if policy.ListFields() else None
 
@@ -93,6 +103,8 @@ def pool_facts(pool: PoolPlain) -> Iterator[tuple[str, str]]:
         yield "flows of who fails", "stay with it"
     if pool["max_ejected"] < 1:
         yield "ejected at most", f"{pool['max_ejected']:.0%} of the backends"
+    if pool["slow_start"]:
+        yield "slow start", f"{pool['slow_start']:g} s"
 
 
 def _sorry(pool: PoolPlain) -> str:

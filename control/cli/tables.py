@@ -348,4 +348,6 @@ def _left(deadline: float | None, now: float) -> str:
 def weight_text(backend: BackendPlain) -> str:
     """Return what a backend weighs, and in brackets what is configured instead."""
     configured, dynamic = backend["weight"], backend["dynamic_weight"]
-    return str(configured) if dynamic is None else f"{dynamic} ({configured})"
+    weight = str(configured) if dynamic is None else f"{dynamic} ({configured})"
+    ramp = backend["ramp"]
+    return weight if ramp is None else f"{ramp:.0%} of {weight}"

@@ -36,3 +36,8 @@ def pool_families(served: Sequence[Served]) -> Iterator[str]:
         "Backends that serve although their checks fail, for the pool's policy wants it",
         ((of, len(pool.kept)) for of, pool in every),
     )
+    yield gauge(
+        "service_backends_starting",
+        "Backends that have less than their weights, for the pool has a slow start",
+        ((of, len(pool.steps)) for of, pool in every),
+    )

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.connections import Connection
-from tests.support.daemon import guideway
-from tests.support.operator import change
+from tests.support.daemon import guideway, restart
+from tests.support.operator import change, change_one
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
@@ -119,3 +119,78 @@ def test_a_drain_is_waited_for_until_nobody_talks_to_the_backend(lab: Lab) -> No
 
 def reasons(node: Node) -> dict[str, str]:
     return {one.backend.name: one.reason for one in node.api.service("web").backends}
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_backend_that_comes_back_gets_its_share_in_steps_across_a_restart(
+    lab: Lab,
+) -> None:
+    (node, *_) = lab.nodes.values()
+    before = node.api.shares("web")
+    change_one(node, "service", "change", "web", "--slow-start", "4s")
+    assert node.api.shares("web") == before  # whoever serves has its whole weight
+    lab.kill_servers("b2")
+    eventually(lambda: not node.api.shares("web")["b2"], within=10, what="b2 is out")
+    found: list[float] = []
+
+    def whole() -> bool:
+        share = node.api.shares("web")["b2"]
+        if share and (not found or share != found[-1]):
+            found.append(share)
+        return share == before["b2"]
+
+    with ExitStack() as cleanup:
+        connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
+        lab.start_servers("b2")
+        eventually(lambda: whole() or found, within=10, what="b2 serves")
+        ramps = [one.ramp for one in node.api.service("web").backends if one.ramp]
+        restart(node)
+        eventually(whole, within=15, what="b2 has its whole share")
+        assert {one.ask() for one in connections} == {"b1"}
+
+    assert [ramp < 1 for ramp in ramps] == [True]
+    assert found == sorted(found)
+    assert found[0] < 0.35
+    assert len(found) > 2
+    assert node.api.shares("web") == before
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_when_checks_fail_for_no_reason_policies_say_who_serves_and_who_keeps_flows(
+    lab: Lab,
+) -> None:
+    web = ("service", "change", "web")
+    with ExitStack() as cleanup:
+        connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
+        nobody_listens = ("--check", "tcp,port=81,interval=0.2,timeout=0.2,fall=1")
+        policy = ("--sorry-server", "", "--slow-start", "0", "--keep-flows")
+        change(lab, *web, *policy, "--when-all-down", "all", *nobody_listens)
+        wait_for_kept(lab, "when_all_down: all", {"b1", "b2"})
+        assert who_answers(lab) == {"b1", "b2"}
+
+        change(lab, *web, "--when-all-down", "sorry", "--max-ejected", "0.5")
+        (left,) = wait_for_kept(lab, "max_ejected")
+        assert who_answers(lab) == {left}
+        assert [one.ask() for one in connections] == [one.backend for one in connections]
+
+        change(lab, *web, "--move-flows")
+        others = [one for one in connections if one.backend != left]
+        assert 0 < len(others) < len(connections)
+        for one in others:
+            with pytest.raises(OSError, match=r".*"):
+                one.ask()
+
+
+def wait_for_kept(lab: Lab, why: str, wanted: set[str] | None = None) -> set[str]:
+    """Wait until every node keeps these backends, or else a single one, and return them."""
+    found: set[str] = set()
+
+    def kept(node: Node) -> bool:
+        backends = node.api.service("web").backends
+        found.clear()
+        found.update(one.backend.name for one in backends if f"({why})" in one.kept)
+        return found == wanted if wanted else len(found) == 1
+
+    for node in lab.nodes.values():
+        eventually(lambda node=node: kept(node), within=10, what=f"who is kept by {why}")
+    return found

@@ -131,6 +131,7 @@ def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
         when_all_down=draw(st.sampled_from(when)),
         keep_flows=draw(st.booleans()),
         max_ejected=draw(st.floats(0, 1)),
+        slow_start=draw(st.floats(0, 3600)),
     )
 
 

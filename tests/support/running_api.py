@@ -47,6 +47,7 @@ class Node:
 
     store: Store
     down: dict[str, str] = field(default_factory=dict)  # reasons by backend name
+    ramps: dict[str, float] = field(default_factory=dict)  # of who starts slowly, by name
     warnings: tuple[str, ...] = ()
     broken: bool = False  # statistics() has a bug
     detached: bool = False
@@ -204,6 +205,7 @@ class Node:
             since=STARTED if is_down else None,
             share=share,
             mac=None if is_down else BACKEND_MAC,
+            ramp=self.ramps.get(backend.name),
         )
 
 

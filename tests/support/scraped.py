@@ -68,7 +68,7 @@ SERVED = Served(
     backend_ids={"a": 11, "b": 12},
     problems={},
     down=frozenset(),
-    pool=Pool(2, quorum=False, kept={"b": "max_ejected"}, has_sorry=True),
+    pool=Pool(2, quorum=False, kept={"b": "max_ejected"}, steps={"a": 3}, has_sorry=True),
 )
 COUNTERS = Counters(
     reasons={reason: Counter(reason.number, 10, 1) for reason in REASONS},

@@ -211,6 +211,19 @@ def test_an_ipv6_backend_is_added_with_a_port(cli: CommandLine) -> None:
     assert added.identity == "[2001:db8::1]:8080"
 
 
+def test_a_backend_that_starts_slowly_is_listed_with_the_part_of_its_weight(
+    cli: CommandLine,
+) -> None:
+    cli.run(ADD_WEB)
+    cli.node.ramps["b"] = 0.4
+
+    a, b = cli.rows("backend list web")[1:3]
+
+    assert a.split()[2:4] == ["1", "25.0%"]
+    assert "40% of 3 75.0%" in b
+    assert "weight: 40% of 3" in cli.rows("backend show web b")
+
+
 def test_backends_of_one_service_or_of_all_are_listed(cli: CommandLine) -> None:
     cli.run(ADD_WEB)
     cli.run("service add mail --vip 192.0.2.10 --port 25 --mode dr --backend 10.0.0.9")

@@ -55,6 +55,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
             "when_all_down": "sorry",
             "keep_flows": False,
             "max_ejected": 1.0,
+            "slow_start": 0.0,
             "live_weight": None,
             "quorum_reached": True,
             "sorry_serves": False,
@@ -76,6 +77,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "dynamic_weight": None,
                 "zone": "",
                 "drain_deadline": None,
+                "ramp": None,
                 "kept": "",
             },
             {
@@ -93,6 +95,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "dynamic_weight": None,
                 "zone": "",
                 "drain_deadline": None,
+                "ramp": None,
                 "kept": "",
             },
         ],

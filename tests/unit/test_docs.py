@@ -101,4 +101,4 @@ def test_every_key_of_a_pool_is_explained_and_every_pool_that_is_shown_is_read()
     whole = re.findall(r"```yaml\n(services:.*?)```", section, re.DOTALL)
     for text in whole:
         config.parse_services(text, "docs")
-    assert (len(shown), len(whole)) == (4, 1)
+    assert (len(shown), len(whole)) == (5, 1)

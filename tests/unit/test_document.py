@@ -112,6 +112,7 @@ def test_every_setting_that_is_not_the_default_is_written() -> None:
             when_all_down=WhenAllDown.ALL,
             keep_flows=True,
             max_ejected=0.5,
+            slow_start=30.0,
         ),
     )
     policy = service.pool

@@ -11,6 +11,8 @@ from control.explanation import Question, SlotOwners
 from control.facts import Interface, Network
 from control.interpret import interpret
 from control.model import Backend, Mode, Protocol
+from control.pool import Pool
+from control.pool_policy import SORRY, PoolPolicy, SorryServer
 from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
 from dataplane.decision import Action, Decision, Outcome, Rule, Slot
 from dataplane.image import Image, Ring
@@ -57,6 +59,24 @@ def test_a_service_of_every_port_has_no_port_to_tell() -> None:
     assert said.summary == (
         "forwarded to backend web/b2 10.0.0.12 by DR, out of interface eth0"
     )
+
+
+def test_a_sorry_server_is_called_so() -> None:
+    policy = PoolPolicy(quorum=2, sorry_server=SorryServer(ip_address("10.0.0.99"), 8081))
+    web = replace(WEB, pool=policy)
+    ids = {**IDS, SORRY: 3}
+    pool = Pool(1, quorum=False, sorry=True, has_sorry=True)
+    served = replace(SERVED, service=web, backend_ids=ids, pool=pool)
+
+    said = explained(decided(backend_id=3, slot=Slot(1, 3, B1)), served=served)
+    other = explained(FORWARDED, served=served)
+
+    assert said.summary == (
+        "forwarded to sorry server web/sorry 10.0.0.99:8081 by NAT, out of interface eth1"
+    )
+    assert said.backend == web.sorry
+    assert said.slot == SlotOwners(1, 2, SORRY, "b1", in_transition=True)
+    assert other.summary.startswith("forwarded to backend web/b2 ")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def policies(vip: int) -> st.SearchStrategy[PoolPolicy]:
         when_all_down=st.sampled_from([*WhenAllDown][::2]),
         keep_flows=st.booleans(),
         max_ejected=st.sampled_from([0.0, 0.5, 1.0]),
+        slow_start=st.sampled_from([0.0, 60.0]),
     )
     return st.just(EACH_BY_ITSELF) | st.just(EACH_BY_ITSELF) | some
 
@@ -103,7 +104,9 @@ addresses = st.builds(address, st.sampled_from(VIPS), st.sampled_from([*HOSTS, 9
 def changes(draw: st.DrawFn):
     """Return what becomes of wanted state and facts between two rounds."""
     kind = draw(
-        st.sampled_from(["service", "health", "weight", "hop", "nothing", "order", "fewer"])
+        st.sampled_from(
+            ["service", "health", "weight", "step", "hop", "nothing", "order", "fewer"]
+        )
     )
     if kind == "service":
         new = draw(st.sampled_from(VIPS).flatmap(services))
@@ -114,6 +117,9 @@ def changes(draw: st.DrawFn):
     if kind == "weight":
         weights = draw(st.dictionaries(keys, st.sampled_from([0, 2]), max_size=2))
         return lambda w, f: (w, replace(f, weights=weights))
+    if kind == "step":
+        steps = draw(st.dictionaries(keys, st.integers(1, 9), max_size=4))
+        return lambda w, f: (w, replace(f, steps=steps))
     if kind == "hop":
         moved = {draw(addresses): draw(st.sampled_from([HOP, OTHER_HOP, SILENT]))}
         return lambda w, f: (w, replace(f, network=_with_hops(f.network, moved)))
@@ -258,6 +264,17 @@ def test_a_verdict_a_weight_and_a_next_hop_concern_their_services() -> None:
     )
 
     assert compiled_alone(settled(), SETTLED, facts) == {0, 1, 2}
+
+
+def test_a_step_of_a_slow_start_concerns_its_service() -> None:
+    maps = settled()
+    facts = replace(FACTS, steps={("s2", "b1"): 3, ("s7", "b2"): 1})
+    further = replace(FACTS, steps={("s2", "b1"): 4, ("s7", "b2"): 1})
+
+    assert compiled_alone(maps, SETTLED, facts) == {1, 6}
+    for _ in range(2):
+        maps.round(SETTLED, facts, None)
+    assert compiled_alone(maps, SETTLED, further) == {1}
 
 
 def test_a_service_that_has_changed_is_compiled_until_it_comes_out_the_same() -> None:

@@ -230,6 +230,7 @@ def test_what_the_policy_of_a_pool_comes_to_is_told() -> None:
     assert told["guideway_service_quorum"] == {("web",): 0}
     assert told["guideway_service_sorry"] == {("web",): 0}
     assert told["guideway_service_backends_kept"] == {("web",): 1}
+    assert told["guideway_service_backends_starting"] == {("web",): 1}
 
 
 def test_a_sorry_server_is_no_backend_that_serves_but_its_traffic_is_told() -> None:

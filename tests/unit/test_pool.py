@@ -163,6 +163,7 @@ def test_a_quorum_does_not_flap_between_its_thresholds(policy, lives) -> None:
     [
         ({"quorum": 0}, "quorum 0 is not in 1…4294967295"),
         ({"quorum": 2, "hysteresis": 2}, "hysteresis 2 is not in 0…1"),
+        ({"slow_start": 3601.0}, "slow_start 3601 is not in 0…3600 seconds"),
         ({"max_ejected": 1.5}, "max_ejected 1.5 is not in 0…1"),
         ({"max_ejected": float("nan")}, "max_ejected nan is not in 0…1"),
         (

@@ -489,6 +489,7 @@ class PoolPolicy(_message.Message):
     WHEN_ALL_DOWN_FIELD_NUMBER: _builtins.int
     MAX_EJECTED_FIELD_NUMBER: _builtins.int
     KEEP_FLOWS_FIELD_NUMBER: _builtins.int
+    SLOW_START_FIELD_NUMBER: _builtins.int
     quorum: _builtins.int
     """Weight of backends that are up, 1 to 4294967295. Default 1."""
     hysteresis: _builtins.int
@@ -507,6 +508,10 @@ class PoolPolicy(_message.Message):
     """Flows of a backend that fails its checks stay with it, and only new ones go elsewhere.
     Default false: they move to others at once.
     """
+    slow_start: _builtins.float
+    """Seconds, up to 3600, in which a backend that comes up gets its weight, in ten steps.
+    Default 0: at once.
+    """
     def __init__(
         self,
         *,
@@ -516,10 +521,11 @@ class PoolPolicy(_message.Message):
         when_all_down: Global___WhenAllDown.ValueType = ...,
         max_ejected: _builtins.float | None = ...,
         keep_flows: _builtins.bool | None = ...,
+        slow_start: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_slow_start", b"_slow_start", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "slow_start", b"slow_start", "sorry_server", b"sorry_server"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server", "when_all_down", b"when_all_down"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_slow_start", b"_slow_start", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "slow_start", b"slow_start", "sorry_server", b"sorry_server", "when_all_down", b"when_all_down"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hysteresis: _TypeAlias = _typing.Literal["hysteresis"]  # noqa: Y015
     _WhichOneofArgType__hysteresis: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis"]  # noqa: Y015
@@ -529,6 +535,8 @@ class PoolPolicy(_message.Message):
     _WhichOneofArgType__max_ejected: _TypeAlias = _typing.Literal["_max_ejected", b"_max_ejected"]  # noqa: Y015
     _WhichOneofReturnType__quorum: _TypeAlias = _typing.Literal["quorum"]  # noqa: Y015
     _WhichOneofArgType__quorum: _TypeAlias = _typing.Literal["_quorum", b"_quorum"]  # noqa: Y015
+    _WhichOneofReturnType__slow_start: _TypeAlias = _typing.Literal["slow_start"]  # noqa: Y015
+    _WhichOneofArgType__slow_start: _TypeAlias = _typing.Literal["_slow_start", b"_slow_start"]  # noqa: Y015
     _WhichOneofReturnType__sorry_server: _TypeAlias = _typing.Literal["sorry_server"]  # noqa: Y015
     _WhichOneofArgType__sorry_server: _TypeAlias = _typing.Literal["_sorry_server", b"_sorry_server"]  # noqa: Y015
     @_typing.overload
@@ -539,6 +547,8 @@ class PoolPolicy(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_ejected) -> _WhichOneofReturnType__max_ejected | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__quorum) -> _WhichOneofReturnType__quorum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__slow_start) -> _WhichOneofReturnType__slow_start | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sorry_server) -> _WhichOneofReturnType__sorry_server | None: ...
 
@@ -2247,6 +2257,7 @@ class BackendStatus(_message.Message):
     MAC_FIELD_NUMBER: _builtins.int
     DYNAMIC_WEIGHT_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
+    RAMP_FIELD_NUMBER: _builtins.int
     health: Global___Health.ValueType
     reason: _builtins.str
     """Why it gets no new flows, a sentence; empty: it gets some."""
@@ -2262,6 +2273,8 @@ class BackendStatus(_message.Message):
     """Why it gets new flows although its checks fail, a sentence; empty: it gets none, or they
     pass.
     """
+    ramp: _builtins.float
+    """Part of its weight that it has while it starts slowly, above 0 and below 1; absent: all."""
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -2275,21 +2288,26 @@ class BackendStatus(_message.Message):
         mac: _builtins.str | None = ...,
         dynamic_weight: _builtins.int | None = ...,
         kept: _builtins.str = ...,
+        ramp: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_ramp", b"_ramp", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "ramp", b"ramp", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_ramp", b"_ramp", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "ramp", b"ramp", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dynamic_weight: _TypeAlias = _typing.Literal["dynamic_weight"]  # noqa: Y015
     _WhichOneofArgType__dynamic_weight: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight"]  # noqa: Y015
     _WhichOneofReturnType__mac: _TypeAlias = _typing.Literal["mac"]  # noqa: Y015
     _WhichOneofArgType__mac: _TypeAlias = _typing.Literal["_mac", b"_mac"]  # noqa: Y015
+    _WhichOneofReturnType__ramp: _TypeAlias = _typing.Literal["ramp"]  # noqa: Y015
+    _WhichOneofArgType__ramp: _TypeAlias = _typing.Literal["_ramp", b"_ramp"]  # noqa: Y015
     _WhichOneofReturnType__since: _TypeAlias = _typing.Literal["since"]  # noqa: Y015
     _WhichOneofArgType__since: _TypeAlias = _typing.Literal["_since", b"_since"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__dynamic_weight) -> _WhichOneofReturnType__dynamic_weight | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mac) -> _WhichOneofReturnType__mac | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ramp) -> _WhichOneofReturnType__ramp | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__since) -> _WhichOneofReturnType__since | None: ...
 
