@@ -64,8 +64,8 @@ Examples:
     type=OUTPUT_OF_SERVICES,
     default="table",
     show_default=True,
-    help="A table for people, JSON or YAML for programs; commands take it too. `ipvsadm` is "
-    "of `service list` alone.",
+    help="A table for people, JSON or YAML for programs; commands take it too. `service "
+    "list` has ipvsadm, too.",
 )
 @click.pass_context
 def guideway(

@@ -22,8 +22,8 @@ def examine(node: Node) -> Iterator[Finding]:
     if is_elsewhere(node):
         yield _error(
             "elsewhere",
-            "guidewayd, which answers, runs in another network namespace: what is here says "
-            "nothing of it",
+            "guidewayd, which answers, runs in another network namespace: what is here "
+            "says nothing of it",
             "run doctor there: `ip netns exec NAME guideway doctor`, with its --config",
         )
         return
