@@ -1,10 +1,11 @@
 """IP addresses of either family: the types, reading them, and writing them with a port."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
+MAX_PORT: Final = 65535
 
 
 def parse_address(text: str) -> IpAddress:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import ClassVar, Final, get_args
 
-from control.addresses import IpAddress
+from control.addresses import MAX_PORT, IpAddress
 
 MIN_SECONDS: Final = 0.01
 MAX_SECONDS: Final = 3600.0
@@ -25,9 +25,10 @@ DNS_RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "RE
 HTTP_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 DIGESTS: Final = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
 _HEX: Final = "hex:"
+_HALVES: Final = re.compile("[\ud800-\udfff]")  # of characters beyond U+FFFF
 _LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
-_HOST_HEADER: Final = re.compile(r"(\[[^]]*\]|[^:]*)(?::\d{1,5})?")
+_HOST_HEADER: Final = re.compile(r"(\[[^]]*\]|[^:]*)(?::([0-9]{1,5}))?")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
 _DNS_NAME: Final = re.compile(r"\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _INTERFACE: Final = re.compile(r"(?!\.{1,2}\Z)[^/:\s\0]{1,15}")  # linux: dev_valid_name()
@@ -73,7 +74,7 @@ class Check:
 
     def problems_in_common(self) -> Iterator[str]:
         """Say what is wrong with the values that are not of this kind alone."""
-        if self.port is not None and not 1 <= self.port <= 65535:  # noqa: PLR2004
+        if self.port is not None and not 1 <= self.port <= MAX_PORT:
             yield f"port {self.port} is not in 1…65535"
         for name, seconds in (
             ("interval", self.interval),
@@ -402,14 +403,14 @@ def status_ranges(text: str) -> tuple[range, ...]:
 def payload_bytes(text: str) -> bytes:
     """Return the bytes that a payload or a reply stands for; 0 where any will do."""
     if text.startswith(_HEX):
-        return bytes.fromhex(re.sub("[Xx]", "0", text.removeprefix(_HEX)))
+        return bytes.fromhex(re.sub("[Xx]", "0", _digits(text)))
     return text.encode()
 
 
 def payload_mask(text: str) -> bytes:
     """Return which bits of :func:`payload_bytes` count in a reply: 1 where they do."""
     if text.startswith(_HEX):
-        digits = re.sub("[0-9A-Fa-f]", "F", text.removeprefix(_HEX))
+        digits = re.sub("[0-9A-Fa-f]", "F", _digits(text))
         return bytes.fromhex(re.sub("[Xx]", "0", digits))
     return b"\xff" * len(text.encode())
 
@@ -419,10 +420,15 @@ def fill(text: str, address: IpAddress, port: int) -> str:
     return text.replace("{address}", str(address)).replace("{port}", str(port))
 
 
+def _digits(text: str) -> str:
+    """Return the digits behind ``hex:``, whatever spaces are between them."""
+    return "".join(text.removeprefix(_HEX).split())
+
+
 def _is_payload(text: str, wild: str) -> bool:
     if not text.startswith(_HEX):
-        return True
-    digits = "".join(text.removeprefix(_HEX).split())
+        return not _HALVES.search(text)
+    digits = _digits(text)
     return len(digits) % 2 == 0 and bool(re.fullmatch(f"[0-9A-Fa-f{wild}]*", digits))
 
 
@@ -432,7 +438,9 @@ def _is_host(text: str) -> bool:
 
 def _is_host_header(text: str) -> bool:
     found = _HOST_HEADER.fullmatch(text)
-    host = found[1] if found else ""
+    if found is None or int(found[2] or 0) > MAX_PORT:
+        return False
+    host = found[1]
     return _is_address(host[1:-1]) if host.startswith("[") else bool(_NAME.fullmatch(host))
 
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.access import Access, PeerNode, Sync, Tcp
-from control.addresses import IpAddress, IpNetwork, parse_address, split_port
+from control.addresses import MAX_PORT, IpAddress, IpNetwork, parse_address, split_port
 from control.check_schema import CheckSchema, name_types, to_check
 from control.checks import AnyCheck, TcpCheck
 from control.errors import ConfigError
@@ -74,7 +74,6 @@ _REQUIRED: Final = ("certificate", "key", "client_ca")
 _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
-MAX_PORT: Final = 65535
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
 

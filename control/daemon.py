@@ -278,6 +278,9 @@ class Daemon:
         if tcp and sync.peers:
             self._tasks.create_task(follow(self._exchange, sync, tcp))
         await self._learn()
+        verdicts = self._monitor.health().items()
+        found = ((key, health, self._monitor.problem(key)) for key, health in verdicts)
+        self._notifier.compare(found, time.time())
         self._began = await asyncio.to_thread(self._started)
         await self._reconciler.settle()
         await self._plane.attach()
@@ -367,7 +370,7 @@ class Daemon:
             before, known = known, self._store.state
             if self._store.newest is not None:
                 self._hub.publish(stored(self._store.newest, before, known))
-            self._monitor.watch(self._store.state)
+            self._monitor.watch(self._store.state, self._monitor.health())
             await self._lookout.find_new()
             self._wake()
 

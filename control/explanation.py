@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from control.addresses import IpAddress, with_port
+from control.addresses import MAX_PORT, IpAddress, with_port
 from control.errors import ConfigError
 from control.model import Backend, Protocol, Service
 from control.reasons import Described
@@ -13,7 +13,6 @@ from dataplane.records import Tag
 
 _MAX_TAGS: Final = 2
 _MAX_VLAN: Final = 4094  # IEEE 802.1Q, 9.6
-_MAX_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ class Question:
             ("source port", self.source_port),
             ("destination port", self.destination_port),
         ):
-            if not 1 <= port <= _MAX_PORT:
-                raise ConfigError(what, f"{port} is not in 1…{_MAX_PORT}")
+            if not 1 <= port <= MAX_PORT:
+                raise ConfigError(what, f"{port} is not in 1…{MAX_PORT}")
         if self.source.version != self.destination.version:
             raise ConfigError(
                 "flow",

@@ -96,9 +96,8 @@ async def follow_serving(
         }
         for what in serving_changes(told, steady):
             hub.publish(what)
-        told = {name: not why for name, why in steady.items()} | {
-            name: told[name] for name in seen if name in told and name not in steady
-        }
+        # What is not known now, as while a check is new, is still what was told last.
+        told |= {name: not why for name, why in steady.items()}
 
 
 async def follow_vrrp(hub: Hub, path: Path) -> None:

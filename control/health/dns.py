@@ -8,6 +8,8 @@ import dns.exception
 import dns.message
 import dns.rcode
 import dns.rdatatype
+from dns.rdtypes.IN.A import A
+from dns.rdtypes.IN.AAAA import AAAA
 
 from control.checks import DnsCheck
 from control.health.datagrams import conversation
@@ -39,11 +41,13 @@ def _judge(answer: dns.message.Message, check: DnsCheck) -> Result:
         return Result(f"it answers {rcode}")
     if check.address is None:
         return PASSED
+    # Records of other classes than IN have no address, whatever their type.
     found = {
         ip_address(rdata.address)
         for rrset in answer.answer
         if rrset.rdtype == dns.rdatatype.from_text(check.record)
         for rdata in rrset
+        if isinstance(rdata, A | AAAA)
     }
     if ip_address(check.address) in found:
         return PASSED

@@ -82,8 +82,15 @@ def _judge(code: int, said: bytes, check: ExecCheck) -> Result:
     if check.dynamic and code >= _FIRST_WEIGHT:
         return Result(weight=code - _FIRST_WEIGHT)
     first = said[:_SHOWN].strip().partition(b"\n")[0].decode(errors="replace")
-    how = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+    how = f"exit code {code}" if code > 0 else f"ended by {_name(-code)}"
     return Result(one_line(f"{how}: {first}" if first else how))
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those for real time
+        return f"signal {number}"
 
 
 def _read(output: int) -> bytes:

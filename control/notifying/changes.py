@@ -136,6 +136,13 @@ class Known:
             case _:
                 return None
 
+    def untell(self, change: Change) -> None:
+        """Take back that this was said: whoever compares next says it again."""
+        if change.before == UP:
+            self.states.pop(change.subject, None)
+        else:
+            self.states[change.subject] = change.before
+
     def forget(self, services: Mapping[str, Collection[str]]) -> None:
         """Keep nothing of services and backends that are not there any more."""
         for subject in [s for s in self.states if s.service]:

@@ -82,8 +82,11 @@ class Mailer:
         """Send mails when they are due, in ``tasks``, from now on."""
         self._task = tasks.create_task(self._run(), name="mails")
 
-    async def finish(self, within: float) -> None:
-        """Mail what waits, if that is done within so many seconds, and no more."""
+    async def finish(self, within: float) -> list[Change]:
+        """Mail what waits, if that is done within so many seconds, and no more.
+
+        Returns the first changes of what was not mailed.
+        """
         self._over = True
         self._wake.set()
         if self._task:
@@ -94,6 +97,7 @@ class Mailer:
             await self._send_now(within)
             if self._digest:
                 _log.warning("changes not mailed", changes=self._digest.changes)
+        return [course.first for course in self._digest.courses.values()]
 
     async def _run(self) -> None:
         # Until told, and not just until cancelled: what we wait for may swallow that, as

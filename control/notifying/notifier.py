@@ -2,20 +2,23 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from control.events import Event, VersionStored
+from control.events import BackendChanged, Event, VersionStored
+from control.facts import BackendKey
 from control.model import Backend, DesiredState, Service
 from control.notifying.changes import Change, Kind, Known
 from control.notifying.mailer import Mailer
 from control.notifying.memory import load, save
 from control.notifying.runner import Runner
 from control.notifying.settings import Notifications
+from control.status import Health
 
 _log: Final = structlog.get_logger()
 _LAST_WORDS: Final = 3.0  # seconds for programs and mails when we end
@@ -55,6 +58,16 @@ class Notifier:
             self._runner.tell(described)
             self._mailer.tell(described)
 
+    def compare(
+        self, verdicts: Iterable[tuple[BackendKey, Health, str]], now: float
+    ) -> None:
+        """Tell of backends that are not what they were said to be last, and why.
+
+        For what was found out by another guidewayd, or was not told by it any more.
+        """
+        for (service, backend), health, reason in verdicts:
+            self.hear(Event(0, now, BackendChanged(service, backend, health, reason)))
+
     @property
     def unserved(self) -> dict[str, bool]:
         """The services of which the last thing told is that nobody serves them."""
@@ -77,9 +90,11 @@ class Notifier:
                     await asyncio.sleep(_SAVE_EVERY)
                     await self._save()
             finally:
-                await asyncio.gather(
+                untold = await asyncio.gather(
                     self._runner.finish(_LAST_WORDS), self._mailer.finish(_LAST_WORDS)
                 )
+                for change in chain.from_iterable(untold):
+                    self._known.untell(change)
                 await self._save()
 
     async def _save(self) -> None:

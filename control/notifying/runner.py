@@ -82,8 +82,11 @@ class Runner:
         for told in self._told.values():
             self._start(told)
 
-    async def finish(self, within: float) -> None:
-        """Let what waits be told, for at most ``within`` s, and run no more."""
+    async def finish(self, within: float) -> list[Change]:
+        """Let what waits be told, for at most ``within`` s, and run no more.
+
+        Returns what was not told.
+        """
         self._tasks = None
         if self._running:
             await asyncio.wait(self._running, timeout=within)
@@ -91,6 +94,11 @@ class Runner:
         if self._running:
             await asyncio.wait(self._running)
         self._threads.shutdown()
+        untold = []
+        for told in self._told.values():
+            while change := told.backlog.pop():
+                untold.append(change)
+        return untold
 
     def _start(self, told: _Told) -> None:
         if self._tasks and not told.works and told.backlog:

@@ -65,6 +65,7 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         (HttpCheck(path="/\r\nX: y"), "path '/\\r\\nX: y' is not one: it begins"),
         (HttpCheck(host="a/b"), "host 'a/b' is neither a name nor an address"),
         (HttpCheck(host="::1"), "host '::1' is neither a name nor an address"),
+        (HttpCheck(host="a:99999"), "host 'a:99999' is neither a name nor an address"),
         (HttpCheck(headers=(("X Y", "z"),)), "header 'X Y' is not the name of one"),
         (HttpCheck(headers=(("hOST", "z"),)), "header Host is given by `host`"),
         (
@@ -87,6 +88,7 @@ def cli(tmp_path: Path) -> Iterator[CommandLine]:
         (UdpCheck(payload="hex:0"), "payload 'hex:0' is not hexadecimal digits"),
         (UdpCheck(payload="hex:0X"), "payload 'hex:0X' is not hexadecimal digits"),
         (UdpCheck(reply="hex:0g"), "reply 'hex:0g' is not hexadecimal digits, two for"),
+        (UdpCheck(payload="\ud800"), "payload '\\ud800' is not hexadecimal digits"),
         (UdpCheck(payload="é" * 701), "payload has more than 1400 bytes"),
         (DnsCheck(name="a..b"), "name 'a..b' is not a DNS name"),
         (DnsCheck(name="a." * 127), f"name '{'a.' * 127}' is not a DNS name"),
@@ -131,6 +133,7 @@ def test_ranges_of_status_codes_are_read() -> None:
 def test_payloads_are_text_or_digits() -> None:
     assert payload_bytes("aé") == b"a\xc3\xa9"
     assert payload_bytes("hex: 00 fF") == b"\0\xff"
+    assert payload_bytes("hex:0 0\u3000fF") == b"\0\xff"
     assert (payload_bytes("hex:xA0X"), payload_mask("hex:xA0X")) == (b"\x0a\0", b"\x0f\xf0")
     assert payload_mask("ab") == b"\xff\xff"
 

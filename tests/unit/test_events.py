@@ -285,6 +285,9 @@ def test_what_a_service_does_is_told_once_it_does_so_for_two_looks() -> None:
         {"web": "", "mail": ""},
         {"web": "none"},
         {"web": "none", "dns": ""},
+        {"dns": ""},  # its check is new: nothing is known of web
+        {"dns": "", "web": ""},
+        {"dns": "", "web": ""},
     ]
 
     def look() -> dict[str, str]:
@@ -295,9 +298,10 @@ def test_what_a_service_does_is_told_once_it_does_so_for_two_looks() -> None:
             with hub.subscribe() as subscription:
                 following = follow_serving(hub, look, {"mail": False}, interval=0.01)
                 task = tasks.create_task(following)
-                assert await told(subscription, 2) == [
+                assert await told(subscription, 3) == [
                     ServingChanged("mail", serves=True, reason=""),
                     ServingChanged("web", serves=False, reason="none"),
+                    ServingChanged("web", serves=True, reason=""),
                 ]
                 task.cancel()
 

@@ -46,6 +46,7 @@ def test_the_first_line_that_it_prints_is_the_reason() -> None:
     )
     assert run(shell("echo well")) == PASSED
     assert run(shell("kill -9 $$")) == Result("ended by SIGKILL")
+    assert run(shell("kill -40 $$")) == Result("ended by signal 40")
     binary = run(shell(r"printf '\033[2J\377\n'; exit 1")).problem
     assert (binary.startswith("exit code 1: "), binary.isprintable()) == (True, True)
 

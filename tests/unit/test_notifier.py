@@ -90,6 +90,31 @@ def test_the_next_one_tells_only_what_is_different(tmp_path: Path) -> None:
     assert third == ""
 
 
+def test_what_was_not_told_before_the_end_is_told_by_the_next_one(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    sleeps = Program(
+        ("/bin/sh", "-c", f"echo $1 $2 >> {told}; exec sleep 60", "x"), user=ME
+    )
+
+    async def live(verdicts: list[tuple[tuple[str, str], Health, str]]) -> None:
+        notifier = Notifier(lambda: (7, STATE), tmp_path / "notified.json")
+        notifier.adopt(Notifications((sleeps,)))
+        notifier.compare(verdicts, 0.0)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(notifier.run())
+            await asyncio.sleep(0)
+            running.cancel()
+
+    both = [(("web", name), Health.DOWN, "refused") for name in ("b1", "b2")]
+    with capture_logs():
+        asyncio.run(live(both))
+        first = told.read_text().splitlines()
+        asyncio.run(live(both))
+
+    assert first == ["RS [10.0.0.1]:tcp:80"]
+    assert told.read_text().splitlines() == [*first, "RS [10.0.0.2]:tcp:80"]
+
+
 def test_who_is_gone_meanwhile_is_forgotten(tmp_path: Path) -> None:
     lives(tmp_path, [down("b1"), down("b2")])
     fewer = DesiredState((replace(WEB, backends=BACKENDS[1:]),))
