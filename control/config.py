@@ -102,6 +102,7 @@ class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
     when_all_down: WhenAllDown = EACH_BY_ITSELF.when_all_down
     keep_flows: bool = EACH_BY_ITSELF.keep_flows
     max_ejected: float = EACH_BY_ITSELF.max_ejected
+    watch_handshakes: bool = EACH_BY_ITSELF.watch_handshakes
 
     def __post_init__(self) -> None:
         self.policy(0)
@@ -121,6 +122,7 @@ class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
             when_all_down=self.when_all_down,
             keep_flows=self.keep_flows,
             max_ejected=self.max_ejected,
+            watch_handshakes=self.watch_handshakes,
         )
 
 

@@ -125,6 +125,8 @@ def pool_document(policy: PoolPolicy, port: int) -> dict[str, Any]:
         written["keep_flows"] = True
     if policy.max_ejected != ordinary.max_ejected:
         written["max_ejected"] = _plain(policy.max_ejected)
+    if policy.watch_handshakes:
+        written["watch_handshakes"] = True
     return written
 
 

@@ -51,6 +51,7 @@ class StoredPool(Struct, frozen=True, omit_defaults=True):
     when_all_down: WhenAllDown = WhenAllDown.SORRY
     keep_flows: bool = False
     max_ejected: float = 1.0
+    watch_handshakes: bool = False
 
 
 class StoredService(Struct, frozen=True):
@@ -166,6 +167,7 @@ def _store_pool(pool: PoolPolicy) -> StoredPool:
         when_all_down=pool.when_all_down,
         keep_flows=pool.keep_flows,
         max_ejected=pool.max_ejected,
+        watch_handshakes=pool.watch_handshakes,
     )
 
 
@@ -207,6 +209,7 @@ def _load_pool(stored: StoredPool, port: int) -> PoolPolicy:
         when_all_down=stored.when_all_down,
         keep_flows=stored.keep_flows,
         max_ejected=stored.max_ejected,
+        watch_handshakes=stored.watch_handshakes,
     )
 
 

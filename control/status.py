@@ -66,6 +66,7 @@ class BackendStatus:
     mac: str | None  # of the next hop towards it; None: not resolved
     dynamic_weight: int | None = None  # that its checks give it; None: as configured
     kept: str = ""  # why it serves although its checks fail; "": it does not
+    suspected: str = ""  # what its clients' handshakes say against it; "": nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,8 @@ class Standing:
     failing: frozenset[tuple[str, str]] = frozenset()
     # Services that have no quorum, by name.
     lost: frozenset[str] = frozenset()
+    # Backends, by service and name, that get a quarter of their share.
+    suspected: frozenset[tuple[str, str]] = frozenset()
 
 
 class Observer(Protocol):

@@ -15,7 +15,13 @@ _WHEN_ALL_DOWN: Final = {
 }
 _WHEN_ALL_DOWN_TO_PB: Final = {value: number for number, value in _WHEN_ALL_DOWN.items()}
 # Fields that are called alike, and are alike, in both.
-_ALIKE: Final = ("quorum", "hysteresis", "keep_flows", "max_ejected")
+_ALIKE: Final = (
+    "quorum",
+    "hysteresis",
+    "keep_flows",
+    "max_ejected",
+    "watch_handshakes",
+)
 
 
 def pool_from_pb(
@@ -48,6 +54,7 @@ def pool_to_pb(policy: PoolPolicy) -> pb.PoolPolicy:
         when_all_down=_WHEN_ALL_DOWN_TO_PB[policy.when_all_down],
         keep_flows=policy.keep_flows,
         max_ejected=policy.max_ejected,
+        watch_handshakes=policy.watch_handshakes,
     )
 
 

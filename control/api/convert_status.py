@@ -146,6 +146,7 @@ def backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
         mac=status.mac,
         dynamic_weight=status.dynamic_weight,
         kept=status.kept,
+        suspected=status.suspected,
     )
 
 

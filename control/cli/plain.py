@@ -59,6 +59,7 @@ class BackendPlain(TypedDict):
     zone: str  # its failure domain; "": none
     drain_deadline: float | None  # Unix time; null: none
     kept: str  # why it serves although its checks fail; "": it does not
+    suspected: str  # what its clients' handshakes say against it; "": nothing
 
 
 class PoolPlain(TypedDict):
@@ -70,6 +71,7 @@ class PoolPlain(TypedDict):
     when_all_down: str  # "sorry", "none", "all" or "last_known"
     keep_flows: bool  # of backends that fail
     max_ejected: float  # part of the backends, 0…1
+    watch_handshakes: bool  # of TCP, to suspect backends that do not answer
     live_weight: int | None  # of backends that are up; null: the policy is the default
     quorum_reached: bool
     sorry_serves: bool
@@ -267,6 +269,7 @@ def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
         "when_all_down": spelled(pb.WhenAllDown, wanted.when_all_down),
         "keep_flows": wanted.keep_flows,
         "max_ejected": wanted.max_ejected,
+        "watch_handshakes": wanted.watch_handshakes,
         "live_weight": found.live_weight if known else None,
         "quorum_reached": found.quorum if known else True,
         "sorry_serves": found.sorry,
@@ -297,6 +300,7 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
             backend.drain_deadline if backend.HasField("drain_deadline") else None
         ),
         "kept": status.kept,
+        "suspected": status.suspected,
     }
 
 

@@ -23,6 +23,7 @@ class PoolOptions(TypedDict):
     when_all_down: str | None
     keep_flows: bool | None
     max_ejected: float | None
+    watch_handshakes: bool | None
 
 
 def pool_options(command: Command) -> Command:
@@ -60,6 +61,12 @@ def pool_options(command: Command) -> Command:
             type=click.FloatRange(0, 1),
             help="Part of the backends that checks may take out at a time.",
         ),
+        click.option(
+            "--watch-handshakes/--ignore-handshakes",
+            default=None,
+            help="Suspect backends of which far fewer TCP handshakes are completed than of "
+            "the others, or do not (the default).",
+        ),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
@@ -74,6 +81,7 @@ def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:
         when_all_down=pb.WhenAllDown.Value(f"WHEN_ALL_DOWN_{spelled}"),
         keep_flows=options["keep_flows"],
         max_ejected=options["max_ejected"],
+        watch_handshakes=options["watch_handshakes"],
     )
     return policy if policy.ListFields() else None
 
@@ -93,6 +101,8 @@ def pool_facts(pool: PoolPlain) -> Iterator[tuple[str, str]]:
         yield "flows of who fails", "stay with it"
     if pool["max_ejected"] < 1:
         yield "ejected at most", f"{pool['max_ejected']:.0%} of the backends"
+    if pool["watch_handshakes"]:
+        yield "handshakes", "watched"
 
 
 def _sorry(pool: PoolPlain) -> str:

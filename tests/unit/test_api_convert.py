@@ -59,6 +59,7 @@ pools = messages(
     when_all_down=enums,
     keep_flows=st.booleans(),
     max_ejected=doubles,
+    watch_handshakes=st.booleans(),
 )
 services = messages(
     pb.Service,

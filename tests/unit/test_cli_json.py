@@ -55,6 +55,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
             "when_all_down": "sorry",
             "keep_flows": False,
             "max_ejected": 1.0,
+            "watch_handshakes": False,
             "live_weight": None,
             "quorum_reached": True,
             "sorry_serves": False,
@@ -77,6 +78,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "zone": "",
                 "drain_deadline": None,
                 "kept": "",
+                "suspected": "",
             },
             {
                 "service": "web",
@@ -94,6 +96,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "zone": "",
                 "drain_deadline": None,
                 "kept": "",
+                "suspected": "",
             },
         ],
     }

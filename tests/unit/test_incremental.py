@@ -51,6 +51,7 @@ def policies(vip: int) -> st.SearchStrategy[PoolPolicy]:
         when_all_down=st.sampled_from([*WhenAllDown][::2]),
         keep_flows=st.booleans(),
         max_ejected=st.sampled_from([0.0, 0.5, 1.0]),
+        watch_handshakes=st.just(vip != 2),
     )
     return st.just(EACH_BY_ITSELF) | st.just(EACH_BY_ITSELF) | some
 
@@ -103,7 +104,9 @@ addresses = st.builds(address, st.sampled_from(VIPS), st.sampled_from([*HOSTS, 9
 def changes(draw: st.DrawFn):
     """Return what becomes of wanted state and facts between two rounds."""
     kind = draw(
-        st.sampled_from(["service", "health", "weight", "hop", "nothing", "order", "fewer"])
+        st.sampled_from(
+            ["service", "health", "weight", "suspicion", "hop", "nothing", "order", "fewer"]
+        )
     )
     if kind == "service":
         new = draw(st.sampled_from(VIPS).flatmap(services))
@@ -114,6 +117,9 @@ def changes(draw: st.DrawFn):
     if kind == "weight":
         weights = draw(st.dictionaries(keys, st.sampled_from([0, 2]), max_size=2))
         return lambda w, f: (w, replace(f, weights=weights))
+    if kind == "suspicion":
+        suspected = draw(st.frozensets(keys, max_size=3))
+        return lambda w, f: (w, replace(f, suspected=suspected))
     if kind == "hop":
         moved = {draw(addresses): draw(st.sampled_from([HOP, OTHER_HOP, SILENT]))}
         return lambda w, f: (w, replace(f, network=_with_hops(f.network, moved)))

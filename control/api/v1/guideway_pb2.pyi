@@ -489,6 +489,7 @@ class PoolPolicy(_message.Message):
     WHEN_ALL_DOWN_FIELD_NUMBER: _builtins.int
     MAX_EJECTED_FIELD_NUMBER: _builtins.int
     KEEP_FLOWS_FIELD_NUMBER: _builtins.int
+    WATCH_HANDSHAKES_FIELD_NUMBER: _builtins.int
     quorum: _builtins.int
     """Weight of backends that are up, 1 to 4294967295. Default 1."""
     hysteresis: _builtins.int
@@ -507,6 +508,10 @@ class PoolPolicy(_message.Message):
     """Flows of a backend that fails its checks stay with it, and only new ones go elsewhere.
     Default false: they move to others at once.
     """
+    watch_handshakes: _builtins.bool
+    """A backend of which far fewer TCP handshakes are completed than of the others is suspected:
+    it is probed at once, and gets a quarter of its share. Of TCP services only. Default false.
+    """
     def __init__(
         self,
         *,
@@ -516,10 +521,11 @@ class PoolPolicy(_message.Message):
         when_all_down: Global___WhenAllDown.ValueType = ...,
         max_ejected: _builtins.float | None = ...,
         keep_flows: _builtins.bool | None = ...,
+        watch_handshakes: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "_watch_handshakes", b"_watch_handshakes", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server", "watch_handshakes", b"watch_handshakes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server", "when_all_down", b"when_all_down"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_sorry_server", b"_sorry_server", "_watch_handshakes", b"_watch_handshakes", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "sorry_server", b"sorry_server", "watch_handshakes", b"watch_handshakes", "when_all_down", b"when_all_down"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hysteresis: _TypeAlias = _typing.Literal["hysteresis"]  # noqa: Y015
     _WhichOneofArgType__hysteresis: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis"]  # noqa: Y015
@@ -531,6 +537,8 @@ class PoolPolicy(_message.Message):
     _WhichOneofArgType__quorum: _TypeAlias = _typing.Literal["_quorum", b"_quorum"]  # noqa: Y015
     _WhichOneofReturnType__sorry_server: _TypeAlias = _typing.Literal["sorry_server"]  # noqa: Y015
     _WhichOneofArgType__sorry_server: _TypeAlias = _typing.Literal["_sorry_server", b"_sorry_server"]  # noqa: Y015
+    _WhichOneofReturnType__watch_handshakes: _TypeAlias = _typing.Literal["watch_handshakes"]  # noqa: Y015
+    _WhichOneofArgType__watch_handshakes: _TypeAlias = _typing.Literal["_watch_handshakes", b"_watch_handshakes"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hysteresis) -> _WhichOneofReturnType__hysteresis | None: ...
     @_typing.overload
@@ -541,6 +549,8 @@ class PoolPolicy(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__quorum) -> _WhichOneofReturnType__quorum | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sorry_server) -> _WhichOneofReturnType__sorry_server | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__watch_handshakes) -> _WhichOneofReturnType__watch_handshakes | None: ...
 
 Global___PoolPolicy: _TypeAlias = PoolPolicy  # noqa: Y015
 
@@ -2247,6 +2257,7 @@ class BackendStatus(_message.Message):
     MAC_FIELD_NUMBER: _builtins.int
     DYNAMIC_WEIGHT_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
+    SUSPECTED_FIELD_NUMBER: _builtins.int
     health: Global___Health.ValueType
     reason: _builtins.str
     """Why it gets no new flows, a sentence; empty: it gets some."""
@@ -2262,6 +2273,10 @@ class BackendStatus(_message.Message):
     """Why it gets new flows although its checks fail, a sentence; empty: it gets none, or they
     pass.
     """
+    suspected: _builtins.str
+    """What its clients' handshakes say against it, a sentence after its name, while it gets a
+    quarter of its share for that; empty: nothing.
+    """
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -2275,10 +2290,11 @@ class BackendStatus(_message.Message):
         mac: _builtins.str | None = ...,
         dynamic_weight: _builtins.int | None = ...,
         kept: _builtins.str = ...,
+        suspected: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "reason", b"reason", "share", b"share", "since", b"since", "suspected", b"suspected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dynamic_weight: _TypeAlias = _typing.Literal["dynamic_weight"]  # noqa: Y015
     _WhichOneofArgType__dynamic_weight: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight"]  # noqa: Y015
