@@ -51,6 +51,7 @@ class Vip:
     nat: bool
     servers: Sequence[Server]
     ring_size: int
+    watched: bool = False  # its handshakes are counted
 
 
 class DataplaneUnderTest:
@@ -109,6 +110,7 @@ def _image(interfaces: Mapping[int, bytes], vips: Sequence[Vip]) -> Image:
             ring_size=vip.ring_size,
             hash_seed=number,
             mode=mode,
+            is_watched=vip.watched,
         )
         for place, server in enumerate(vip.servers, first):
             backends[Index(place)] = _backend(number, server, vip.port)

@@ -70,6 +70,7 @@ def _entry(one: Served, offset: int, hash_seed: int) -> records.Service:
         _HASHES[one.service.hash],
         PATIENCE[one.service.protocol],
         one.changed_ns,
+        one.service.pool.watch_handshakes,
     )
 
 

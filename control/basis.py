@@ -79,14 +79,21 @@ class Basis:
         """Return the services of which other facts are known; None: it may be all."""
         before = self.facts
         network, health, weights = before.network, before.health, before.weights
+        suspected = before.suspected
         addresses = _other_hops(network, facts.network)
         alike = replace(
-            facts, network=network, health=health, weights=weights, steps=before.steps
+            facts,
+            network=network,
+            health=health,
+            weights=weights,
+            steps=before.steps,
+            suspected=suspected,
         )
         if addresses is None or alike != before:
             return None
         verdicts = _changed(health, facts.health) | _changed(weights, facts.weights)
         verdicts |= _changed(before.steps, facts.steps)
+        verdicts |= suspected ^ facts.suspected
         names = {service for service, _ in verdicts}
         if not names and not addresses:
             return frozenset()

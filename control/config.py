@@ -102,6 +102,7 @@ class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
     keep_flows: bool = EACH_BY_ITSELF.keep_flows
     max_ejected: float = EACH_BY_ITSELF.max_ejected
     slow_start: float = EACH_BY_ITSELF.slow_start
+    watch_handshakes: bool = EACH_BY_ITSELF.watch_handshakes
 
     def __post_init__(self) -> None:
         self.policy(0)
@@ -122,6 +123,7 @@ class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
             keep_flows=self.keep_flows,
             max_ejected=self.max_ejected,
             slow_start=self.slow_start,
+            watch_handshakes=self.watch_handshakes,
         )
 
 

@@ -34,7 +34,14 @@ from control.config import NodeConfig, load
 from control.drains import overdue
 from control.encoding import encode
 from control.errors import GuidewayError, HostError
-from control.events import BackendChanged, Hub, PlaneFacts, VersionConfirmed, stored
+from control.events import (
+    BackendChanged,
+    Hub,
+    PlaneFacts,
+    SuspicionChanged,
+    VersionConfirmed,
+    stored,
+)
 from control.explainer import Explainer
 from control.facts import BackendKey, Facts, Network
 from control.following import (
@@ -48,6 +55,7 @@ from control.health.keeper import Keeper
 from control.health.memory import Memory
 from control.health.monitor import Monitor
 from control.health.probe import Probe, probes_of
+from control.health.suspicion import Suspicion, follow_handshakes
 from control.health.vip_path import VipPath
 from control.lookout import Lookout
 from control.metrics.exposition import Exposition, Sources
@@ -201,6 +209,7 @@ class Daemon:
             told=self._tell,
             way_to=self._vip_path.way,
         )
+        self._suspicion = Suspicion()
         self._lookout = Lookout(config.interfaces, store, self._monitor, self._follow_vips)
         self._reconciler = Reconciler(
             instance.maps,
@@ -233,6 +242,7 @@ class Daemon:
             modes=lambda: self._plane.modes,
             unnotified=lambda: self._notifier.problems,
             exchange=self._exchange,
+            suspicion=self._suspicion,
         )
         self._notifier = Notifier(self._wanted, config.state_directory / "notified.json")
         self._notifier.adopt(config.notifications)
@@ -297,6 +307,12 @@ class Daemon:
             follow_vrrp(self._hub, self._config.socket.with_name("vrrp.json")),
             follow_serving(self._hub, self._serving_services, self._notifier.unserved),
             self._notifier.run(),
+            follow_handshakes(
+                self._suspicion,
+                lambda: c.services if (c := self._reconciler.compiled) else (),
+                self._instance.handshakes,
+                self._suspect,
+            ),
             self._manager.beat(),
             self._show(),
             *([self._metrics.run()] if self._metrics else []),
@@ -424,6 +440,7 @@ class Daemon:
             self._monitor,
             self._reconciler,
             self._config.metrics.vrrp_status,
+            self._suspicion,
         )
         return MetricsServer(self._config.metrics, Exposition(sources))
 
@@ -441,6 +458,12 @@ class Daemon:
 
     def _tell(self, key: BackendKey, health: Health, reason: str) -> None:
         self._hub.publish(BackendChanged(*key, health, reason))
+
+    def _suspect(self, key: BackendKey, suspected: bool) -> None:
+        self._hub.publish(SuspicionChanged(*key, suspected))
+        if suspected:
+            self._monitor.hasten(key)
+        self._wake()
 
     def _present(self) -> list[str]:
         return [interface.name for interface in self._lookout.network.interfaces]
@@ -463,6 +486,7 @@ class Daemon:
             overdue(self._store.state, time.time()),
             self._slow_steps(),
             shared=self._exchange.shared(),
+            suspected=self._suspicion.suspects(),
         )
 
     def _slow_steps(self) -> dict[BackendKey, int]:

@@ -92,7 +92,10 @@ def _ring(
     down = frozenset(index for index, one in enumerate(members) if one not in up)
     owners = np.empty(0, np.int64)
     if len(down) < len(members):
-        table = effective_table(service, members, down, tables)
+        doubted = frozenset(
+            one.name for one in members if (service.name, one.name) in standing.suspected
+        )
+        table = effective_table(service, members, down, tables, doubted)
         owners = np.array([numbers[one.identity] for one in members], np.int64)[table]
     if service.pool.keep_flows:
         unable = standing.unable - standing.failing

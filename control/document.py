@@ -127,6 +127,8 @@ def pool_document(policy: PoolPolicy, port: int) -> dict[str, Any]:
         written["max_ejected"] = _plain(policy.max_ejected)
     if policy.slow_start:
         written["slow_start"] = _plain(policy.slow_start)
+    if policy.watch_handshakes:
+        written["watch_handshakes"] = True
     return written
 
 

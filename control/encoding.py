@@ -52,6 +52,7 @@ class StoredPool(Struct, frozen=True, omit_defaults=True):
     keep_flows: bool = False
     max_ejected: float = 1.0
     slow_start: float = 0.0  # seconds
+    watch_handshakes: bool = False
 
 
 class StoredService(Struct, frozen=True):
@@ -168,6 +169,7 @@ def _store_pool(pool: PoolPolicy) -> StoredPool:
         keep_flows=pool.keep_flows,
         max_ejected=pool.max_ejected,
         slow_start=pool.slow_start,
+        watch_handshakes=pool.watch_handshakes,
     )
 
 
@@ -210,6 +212,7 @@ def _load_pool(stored: StoredPool, port: int) -> PoolPolicy:
         keep_flows=stored.keep_flows,
         max_ejected=stored.max_ejected,
         slow_start=stored.slow_start,
+        watch_handshakes=stored.watch_handshakes,
     )
 
 

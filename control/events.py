@@ -101,6 +101,15 @@ class ServingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspicionChanged:
+    """A backend is suspected by its clients' handshakes, or is not any more."""
+
+    service: str
+    backend: str
+    suspected: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PoolChanged:
     """The policy of a service's pool comes to something else."""
 
@@ -120,6 +129,7 @@ What: TypeAlias = (
     | VrrpChanged
     | PoolChanged
     | ServingChanged
+    | SuspicionChanged
 )
 
 

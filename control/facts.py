@@ -89,3 +89,5 @@ class Facts:
     # By service, as a round decides on them; backends of others serve each by itself.
     pools: Mapping[str, Pool] = field(default_factory=dict)
     shared: Shared = field(default_factory=dict)  # rings that peers have told
+    # Backends that get a part of their share only, by what clients' handshakes say.
+    suspected: frozenset[BackendKey] = frozenset()

@@ -268,6 +268,12 @@ def _check_service(service: Service) -> None:
     places: set[tuple[IpAddress, int]] = set()
     for field, problem in service.pool.problems():
         raise ConfigError(where, problem, f"pool.{field}")
+    if service.pool.watch_handshakes and service.protocol is not Protocol.TCP:
+        raise ConfigError(
+            where,
+            "watch_handshakes goes with protocol tcp only; udp has no handshakes",
+            "pool.watch_handshakes",
+        )
     for number, backend in enumerate(service.backends):
         at = f"backends[{number}]"
         _check_backend(where, service, backend, at)

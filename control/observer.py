@@ -15,6 +15,7 @@ from control.explainer import Explainer
 from control.explanation import Explanation, Question
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
+from control.health.suspicion import Suspicion
 from control.model import Backend, DesiredState, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.pool_policy import EACH_BY_ITSELF
@@ -70,6 +71,7 @@ class NodeObserver:
     modes: Callable[[], Mapping[str, str]] = dict  # how XDP runs, by interface
     unnotified: Callable[[], list[str]] = list  # why somebody was not told of something
     exchange: Exchange | None = None
+    suspicion: Suspicion = field(default_factory=Suspicion)
 
     def node(self) -> NodeStatus:
         """Return the node's status."""
@@ -141,6 +143,7 @@ class NodeObserver:
                 if health.get((one.service.name, backend.name)) is Health.DOWN
             ),
             lost=frozenset(one.service.name for one in served if not one.pool.quorum),
+            suspected=self.suspicion.suspects(),
         )
 
     def trouble(self) -> str:
@@ -304,7 +307,12 @@ class NodeObserver:
             dynamic_weight=weight,
             kept=self._kept(key, served) if served and current else "",
             ramp=_ramp(served, backend) if served and current else None,
+            suspected=self._suspected(key),
         )
+
+    def _suspected(self, key: BackendKey) -> str:
+        found = self.suspicion.finding(key)
+        return str(found) if found and found.is_suspected else ""
 
     def _kept(self, key: BackendKey, served: Served) -> str:
         """Say why a backend serves although its checks fail; "" if it does not."""

@@ -56,6 +56,7 @@ class PoolPolicy:
     keep_flows: bool = False  # flows of a backend that fails stay with it; new ones do not
     slow_start: float = 0.0  # seconds from coming up to the whole weight, up to 3600
     max_ejected: float = 1.0  # of the backends, what checks may take out at a time, 0…1
+    watch_handshakes: bool = False  # who answers far fewer than the others is suspected
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield each field that is wrong in itself, and why."""

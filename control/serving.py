@@ -11,7 +11,7 @@ from control.addresses import with_port
 from control.entries import endpoint_of, unreachable
 from control.facts import Facts, Moment
 from control.ids import BackendPlace
-from control.model import Affinity, Backend, BackendState, Service
+from control.model import MAX_WEIGHT, Affinity, Backend, BackendState, Service
 from control.pool import ORDINARY, Pool
 from control.ramp import ramped
 from control.status import Health
@@ -42,6 +42,7 @@ OVERDUE: Final = "drained: its deadline has passed, and its flows have been cut"
 REPLACED: Final = "the sorry server serves: there is no quorum"
 LATE: Final = "the maps have no room for it before others have gone: a moment"
 _EMPTY: Final = Ring(b"")
+_DOUBT: Final = 4  # one that is suspected gets one part in so many of its share
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,10 @@ def serve(
         )
     }
     steps = _pool(service, facts).steps
-    ring, slots = _ring(service, backend_ids, frozenset(problems), steps, tables)
+    doubted = frozenset(
+        b.name for b in service.backends if (service.name, b.name) in facts.suspected
+    )
+    ring, slots = _ring(service, backend_ids, frozenset(problems), steps, doubted, tables)
     too_light = {
         backend.name: STARTING if backend.name in steps else TOO_LIGHT
         for backend in service.backends
@@ -289,6 +293,7 @@ def _ring(
     ids: Mapping[str, int],
     unable: frozenset[str],
     steps: Mapping[str, int],
+    doubted: frozenset[str],
     tables: Tables,
 ) -> tuple[Ring, dict[str, int]]:
     """Return a service's ring, and the number of slots of each backend in it."""
@@ -302,10 +307,12 @@ def _ring(
         if index not in down and backend.name in steps
     }
     if starting and len(down) + len(starting) < len(members):
-        without = effective_table(service, members, down | starting.keys(), tables)
-        table = ramped(effective_table(service, members, down, tables), without, starting)
+        without = effective_table(service, members, down | starting.keys(), tables, doubted)
+        table = ramped(
+            effective_table(service, members, down, tables, doubted), without, starting
+        )
     else:
-        table = effective_table(service, members, down, tables)
+        table = effective_table(service, members, down, tables, doubted)
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]
@@ -313,14 +320,30 @@ def _ring(
 
 
 def effective_table(
-    service: Service, members: Sequence[Backend], down: frozenset[int], tables: Tables
+    service: Service,
+    members: Sequence[Backend],
+    down: frozenset[int],
+    tables: Tables,
+    doubted: frozenset[str] = frozenset(),
 ) -> Table:
     """Return the table of ``service`` over ``members``, of whom those in ``down`` are out.
 
-    ``down`` are indices, and not all of them.
+    ``down`` are indices, and not all of them. Those that are ``doubted``, by name, count
+    with a quarter of their weight.
     """
-    pool = tuple((one.identity.encode(), one.weight) for one in members)
+    weights = _doubting(members, doubted)
+    pool = tuple((one.identity.encode(), weights[one.name]) for one in members)
     return tables.effective(pool, ring_size(service), down, _zones(members))
+
+
+def _doubting(members: Sequence[Backend], doubted: frozenset[str]) -> dict[str, int]:
+    """Return the weights, by name. Ratios alone matter to a table: so nobody comes to 0."""
+    weights = {one.name: one.weight for one in members}
+    if doubted.isdisjoint(weights):
+        return weights
+    if max(weights.values()) * _DOUBT <= MAX_WEIGHT:
+        return {n: w if n in doubted else w * _DOUBT for n, w in weights.items()}
+    return {n: max(w // _DOUBT, 1) if n in doubted else w for n, w in weights.items()}
 
 
 def _zones(members: Sequence[Backend]) -> tuple[str, ...] | None:

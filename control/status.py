@@ -67,6 +67,7 @@ class BackendStatus:
     dynamic_weight: int | None = None  # that its checks give it; None: as configured
     ramp: float | None = None  # part of its weight while it starts slowly; None: all
     kept: str = ""  # why it serves although its checks fail; "": it does not
+    suspected: str = ""  # what its clients' handshakes say against it; "": nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +225,8 @@ class Standing:
     failing: frozenset[tuple[str, str]] = frozenset()
     # Services that have no quorum, by name.
     lost: frozenset[str] = frozenset()
+    # Backends, by service and name, that get a quarter of their share.
+    suspected: frozenset[tuple[str, str]] = frozenset()
 
 
 class Observer(Protocol):

@@ -25,12 +25,14 @@ MAPS: Final = (
     "direct",
     "traces",
     "ways",
+    "handshakes",
     "ports",
     "vlans",
     "transmit_ports",
     "reason_counters",
     "service_counters",
     "backend_counters",
+    "handshake_counters",
 )
 # What the program writes itself, and no controller could fill in again: the program's
 # successor goes on with these.
@@ -41,6 +43,7 @@ KEPT_MAPS: Final = (
     "reason_counters",
     "service_counters",
     "backend_counters",
+    "handshake_counters",
 )
 
 _TEXT: Final = (BPF_DIRECTORY / "abi.h").read_text(encoding="utf-8")

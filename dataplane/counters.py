@@ -1,6 +1,6 @@
 """The program's counters, summed over the CPUs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,9 +9,10 @@ import numpy as np
 from dataplane import libbpf
 from dataplane.abi import REASONS, Reason, sizeof
 from dataplane.maps import Maps
-from dataplane.records import Counter
+from dataplane.records import Counter, Handshakes
 
 _FIELDS: Final = sizeof("gw_counter") // 8  # packets, bytes, flows
+_HANDSHAKE_FIELDS: Final = sizeof("gw_handshakes") // 8  # begun, repeated, completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,19 @@ def read(maps: Maps) -> Counters:
     )
 
 
+def handshakes(maps: Maps) -> dict[int, Handshakes]:
+    """Read what was counted of handshakes, by the backend's id; never set back to 0."""
+    found = _sums(maps, "handshake_counters", _HANDSHAKE_FIELDS)
+    return {number: Handshakes(*one) for number, one in found}
+
+
 def _read(maps: Maps, name: str) -> dict[int, Counter]:
+    return {number: Counter(*one) for number, one in _sums(maps, name, _FIELDS)}
+
+
+def _sums(maps: Maps, name: str, fields: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield the entries that are not zero, summed over the CPUs."""
     words = np.frombuffer(maps.values(name), np.uint64)
-    by_cpu = words.reshape(-1, libbpf.possible_cpus(), _FIELDS)
-    totals = by_cpu.sum(axis=1)
+    totals = words.reshape(-1, libbpf.possible_cpus(), fields).sum(axis=1)
     counted = np.flatnonzero(totals.any(axis=1))
-    values = totals[counted].tolist()
-    return {
-        number: Counter(*one) for number, one in zip(counted.tolist(), values, strict=True)
-    }
+    return zip(counted.tolist(), totals[counted].tolist(), strict=True)

@@ -27,7 +27,7 @@ from dataplane.loader import load
 from dataplane.maps import Maps
 from dataplane.membarrier import wait_for_packets
 from dataplane.pins import make_directory
-from dataplane.records import port_index
+from dataplane.records import Handshakes, port_index
 from dataplane.source import Limits, abi_version, digest, source
 from dataplane.succession import Succession
 from dataplane.usage import MapUsage
@@ -101,6 +101,11 @@ class Instance:
         """Read the counters; from any thread. Raises DetachedError."""
         with self._reading:
             return counters.read(self.maps)
+
+    def handshakes(self) -> dict[int, Handshakes]:
+        """Read what was counted of handshakes; as :meth:`counters`."""
+        with self._reading:
+            return counters.handshakes(self.maps)
 
     def usage(self) -> tuple[MapUsage, ...]:
         """Count what is in the maps; from any thread. Raises DetachedError."""

@@ -143,6 +143,7 @@ class Service:
     hash: int = HASH_FLOW
     idle_seconds: int = 0
     changed_ns: int = 0  # CLOCK_MONOTONIC
+    is_watched: bool = False  # its handshakes are counted
 
     def pack(self) -> bytes:
         """Return the bytes of the struct."""
@@ -153,7 +154,8 @@ class Service:
     def unpack(cls, data: bytes) -> Self:
         """Read what :meth:`pack` wrote."""
         value = _cast("gw_service", data)
-        return cls(*(getattr(value, name) for name in cls.__slots__))
+        found = {name: getattr(value, name) for name in cls.__slots__}
+        return cls(**found | {"is_watched": bool(value.is_watched)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,15 @@ class Port:
             return None
         mac = bytes(ffi.buffer(value.mac))
         return cls(value.ifindex, Segment.get(value.segment), mac)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """``struct gw_handshakes``, summed over the CPUs."""
+
+    begun: int = 0
+    repeated: int = 0  # SYNs of handshakes that had begun, and were not answered yet
+    completed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

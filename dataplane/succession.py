@@ -55,7 +55,7 @@ class Succession:
     ) -> Mapping[int, _Entry]:
         """Add to the successor's counters what was counted since ``before``."""
         fd, room = self._new.fd(name), self._new.shape(name).max_entries
-        size = sizeof("gw_counter") * libbpf.possible_cpus()
+        size = self._new.shape(name).value_size * libbpf.possible_cpus()
         now = dict(_entries(self._old.values(name), size))
         for number, entry in now.items():
             nothing = (0,) * len(entry)

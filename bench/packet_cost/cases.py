@@ -71,6 +71,7 @@ class Case:
     vips: int = 1  # a power of two; flows go to them in turn
     backends: int = 3  # of each VIP
     frame_bytes: int = 60
+    watched: bool = False  # handshakes are counted
 
     def services(self) -> list[Vip]:
         """Return what the balancer is configured for."""
@@ -83,6 +84,7 @@ class Case:
                 nat=self.way in (Way.NAT, Way.RETURN),
                 servers=self._servers(number * self.backends),
                 ring_size=size,
+                watched=self.watched,
             )
             for number in range(self.vips)
         ]
@@ -124,6 +126,9 @@ def cases(family: int) -> Iterator[Case]:
         yield Case(family, Way.DR, Kind.SYN, flows)
     for flows in (1, 1000, MILLION):
         yield Case(family, Way.DR, Kind.UDP, flows)
+    for kind in (Kind.ACK, Kind.SYN):
+        for flows in (1, MILLION):
+            yield Case(family, Way.DR, kind, flows, watched=True)
     yield Case(family, Way.DR, frame_bytes=1500)
     yield Case(family, Way.DR, flows=MILLION, backends=1000)
     for flows in (1, MILLION):

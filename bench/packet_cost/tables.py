@@ -63,7 +63,8 @@ def name(case: Case) -> str:
 
 
 def _labels(case: Case) -> tuple[str, ...]:
-    return case.way.value, case.kind.value, _short(case.flows)
+    watched = ", watched" if case.watched else ""
+    return case.way.value + watched, case.kind.value, _short(case.flows)
 
 
 def _cells(row: Row) -> list[str]:

@@ -13,6 +13,7 @@ from control.events import (
     PlaneChange,
     PoolChanged,
     ServingChanged,
+    SuspicionChanged,
     VersionApplied,
     VersionConfirmed,
     VersionStored,
@@ -81,6 +82,11 @@ def _what_to_pb(what: What) -> tuple[str, Any]:  # noqa: PLR0911 - an arm for ea
         case ServingChanged(service=service, serves=serves, reason=reason):
             serving = pb.ServingChange(service=service, serves=serves, reason=reason)
             return "serving", serving
+        case SuspicionChanged():
+            suspicion = pb.SuspicionChange(
+                service=what.service, backend=what.backend, suspected=what.suspected
+            )
+            return "suspicion", suspicion
         case PoolChanged():
             pool = pb.PoolChange(
                 service=what.service,

@@ -15,7 +15,14 @@ _WHEN_ALL_DOWN: Final = {
 }
 _WHEN_ALL_DOWN_TO_PB: Final = {value: number for number, value in _WHEN_ALL_DOWN.items()}
 # Fields that are called alike, and are alike, in both.
-_ALIKE: Final = ("quorum", "hysteresis", "keep_flows", "max_ejected", "slow_start")
+_ALIKE: Final = (
+    "quorum",
+    "hysteresis",
+    "keep_flows",
+    "max_ejected",
+    "slow_start",
+    "watch_handshakes",
+)
 
 
 def pool_from_pb(
@@ -49,6 +56,7 @@ def pool_to_pb(policy: PoolPolicy) -> pb.PoolPolicy:
         keep_flows=policy.keep_flows,
         max_ejected=policy.max_ejected,
         slow_start=policy.slow_start,
+        watch_handshakes=policy.watch_handshakes,
     )
 
 

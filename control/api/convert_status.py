@@ -147,6 +147,7 @@ def backend_status_to_pb(status: BackendStatus) -> pb.BackendStatus:
         dynamic_weight=status.dynamic_weight,
         kept=status.kept,
         ramp=status.ramp,
+        suspected=status.suspected,
     )
 
 

@@ -8,7 +8,14 @@ from control.api.convert_status import node_to_pb, service_status_to_pb
 from control.api.status_codes import Context, reports_stream_errors
 from control.api.v1 import events_pb2 as pb
 from control.api.v1 import events_pb2_grpc as pb_grpc
-from control.events import BackendChanged, Event, Hub, PoolChanged, ServingChanged
+from control.events import (
+    BackendChanged,
+    Event,
+    Hub,
+    PoolChanged,
+    ServingChanged,
+    SuspicionChanged,
+)
 from control.status import Observer
 
 
@@ -57,6 +64,7 @@ class Events(pb_grpc.EventsServicer):
 
 def _concerns(event: Event, services: frozenset[str]) -> bool:
     what = event.what
-    if not services or not isinstance(what, BackendChanged | PoolChanged | ServingChanged):
+    of_one = BackendChanged | PoolChanged | ServingChanged | SuspicionChanged
+    if not services or not isinstance(what, of_one):
         return True
     return what.service in services

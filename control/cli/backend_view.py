@@ -35,6 +35,7 @@ def backend_view(backend: ShownBackendPlain, now: float) -> RenderableType:
         ("MAC", backend["mac"] or "?"),
         ("health", _health(backend["health"], backend["since"], now)),
         ("gets", f"nothing: {backend['reason']}" if backend["reason"] else gets),
+        *([("but", backend["suspected"])] if backend["suspected"] else []),
     )
     probes = (part for probe in backend["probes"] for part in _probe(probe, now))
     return paragraphs(known, *probes)

@@ -81,6 +81,11 @@ _PARTS: Final[dict[str, Callable[[Any], dict[str, Any]]]] = {
         "kept": list(pool.kept),
     },
     "vrrp": _vrrp,
+    "suspicion": lambda one: {
+        "service": one.service,
+        "backend": one.backend,
+        "suspected": one.suspected,
+    },
     "serving": lambda one: {
         "service": one.service,
         "serves": one.serves,

@@ -60,6 +60,7 @@ class BackendPlain(TypedDict):
     drain_deadline: float | None  # Unix time; null: none
     ramp: float | None  # part of its weight while it starts slowly; null: all
     kept: str  # why it serves although its checks fail; "": it does not
+    suspected: str  # what its clients' handshakes say against it; "": nothing
 
 
 class PoolPlain(TypedDict):
@@ -72,6 +73,7 @@ class PoolPlain(TypedDict):
     keep_flows: bool  # of backends that fail
     max_ejected: float  # part of the backends, 0…1
     slow_start: float  # seconds; 0: none
+    watch_handshakes: bool  # of TCP, to suspect backends that do not answer
     live_weight: int | None  # of backends that are up; null: the policy is the default
     quorum_reached: bool
     sorry_serves: bool
@@ -270,6 +272,7 @@ def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
         "keep_flows": wanted.keep_flows,
         "max_ejected": wanted.max_ejected,
         "slow_start": wanted.slow_start,
+        "watch_handshakes": wanted.watch_handshakes,
         "live_weight": found.live_weight if known else None,
         "quorum_reached": found.quorum if known else True,
         "sorry_serves": found.sorry,
@@ -301,6 +304,7 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
         ),
         "ramp": status.ramp if status.HasField("ramp") else None,
         "kept": status.kept,
+        "suspected": status.suspected,
     }
 
 

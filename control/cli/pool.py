@@ -25,6 +25,7 @@ class PoolOptions(TypedDict):
     keep_flows: bool | None
     max_ejected: float | None
     slow_start: float | None
+    watch_handshakes: bool | None
 
 
 def pool_options(command: Command) -> Command:
@@ -69,6 +70,12 @@ def pool_options(command: Command) -> Command:
             help="In which a backend that comes up gets its weight, in ten steps; 0: at "
             "once.",
         ),
+        click.option(
+            "--watch-handshakes/--ignore-handshakes",
+            default=None,
+            help="Suspect backends of which far fewer TCP handshakes are completed than of "
+            "the others, or do not (the default).",
+        ),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
@@ -84,6 +91,7 @@ def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:
         keep_flows=options["keep_flows"],
         max_ejected=options["max_ejected"],
         slow_start=options["slow_start"],
+        watch_handshakes=options["watch_handshakes"],
     )
     return policy if policy.ListFields() else None
 
@@ -105,6 +113,8 @@ def pool_facts(pool: PoolPlain) -> Iterator[tuple[str, str]]:
         yield "ejected at most", f"{pool['max_ejected']:.0%} of the backends"
     if pool["slow_start"]:
         yield "slow start", f"{pool['slow_start']:g} s"
+    if pool["watch_handshakes"]:
+        yield "handshakes", "watched"
 
 
 def _sorry(pool: PoolPlain) -> str:

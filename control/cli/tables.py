@@ -112,6 +112,8 @@ def backends_table(
             reasons.append(Text(why, "yellow"))
         if backend["kept"]:
             reasons.append(Text(f"{'/'.join(name)} {backend['kept']}", "yellow"))
+        if backend["suspected"]:
+            reasons.append(Text(f"{'/'.join(name)} {backend['suspected']}", "yellow"))
     return paragraphs(table, Group(*reasons)) if reasons else table
 
 

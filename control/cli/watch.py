@@ -99,6 +99,10 @@ class Lines:
         reason = f": {plain['reason']}" if plain["reason"] else ""
         return [f"{plain['service']}/{plain['backend']} is {plain['health']}{reason}"]
 
+    def _suspicion(self, plain: Plain) -> list[str]:
+        found = "is suspected" if plain["suspected"] else "is not suspected any more"
+        return [f"{plain['service']}/{plain['backend']} {found}, by its handshakes"]
+
     def _stored(self, plain: Plain) -> list[str]:
         parts = [
             f"{what} {', '.join(plain[what])}"
@@ -154,5 +158,6 @@ class Lines:
         "vrrp": _vrrp,
         "pool": _pool,
         "serving": _served,
+        "suspicion": _suspicion,
         "unknown": _unknown,
     }

@@ -183,6 +183,14 @@ class Monitor:
         running = self._running.get(probe)
         return running.memory() if running else None
 
+    def hasten(self, key: BackendKey) -> None:
+        """Probe a backend at once; what is under way begins anew."""
+        for running in self._of(key):
+            if running.task:
+                running.task.cancel()
+            name = f"{running.probe.check.kind} probe of {running.probe.address}"
+            running.task = self._tasks.create_task(self._run(running, 0.0), name=name)
+
     def hindrances(self) -> Counter[str]:
         """Return why probes have no results, and how many for each reason."""
         return Counter(r.hindrance for r in self._running.values() if r.hindrance)

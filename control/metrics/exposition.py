@@ -10,6 +10,7 @@ from typing import Final
 from prometheus_client import ProcessCollector, generate_latest
 
 from control.health.monitor import Monitor
+from control.health.suspicion import Suspicion
 from control.metrics.families import families
 from control.metrics.seen import Seen, Work
 from control.metrics.vrrp import read_routers
@@ -31,6 +32,7 @@ class Sources:
     monitor: Monitor
     reconciler: Reconciler
     vrrp_status: Path
+    suspicion: Suspicion
 
 
 class Exposition:
@@ -80,6 +82,7 @@ class Exposition:
             served=compiled.services if compiled else (),
             health=monitor.health(),
             weights=monitor.weights(),
+            handshakes=sources.suspicion.every(),
         )
 
     def _write(self, seen: Seen) -> bytes:

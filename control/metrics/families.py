@@ -35,6 +35,8 @@ def families(seen: Seen) -> Iterator[str]:
     yield from _services(seen)
     yield from pool_families(seen.served)
     yield from _backends(seen)
+    if seen.handshakes:
+        yield from _handshakes(seen)
     yield from _maps(seen)
     if seen.routers is not None:
         yield from router_families(seen.routers)
@@ -183,6 +185,23 @@ def _backends(seen: Seen) -> Iterator[str]:
         "backend_weight",
         "Its weight, by its checks or else as configured; 0 while it is draining",
         ((of, _weight(seen, each, backend)) for of, each, backend in every),
+    )
+
+
+def _handshakes(seen: Seen) -> Iterator[str]:
+    every = [
+        (labels(service=service, backend=backend), found)
+        for (service, backend), found in seen.handshakes.items()
+    ]
+    yield gauge(
+        "backend_suspected",
+        "1: far fewer of its TCP handshakes are completed than of others; if watched",
+        ((of, int(found.is_suspected)) for of, found in every),
+    )
+    yield gauge(
+        "backend_handshakes_ratio",
+        "Part of its TCP handshakes of the last seconds that was completed; if watched",
+        ((of, found.ratio) for of, found in every if found.ratio is not None),
     )
 
 

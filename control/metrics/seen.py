@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from control.facts import BackendKey
+from control.health.passive import Finding
 from control.serving import Served
 from control.status import Health, MapStatus, NodeStatus
 from dataplane.counters import Counters
@@ -48,6 +49,7 @@ class Seen:
     served: tuple[Served, ...] = ()
     health: Mapping[BackendKey, Health] = field(default_factory=dict)  # of who is checked
     weights: Mapping[BackendKey, int] = field(default_factory=dict)  # that checks give
+    handshakes: Mapping[BackendKey, Finding] = field(default_factory=dict)  # if watched
     counters: Counters | None = None  # None: the data plane is detached
     maps: tuple[MapStatus, ...] = ()
     routers: Mapping[str, Router] | None = None  # None: guideway-vrrpd tells nothing

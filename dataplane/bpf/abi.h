@@ -8,7 +8,7 @@
  * A change of anything here is a change of GW_ABI_VERSION.
  */
 
-#define GW_ABI_VERSION 6
+#define GW_ABI_VERSION 7
 
 /* Entries of `ports` and `transmit_ports`; an interface sits at ifindex % GW_PORTS. */
 #define GW_PORTS 256
@@ -31,6 +31,9 @@
 
 /* Entries of `ways` on each CPU. */
 #define GW_WAYS 4096
+
+/* Entries of `handshakes`, a power of two: so many connections may be opening at a time. */
+#define GW_HANDSHAKES 8192
 
 /* The kernel is asked again after so many of its ticks: 25 to 250 ms, by its CONFIG_HZ. */
 #define GW_WAY_TICKS 25
@@ -136,7 +139,8 @@ struct gw_service {
 	__u32 hash_seed;
 	__u32 mode;     /* enum gw_mode */
 	__u32 affinity; /* enum gw_affinity */
-	__u32 hash;     /* enum gw_hash */
+	__u16 hash;     /* enum gw_hash */
+	__u16 is_watched; /* handshakes of its flows are counted, by backend */
 	__u32 idle_seconds; /* a record is forgotten when its flow was silent for so long */
 	__u64 changed_ns;   /* CLOCK_MONOTONIC of the ring's last change; for the controller */
 };
@@ -247,11 +251,22 @@ struct gw_fragment {
 	__u32 pad;
 };
 
+/*
+ * Value of `handshakes`: a client's SYN that is not followed by anything yet. Of a flow that
+ * comes to the place of another, the other is forgotten.
+ */
+struct gw_handshake {
+	__u64 flow; /* hash of both addresses and ports; 0: the entry is nobody's */
+	__u32 next; /* sequence number of what the client sends when it was answered */
+	__u32 backend_id;
+};
+
 /* What a packet leaves behind: bits. */
 enum gw_trace {
 	GW_TRACE_RECORD = 1,
 	GW_TRACE_SPEAKER = 2,
-	GW_TRACE_FRAGMENT = 4
+	GW_TRACE_FRAGMENT = 4,
+	GW_TRACE_HANDSHAKE = 8
 };
 
 /* Value of `traces`, one per CPU: what the packet in hand is to leave behind. */
@@ -259,6 +274,7 @@ struct gw_traces {
 	struct gw_record record;
 	struct gw_speaker speaker;
 	struct gw_fragment fragment;
+	struct gw_handshake handshake;
 	struct gw_flow flow;              /* key of the record */
 	struct gw_reply_flow reply_flow;  /* of the speaker */
 	struct gw_datagram datagram;      /* of the fragment */
@@ -317,4 +333,14 @@ struct gw_counter {
 	__u64 packets;
 	__u64 bytes; /* frame lengths, without the FCS */
 	__u64 flows; /* TCP connections that began; UDP does not say */
+};
+
+/*
+ * Value of `handshake_counters`, one per CPU. An index is not set to 0 when a backend gets
+ * it: the controller goes by differences.
+ */
+struct gw_handshakes {
+	__u64 begun;     /* SYNs of connections */
+	__u64 repeated;  /* further SYNs of those that were not answered yet */
+	__u64 completed; /* that the client went on with: so it has the answer */
 };

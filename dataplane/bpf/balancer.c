@@ -35,6 +35,7 @@
 #include "checksum.h"
 #include "ip.h"
 #include "account.h"
+#include "handshakes.h"
 #include "fragments.h"
 #include "ways.h"
 #include "replies.h"

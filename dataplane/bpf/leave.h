@@ -40,4 +40,6 @@ static __always_inline void leave_traces(const struct packet *pkt)
 		write_speaker(left);
 	if (left->kinds & GW_TRACE_FRAGMENT)
 		fragments.update(&left->datagram, &left->fragment);
+	if (left->kinds & GW_TRACE_HANDSHAKE)
+		write_handshake(left, begins_flow(pkt));
 }

@@ -36,6 +36,12 @@ BPF_TABLE("percpu_array", u32, struct gw_traces, traces, 1);
 
 BPF_TABLE("percpu_array", u32, struct gw_way, ways, GW_WAYS);
 
+/*
+ * Of services that are watched. Not one for each CPU: where a virtual interface is, the
+ * packets of a flow may be on several. What two write at a time counts for one of them.
+ */
+BPF_TABLE("array", u32, struct gw_handshake, handshakes, GW_HANDSHAKES);
+
 BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);
 
 /* Interfaces of VLANs once more, to be found by what a frame is tagged with. */
@@ -46,6 +52,7 @@ BPF_DEVMAP(transmit_ports, GW_PORTS);
 BPF_TABLE("percpu_array", u32, struct gw_counter, reason_counters, GW_REASON_COUNT);
 BPF_TABLE("percpu_array", u32, struct gw_counter, service_counters, LIMIT_SERVICES);
 BPF_TABLE("percpu_array", u32, struct gw_counter, backend_counters, LIMIT_BACKENDS);
+BPF_TABLE("percpu_array", u32, struct gw_handshakes, handshake_counters, LIMIT_BACKENDS);
 
 /* Of a dry run, dry_run.h. The program that serves does not name it, so it is not kept. */
 BPF_TABLE("array", u32, struct gw_decision, decisions, 1);

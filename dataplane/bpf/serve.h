@@ -35,6 +35,8 @@ serve(struct packet *pkt, const struct gw_service *service)
 
 	if (pkt->first_fragment)
 		note_fragment(pkt, backend, service->mode);
+	if (service->is_watched)
+		note_handshake(pkt, service);
 	return service->mode == GW_MODE_NAT ? forward_nat(pkt, backend, service->id) :
 					      forward_dr(pkt, backend, service->id);
 }

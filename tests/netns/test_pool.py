@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from select import poll
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.operator import change, change_one
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
-from vagrant.lab.topology import DrTopology, NatTopology
+from vagrant.lab.topology import VIP, DrTopology, NatTopology
 
 
 @pytest.fixture(scope="module", params=[DrTopology, NatTopology], ids=["dr", "nat"])
@@ -115,6 +116,66 @@ def test_a_drain_is_waited_for_until_nobody_talks_to_the_backend(lab: Lab) -> No
 
     assert "b2 is drained: nobody has sent it anything for 1s" in said
     guideway(node, "backend", "set", "web", "b2", "--state", "active")
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_backend_whose_clients_get_no_answer_is_suspected_until_they_do(
+    lab: Lab,
+) -> None:
+    change(lab, "service", "change", "web", "--watch-handshakes")
+    (active,) = (one for one in lab.nodes.values() if one.vrrp_state() == "active")
+
+    with unanswered(lab, "b2"):
+        until(lab, lambda: suspected(active) == ["b2"])
+        until(lab, lambda: 0.1 < active.api.shares("web")["b2"] < 0.3)
+
+        # Its checks, of its own address, pass all the time.
+        states = {one.backend.name: one.health for one in backends(active)}
+        assert states["b1"] == states["b2"]
+        assert "b2 is suspected: " in guideway(active, "backend", "list", "web")
+
+    until(lab, lambda: not suspected(active))
+    until(lab, lambda: 0.4 < active.api.shares("web")["b2"] < 0.6)
+    change(lab, "service", "change", "web", "--ignore-handshakes")
+
+
+@contextmanager
+def unanswered(lab: Lab, name: str) -> Iterator[None]:
+    """Lose what a backend answers to clients that want to connect."""
+    host = lab.topology.backends[name]
+    hook = "{ type filter hook output priority 0; }"
+    answers = f"ip saddr {VIP} tcp flags & (syn|ack) == syn|ack drop"
+    table = f"add table ip lost; add chain ip lost out {hook}"
+    host.run("nft", f"{table}; add rule ip lost out {answers}")
+    try:
+        yield
+    finally:
+        host.run("nft", "delete table ip lost")
+
+
+def until(lab: Lab, condition: Callable[[], bool]) -> None:
+    """Wait until it is so, while a client tries to connect forty times at a time."""
+
+    def found() -> bool:
+        with ExitStack() as cleanup:
+            poller = poll()
+            for _ in range(40):
+                one = cleanup.enter_context(lab.client.socket())
+                one.setblocking(False)  # noqa: FBT003
+                one.connect_ex((str(VIP), 80))
+                poller.register(one)
+            poller.poll(100)
+        return condition()
+
+    eventually(found, within=20, what="handshakes are judged")
+
+
+def suspected(node: Node) -> list[str]:
+    return [one.backend.name for one in backends(node) if one.suspected]
+
+
+def backends(node: Node):
+    return node.api.service("web").backends
 
 
 def reasons(node: Node) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Balancer:
     def reset_counters(self) -> None:
         """Leave nothing behind for the next test."""
         maps = self.instance.maps
-        for name in ("service_counters", "backend_counters"):
+        for name in ("service_counters", "backend_counters", "handshake_counters"):
             maps.apply(Reset(name, index) for index in range(maps.shape(name).max_entries))
 
     def add_service(  # noqa: PLR0913

@@ -119,7 +119,7 @@ deadlines = st.integers(0, 253_402_300_799_000).map(lambda ms: ms / 1000)
 
 
 @st.composite
-def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
+def pools(draw: st.DrawFn, sorry: SorryServer, protocol: Protocol) -> PoolPolicy:
     """Draw a policy of which the sorry server, if there is one, is ``sorry``."""
     server = draw(st.none() | st.just(sorry))
     when = [one for one in WhenAllDown if not server or one is not WhenAllDown.NONE]
@@ -132,6 +132,7 @@ def pools(draw: st.DrawFn, sorry: SorryServer) -> PoolPolicy:
         keep_flows=draw(st.booleans()),
         max_ejected=draw(st.floats(0, 1)),
         slow_start=draw(st.floats(0, 3600)),
+        watch_handshakes=protocol is Protocol.TCP and draw(st.booleans()),
     )
 
 
@@ -174,10 +175,11 @@ def services(draw: st.DrawFn, index: int) -> Service:
         else one
         for one in backends
     ]
+    protocol = draw(st.sampled_from(Protocol))
     return Service(
         name=f"{draw(names)[: MAX_NAME - 4]}-{index}",
         vip=_VIPS[version] + draw(st.integers(0, 255)),
-        protocol=draw(st.sampled_from(Protocol)),
+        protocol=protocol,
         port=port,
         mode=mode,
         backends=tuple(backends),
@@ -187,7 +189,8 @@ def services(draw: st.DrawFn, index: int) -> Service:
         hash=draw(st.sampled_from(Hash)),
         returns=draw(st.sampled_from(Returns)) if mode is Mode.NAT else Returns.STATELESS,
         pool=draw(
-            st.just(EACH_BY_ITSELF) | pools(SorryServer(_BACKENDS[version] + 251, port))
+            st.just(EACH_BY_ITSELF)
+            | pools(SorryServer(_BACKENDS[version] + 251, port), protocol)
         )
         if "sorry" not in backend_names
         else EACH_BY_ITSELF,

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from control.checks import TcpCheck
 from control.compile import Served
+from control.health.passive import Finding
 from control.metrics.families import families
 from control.metrics.seen import Router, Seen, Work
 from control.model import Backend, BackendState, Mode, Protocol, Service
@@ -99,6 +100,10 @@ SEEN = Seen(
     served=(SERVED,),
     health={("web", "a"): Health.UP, ("web", "b"): Health.DOWN, ("web", "c"): Health.UP},
     weights={("web", "a"): 2},
+    handshakes={
+        ("web", "a"): Finding(begun=40, completed=10, is_suspected=True, usual=1.0),
+        ("web", "b"): Finding(),
+    },
     counters=COUNTERS,
     maps=(MapStatus("records", 5, 1024, 4096),),
     routers=ROUTERS,

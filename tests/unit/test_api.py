@@ -23,6 +23,7 @@ DEFAULT_POOL = pb.PoolPolicy(
     keep_flows=False,
     max_ejected=1.0,
     slow_start=0.0,
+    watch_handshakes=False,
 )
 DEFAULT_CHECK = pb.HealthCheck(
     tcp=pb.TcpCheck(
@@ -215,6 +216,7 @@ def test_what_is_given_of_a_policy_is_changed_and_the_rest_stays(api: Api) -> No
         pb.PoolPolicy(quorum=3, sorry_server="10.0.0.9"),
         pb.PoolPolicy(hysteresis=2, keep_flows=True),
         pb.PoolPolicy(when_all_down=pb.WHEN_ALL_DOWN_ALL, max_ejected=0.5, slow_start=9),
+        pb.PoolPolicy(watch_handshakes=True),
     ):
         api.stub.ChangeService(pb.ChangeServiceRequest(name="web", pool=given))
 
@@ -227,6 +229,7 @@ def test_what_is_given_of_a_policy_is_changed_and_the_rest_stays(api: Api) -> No
         keep_flows=True,
         max_ejected=0.5,
         slow_start=9.0,
+        watch_handshakes=True,
     )
     none = pb.PoolPolicy(sorry_server="")
     api.stub.ChangeService(pb.ChangeServiceRequest(name="web", pool=none))

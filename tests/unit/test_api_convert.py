@@ -60,6 +60,7 @@ pools = messages(
     keep_flows=st.booleans(),
     max_ejected=doubles,
     slow_start=doubles,
+    watch_handshakes=st.booleans(),
 )
 services = messages(
     pb.Service,

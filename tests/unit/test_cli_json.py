@@ -56,6 +56,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
             "keep_flows": False,
             "max_ejected": 1.0,
             "slow_start": 0.0,
+            "watch_handshakes": False,
             "live_weight": None,
             "quorum_reached": True,
             "sorry_serves": False,
@@ -79,6 +80,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "drain_deadline": None,
                 "ramp": None,
                 "kept": "",
+                "suspected": "",
             },
             {
                 "service": "web",
@@ -97,6 +99,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "drain_deadline": None,
                 "ramp": None,
                 "kept": "",
+                "suspected": "",
             },
         ],
     }

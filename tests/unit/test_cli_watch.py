@@ -22,6 +22,7 @@ from control.events import (
     PlaneChange,
     PoolChanged,
     ServingChanged,
+    SuspicionChanged,
     VersionApplied,
     VersionConfirmed,
     VersionStored,
@@ -86,8 +87,10 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
             PoolChanged("web", 2, quorum=True, sorry=False, kept=("a", "b")),
             ServingChanged("web", serves=False, reason="its backend cannot serve: x"),
             ServingChanged("web", serves=True, reason=""),
+            SuspicionChanged("web", "a", suspected=True),
+            SuspicionChanged("web", "a", suspected=False),
         )
-        then = [said(process.stdout) for _ in range(17)]
+        then = [said(process.stdout) for _ in range(19)]
 
     assert first == [
         "warning: eth1 is gone",
@@ -112,6 +115,8 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
         "web has its quorum: weight 2 is up; failed, but kept: a, b",
         "web is down: its backend cannot serve: x",
         "web is up again",
+        "web/a is suspected, by its handshakes",
+        "web/a is not suspected any more, by its handshakes",
     ]
 
 
@@ -161,6 +166,7 @@ def test_every_kind_of_event_is_an_object_with_keys_of_its_own(
         VersionApplied(2),
         DataPlaneChanged(PlaneChange.DETACHED),
         VrrpChanged("inside", "active", "backup", "the Active fell silent", 1000.5, 150),
+        SuspicionChanged("web", "a", suspected=True),
     )
     with watching(cli.socket, "watch", "-o", "json") as process:
         assert process.stdout
@@ -169,7 +175,7 @@ def test_every_kind_of_event_is_an_object_with_keys_of_its_own(
         cli.node.publish(*happens)
         told = [json.loads(process.stdout.readline()) for _ in happens]
 
-    assert [one.pop("number") for one in told] == [1, 2, 3, 4, 5, 6]
+    assert [one.pop("number") for one in told] == [1, 2, 3, 4, 5, 6, 7]
     assert all(one.pop("time") > 1e9 for one in told)
     assert told == [
         {
@@ -206,6 +212,7 @@ def test_every_kind_of_event_is_an_object_with_keys_of_its_own(
             "since": 1000.5,
             "priority": 150,
         },
+        {"event": "suspicion", "service": "web", "backend": "a", "suspected": True},
     ]
 
 

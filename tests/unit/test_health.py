@@ -228,6 +228,24 @@ def test_a_backend_that_is_not_wanted_any_more_is_not_probed_any_more() -> None:
     watching(scenario)
 
 
+def test_a_backend_can_be_probed_at_once() -> None:
+    async def scenario(monitor: Monitor, backends: Backends) -> None:
+        at = IPv4Address("10.0.0.1")
+        slow = TcpCheck(interval=3600, fall=2)
+        monitor.watch(desired(slow, replace(slow, port=81)))
+        await until(monitor.known)
+        assert backends.asked[at] == 2
+        backends.up = False
+        monitor.hasten(KEY)
+        await until(lambda: backends.asked[at] == 4)
+        assert monitor.health() == {KEY: Health.UP}  # one failure is not two
+        monitor.hasten(KEY)
+        await until(lambda: monitor.health() == {KEY: Health.DOWN})
+        monitor.hasten(("web", "nobody"))
+
+    watching(scenario)
+
+
 def test_a_shortage_of_this_host_says_nothing_of_a_backend() -> None:
     async def scenario(monitor: Monitor, backends: Backends) -> None:
         monitor.watch(desired(FAST))

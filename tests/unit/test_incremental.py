@@ -52,6 +52,7 @@ def policies(vip: int) -> st.SearchStrategy[PoolPolicy]:
         keep_flows=st.booleans(),
         max_ejected=st.sampled_from([0.0, 0.5, 1.0]),
         slow_start=st.sampled_from([0.0, 60.0]),
+        watch_handshakes=st.just(vip != 2),
     )
     return st.just(EACH_BY_ITSELF) | st.just(EACH_BY_ITSELF) | some
 
@@ -101,11 +102,21 @@ addresses = st.builds(address, st.sampled_from(VIPS), st.sampled_from([*HOSTS, 9
 
 
 @st.composite
-def changes(draw: st.DrawFn):
+def changes(draw: st.DrawFn):  # noqa: PLR0911 - a way for each kind
     """Return what becomes of wanted state and facts between two rounds."""
     kind = draw(
         st.sampled_from(
-            ["service", "health", "weight", "step", "hop", "nothing", "order", "fewer"]
+            [
+                "service",
+                "health",
+                "weight",
+                "step",
+                "suspicion",
+                "hop",
+                "nothing",
+                "order",
+                "fewer",
+            ]
         )
     )
     if kind == "service":
@@ -120,6 +131,9 @@ def changes(draw: st.DrawFn):
     if kind == "step":
         steps = draw(st.dictionaries(keys, st.integers(1, 9), max_size=4))
         return lambda w, f: (w, replace(f, steps=steps))
+    if kind == "suspicion":
+        suspected = draw(st.frozensets(keys, max_size=3))
+        return lambda w, f: (w, replace(f, suspected=suspected))
     if kind == "hop":
         moved = {draw(addresses): draw(st.sampled_from([HOP, OTHER_HOP, SILENT]))}
         return lambda w, f: (w, replace(f, network=_with_hops(f.network, moved)))

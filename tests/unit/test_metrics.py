@@ -89,6 +89,14 @@ def test_health_slots_and_weights_of_backends_are_told() -> None:
     assert told["guideway_backend_weight"] == weights
 
 
+def test_handshakes_are_told_of_services_that_are_watched() -> None:
+    told = samples(SEEN)
+
+    assert told["guideway_backend_suspected"] == {("web", "a"): 1, ("web", "b"): 0}
+    assert told["guideway_backend_handshakes_ratio"] == {("web", "a"): 0.25}
+    assert "guideway_backend_suspected" not in samples(replace(SEEN, handshakes={}))
+
+
 def test_maps_are_told_with_their_limits() -> None:
     told = samples(SEEN)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from control.health.suspicion import Suspicion
 from control.metrics import exposition as module
 from control.metrics.exposition import Exposition, Sources
 from dataplane.counters import Counters
@@ -49,6 +50,7 @@ def exposition(kernel: Kernel, tmp_path: Path) -> Exposition:
             monitor,
             reconciler,
             tmp_path / "vrrp.json",
+            Suspicion(),
         )
     )
 

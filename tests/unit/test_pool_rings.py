@@ -12,7 +12,15 @@ from control.capacity import check_capacity
 from control.compile import Compiled, compile_image
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import Backend, BackendState, DesiredState, Mode, Protocol, Service
+from control.model import (
+    MAX_WEIGHT,
+    Backend,
+    BackendState,
+    DesiredState,
+    Mode,
+    Protocol,
+    Service,
+)
 from control.pool_policy import PoolPolicy, SorryServer, WhenAllDown
 from control.rounds import Settings
 from control.status import Health
@@ -54,7 +62,13 @@ class Node:
         self.tables, self.lost = Tables(), frozenset()
 
     def round(
-        self, service: Service, *health: Health, unreached=(), overdue=(), moment=START
+        self,
+        service: Service,
+        *health: Health,
+        unreached=(),
+        overdue=(),
+        suspected=(),
+        moment=START,
     ) -> Compiled:
         facts = Facts(
             Network(
@@ -69,6 +83,7 @@ class Node:
             },
             lost=self.lost,
             overdue=frozenset(("web", name) for name in overdue),
+            suspected=frozenset(("web", name) for name in suspected),
         )
         state = DesiredState((service,))
         made = compile_image(state, facts, SETTINGS, self.image, self.tables, moment)
@@ -271,3 +286,28 @@ def test_a_deadline_cuts_the_flows_that_a_draining_backend_still_has() -> None:
     assert after.down == {number}
     assert number not in after.ring.view()[1::2]
     assert before.slots == after.slots
+
+
+@pytest.mark.parametrize("weight", [1, 3, MAX_WEIGHT])
+def test_a_suspect_gets_a_quarter_of_its_share_and_the_quorum_stays(weight) -> None:
+    node = Node()
+    service = web(weight, weight, quorum=2 * weight)
+    up = (Health.UP,) * 2
+    (before,) = node.round(service, *up).services
+
+    made = node.round(service, *up, suspected=["b1"])
+    (suspecting,) = made.services
+    (after,) = node.round(service, *up).services
+
+    assert suspecting.slots == {"b0": 81, "b1": 20}
+    assert (made.pools["web"].quorum, made.pools["web"].live_weight) == (True, 2 * weight)
+    assert after.slots == before.slots
+    assert suspecting.down == frozenset()  # what it has, stays with it
+
+
+def test_who_is_watched_is_so_in_the_kernel() -> None:
+    for watched in (False, True):
+        node = Node()
+        node.round(web(1, 1, watch_handshakes=watched), Health.UP, Health.UP)
+        (entry,) = node.image.services.values()
+        assert entry.is_watched is watched

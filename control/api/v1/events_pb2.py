@@ -26,7 +26,7 @@ from control.api.v1 import configuration_pb2 as control_dot_api_dot_v1_dot_confi
 from control.api.v1 import guideway_pb2 as control_dot_api_dot_v1_dot_guideway__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ontrol/api/v1/events.proto\x12\x0bguideway.v1\x1a\"control/api/v1/configuration.proto\x1a\x1d\x63ontrol/api/v1/guideway.proto\" \n\x0cWatchRequest\x12\x10\n\x08services\x18\x01 \x03(\t\"\xa0\x04\n\rWatchResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12#\n\x05\x62\x65gin\x18\x03 \x01(\x0b\x32\x12.guideway.v1.BeginH\x00\x12-\n\x07service\x18\x04 \x01(\x0b\x32\x1a.guideway.v1.ServiceStatusH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.guideway.v1.EndH\x00\x12-\n\x07\x62\x61\x63kend\x18\x06 \x01(\x0b\x32\x1a.guideway.v1.BackendChangeH\x00\x12,\n\x06stored\x18\x07 \x01(\x0b\x32\x1a.guideway.v1.VersionStoredH\x00\x12.\n\x07\x61pplied\x18\x08 \x01(\x0b\x32\x1b.guideway.v1.VersionAppliedH\x00\x12\x32\n\ndata_plane\x18\t \x01(\x0b\x32\x1c.guideway.v1.DataPlaneChangeH\x00\x12\'\n\x04vrrp\x18\n \x01(\x0b\x32\x17.guideway.v1.VrrpChangeH\x00\x12\x32\n\tconfirmed\x18\x0c \x01(\x0b\x32\x1d.guideway.v1.VersionConfirmedH\x00\x12\'\n\x04pool\x18\x0b \x01(\x0b\x32\x17.guideway.v1.PoolChangeH\x00\x12-\n\x07serving\x18\r \x01(\x0b\x32\x1a.guideway.v1.ServingChangeH\x00\x42\x06\n\x04what\"e\n\x05\x42\x65gin\x12\x0e\n\x06missed\x18\x01 \x01(\x04\x12%\n\x04node\x18\x02 \x01(\x0b\x32\x17.guideway.v1.NodeStatus\x12%\n\x04vrrp\x18\x03 \x03(\x0b\x32\x17.guideway.v1.VrrpChange\"\x05\n\x03\x45nd\"f\n\rBackendChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12#\n\x06health\x18\x03 \x01(\x0e\x32\x13.guideway.v1.Health\x12\x0e\n\x06reason\x18\x04 \x01(\t\"_\n\nPoolChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x13\n\x0blive_weight\x18\x02 \x01(\x04\x12\x0e\n\x06quorum\x18\x03 \x01(\x08\x12\r\n\x05sorry\x18\x04 \x01(\x08\x12\x0c\n\x04kept\x18\x05 \x03(\t\"\x97\x01\n\rVersionStored\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t\x12\x0f\n\x07removed\x18\x04 \x03(\t\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.guideway.v1.Source\x12\x0e\n\x06\x61uthor\x18\x06 \x01(\t\x12\x0f\n\x07\x63omment\x18\x07 \x01(\t\"3\n\x10VersionConfirmed\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\"!\n\x0eVersionApplied\x12\x0f\n\x07version\x18\x01 \x01(\x04\"\xcc\x01\n\x0f\x44\x61taPlaneChange\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.guideway.v1.DataPlaneChange.Kind\x12\x0e\n\x06reason\x18\x02 \x01(\t\"x\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_ATTACHED\x10\x01\x12\x11\n\rKIND_RELOADED\x10\x02\x12\x11\n\rKIND_DETACHED\x10\x03\x12\x10\n\x0cKIND_FAILING\x10\x04\x12\x0f\n\x0bKIND_MENDED\x10\x05\"n\n\nVrrpChange\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x10\n\x08priority\x18\x06 \x01(\r\"@\n\rServingChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06serves\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t2J\n\x06\x45vents\x12@\n\x05Watch\x12\x19.guideway.v1.WatchRequest\x1a\x1a.guideway.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63ontrol/api/v1/events.proto\x12\x0bguideway.v1\x1a\"control/api/v1/configuration.proto\x1a\x1d\x63ontrol/api/v1/guideway.proto\" \n\x0cWatchRequest\x12\x10\n\x08services\x18\x01 \x03(\t\"\xd3\x04\n\rWatchResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12#\n\x05\x62\x65gin\x18\x03 \x01(\x0b\x32\x12.guideway.v1.BeginH\x00\x12-\n\x07service\x18\x04 \x01(\x0b\x32\x1a.guideway.v1.ServiceStatusH\x00\x12\x1f\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x10.guideway.v1.EndH\x00\x12-\n\x07\x62\x61\x63kend\x18\x06 \x01(\x0b\x32\x1a.guideway.v1.BackendChangeH\x00\x12,\n\x06stored\x18\x07 \x01(\x0b\x32\x1a.guideway.v1.VersionStoredH\x00\x12.\n\x07\x61pplied\x18\x08 \x01(\x0b\x32\x1b.guideway.v1.VersionAppliedH\x00\x12\x32\n\ndata_plane\x18\t \x01(\x0b\x32\x1c.guideway.v1.DataPlaneChangeH\x00\x12\'\n\x04vrrp\x18\n \x01(\x0b\x32\x17.guideway.v1.VrrpChangeH\x00\x12\x32\n\tconfirmed\x18\x0c \x01(\x0b\x32\x1d.guideway.v1.VersionConfirmedH\x00\x12\'\n\x04pool\x18\x0b \x01(\x0b\x32\x17.guideway.v1.PoolChangeH\x00\x12-\n\x07serving\x18\r \x01(\x0b\x32\x1a.guideway.v1.ServingChangeH\x00\x12\x31\n\tsuspicion\x18\x0e \x01(\x0b\x32\x1c.guideway.v1.SuspicionChangeH\x00\x42\x06\n\x04what\"e\n\x05\x42\x65gin\x12\x0e\n\x06missed\x18\x01 \x01(\x04\x12%\n\x04node\x18\x02 \x01(\x0b\x32\x17.guideway.v1.NodeStatus\x12%\n\x04vrrp\x18\x03 \x03(\x0b\x32\x17.guideway.v1.VrrpChange\"\x05\n\x03\x45nd\"f\n\rBackendChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12#\n\x06health\x18\x03 \x01(\x0e\x32\x13.guideway.v1.Health\x12\x0e\n\x06reason\x18\x04 \x01(\t\"_\n\nPoolChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x13\n\x0blive_weight\x18\x02 \x01(\x04\x12\x0e\n\x06quorum\x18\x03 \x01(\x08\x12\r\n\x05sorry\x18\x04 \x01(\x08\x12\x0c\n\x04kept\x18\x05 \x03(\t\"F\n\x0fSuspicionChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x11\n\tsuspected\x18\x03 \x01(\x08\"\x97\x01\n\rVersionStored\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x03 \x03(\t\x12\x0f\n\x07removed\x18\x04 \x03(\t\x12#\n\x06source\x18\x05 \x01(\x0e\x32\x13.guideway.v1.Source\x12\x0e\n\x06\x61uthor\x18\x06 \x01(\t\x12\x0f\n\x07\x63omment\x18\x07 \x01(\t\"3\n\x10VersionConfirmed\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\"!\n\x0eVersionApplied\x12\x0f\n\x07version\x18\x01 \x01(\x04\"\xcc\x01\n\x0f\x44\x61taPlaneChange\x12/\n\x04kind\x18\x01 \x01(\x0e\x32!.guideway.v1.DataPlaneChange.Kind\x12\x0e\n\x06reason\x18\x02 \x01(\t\"x\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x11\n\rKIND_ATTACHED\x10\x01\x12\x11\n\rKIND_RELOADED\x10\x02\x12\x11\n\rKIND_DETACHED\x10\x03\x12\x10\n\x0cKIND_FAILING\x10\x04\x12\x0f\n\x0bKIND_MENDED\x10\x05\"n\n\nVrrpChange\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05since\x18\x05 \x01(\x01\x12\x10\n\x08priority\x18\x06 \x01(\r\"@\n\rServingChange\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0e\n\x06serves\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t2J\n\x06\x45vents\x12@\n\x05Watch\x12\x19.guideway.v1.WatchRequest\x1a\x1a.guideway.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,29 +36,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_start=111
   _globals['_WATCHREQUEST']._serialized_end=143
   _globals['_WATCHRESPONSE']._serialized_start=146
-  _globals['_WATCHRESPONSE']._serialized_end=690
-  _globals['_BEGIN']._serialized_start=692
-  _globals['_BEGIN']._serialized_end=793
-  _globals['_END']._serialized_start=795
-  _globals['_END']._serialized_end=800
-  _globals['_BACKENDCHANGE']._serialized_start=802
-  _globals['_BACKENDCHANGE']._serialized_end=904
-  _globals['_POOLCHANGE']._serialized_start=906
-  _globals['_POOLCHANGE']._serialized_end=1001
-  _globals['_VERSIONSTORED']._serialized_start=1004
-  _globals['_VERSIONSTORED']._serialized_end=1155
-  _globals['_VERSIONCONFIRMED']._serialized_start=1157
-  _globals['_VERSIONCONFIRMED']._serialized_end=1208
-  _globals['_VERSIONAPPLIED']._serialized_start=1210
-  _globals['_VERSIONAPPLIED']._serialized_end=1243
-  _globals['_DATAPLANECHANGE']._serialized_start=1246
-  _globals['_DATAPLANECHANGE']._serialized_end=1450
-  _globals['_DATAPLANECHANGE_KIND']._serialized_start=1330
-  _globals['_DATAPLANECHANGE_KIND']._serialized_end=1450
-  _globals['_VRRPCHANGE']._serialized_start=1452
-  _globals['_VRRPCHANGE']._serialized_end=1562
-  _globals['_SERVINGCHANGE']._serialized_start=1564
-  _globals['_SERVINGCHANGE']._serialized_end=1628
-  _globals['_EVENTS']._serialized_start=1630
-  _globals['_EVENTS']._serialized_end=1704
+  _globals['_WATCHRESPONSE']._serialized_end=741
+  _globals['_BEGIN']._serialized_start=743
+  _globals['_BEGIN']._serialized_end=844
+  _globals['_END']._serialized_start=846
+  _globals['_END']._serialized_end=851
+  _globals['_BACKENDCHANGE']._serialized_start=853
+  _globals['_BACKENDCHANGE']._serialized_end=955
+  _globals['_POOLCHANGE']._serialized_start=957
+  _globals['_POOLCHANGE']._serialized_end=1052
+  _globals['_SUSPICIONCHANGE']._serialized_start=1054
+  _globals['_SUSPICIONCHANGE']._serialized_end=1124
+  _globals['_VERSIONSTORED']._serialized_start=1127
+  _globals['_VERSIONSTORED']._serialized_end=1278
+  _globals['_VERSIONCONFIRMED']._serialized_start=1280
+  _globals['_VERSIONCONFIRMED']._serialized_end=1331
+  _globals['_VERSIONAPPLIED']._serialized_start=1333
+  _globals['_VERSIONAPPLIED']._serialized_end=1366
+  _globals['_DATAPLANECHANGE']._serialized_start=1369
+  _globals['_DATAPLANECHANGE']._serialized_end=1573
+  _globals['_DATAPLANECHANGE_KIND']._serialized_start=1453
+  _globals['_DATAPLANECHANGE_KIND']._serialized_end=1573
+  _globals['_VRRPCHANGE']._serialized_start=1575
+  _globals['_VRRPCHANGE']._serialized_end=1685
+  _globals['_SERVINGCHANGE']._serialized_start=1687
+  _globals['_SERVINGCHANGE']._serialized_end=1751
+  _globals['_EVENTS']._serialized_start=1753
+  _globals['_EVENTS']._serialized_end=1827
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,7 @@ class WatchResponse(_message.Message):
     CONFIRMED_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    SUSPICION_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Of the daemon's events, from 1 on; of Begin, ServiceStatus and End: of the last one before."""
     time: _builtins.float
@@ -88,6 +89,8 @@ class WatchResponse(_message.Message):
     def pool(self) -> Global___PoolChange: ...
     @_builtins.property
     def serving(self) -> Global___ServingChange: ...
+    @_builtins.property
+    def suspicion(self) -> Global___SuspicionChange: ...
     def __init__(
         self,
         *,
@@ -104,12 +107,13 @@ class WatchResponse(_message.Message):
         confirmed: Global___VersionConfirmed | None = ...,
         pool: Global___PoolChange | None = ...,
         serving: Global___ServingChange | None = ...,
+        suspicion: Global___SuspicionChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "pool", b"pool", "service", b"service", "serving", b"serving", "stored", b"stored", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "pool", b"pool", "service", b"service", "serving", b"serving", "stored", b"stored", "suspicion", b"suspicion", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "pool", b"pool", "service", b"service", "serving", b"serving", "stored", b"stored", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "backend", b"backend", "begin", b"begin", "confirmed", b"confirmed", "data_plane", b"data_plane", "end", b"end", "number", b"number", "pool", b"pool", "service", b"service", "serving", b"serving", "stored", b"stored", "suspicion", b"suspicion", "time", b"time", "vrrp", b"vrrp", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed", "pool", "serving"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["begin", "service", "end", "backend", "stored", "applied", "data_plane", "vrrp", "confirmed", "pool", "serving", "suspicion"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -237,6 +241,35 @@ class PoolChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PoolChange: _TypeAlias = PoolChange  # noqa: Y015
+
+@_typing.final
+class SuspicionChange(_message.Message):
+    """A backend is suspected by its clients' handshakes, or is not any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    SUSPECTED_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Name of the service."""
+    backend: _builtins.str
+    """Name of the backend."""
+    suspected: _builtins.bool
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        backend: _builtins.str = ...,
+        suspected: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "service", b"service", "suspected", b"suspected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspicionChange: _TypeAlias = SuspicionChange  # noqa: Y015
 
 @_typing.final
 class VersionStored(_message.Message):

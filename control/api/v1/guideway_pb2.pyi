@@ -490,6 +490,7 @@ class PoolPolicy(_message.Message):
     MAX_EJECTED_FIELD_NUMBER: _builtins.int
     KEEP_FLOWS_FIELD_NUMBER: _builtins.int
     SLOW_START_FIELD_NUMBER: _builtins.int
+    WATCH_HANDSHAKES_FIELD_NUMBER: _builtins.int
     quorum: _builtins.int
     """Weight of backends that are up, 1 to 4294967295. Default 1."""
     hysteresis: _builtins.int
@@ -512,6 +513,10 @@ class PoolPolicy(_message.Message):
     """Seconds, up to 3600, in which a backend that comes up gets its weight, in ten steps.
     Default 0: at once.
     """
+    watch_handshakes: _builtins.bool
+    """A backend of which far fewer TCP handshakes are completed than of the others is suspected:
+    it is probed at once, and gets a quarter of its share. Of TCP services only. Default false.
+    """
     def __init__(
         self,
         *,
@@ -522,10 +527,11 @@ class PoolPolicy(_message.Message):
         max_ejected: _builtins.float | None = ...,
         keep_flows: _builtins.bool | None = ...,
         slow_start: _builtins.float | None = ...,
+        watch_handshakes: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_slow_start", b"_slow_start", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "slow_start", b"slow_start", "sorry_server", b"sorry_server"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_slow_start", b"_slow_start", "_sorry_server", b"_sorry_server", "_watch_handshakes", b"_watch_handshakes", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "slow_start", b"slow_start", "sorry_server", b"sorry_server", "watch_handshakes", b"watch_handshakes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_slow_start", b"_slow_start", "_sorry_server", b"_sorry_server", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "slow_start", b"slow_start", "sorry_server", b"sorry_server", "when_all_down", b"when_all_down"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis", "_keep_flows", b"_keep_flows", "_max_ejected", b"_max_ejected", "_quorum", b"_quorum", "_slow_start", b"_slow_start", "_sorry_server", b"_sorry_server", "_watch_handshakes", b"_watch_handshakes", "hysteresis", b"hysteresis", "keep_flows", b"keep_flows", "max_ejected", b"max_ejected", "quorum", b"quorum", "slow_start", b"slow_start", "sorry_server", b"sorry_server", "watch_handshakes", b"watch_handshakes", "when_all_down", b"when_all_down"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hysteresis: _TypeAlias = _typing.Literal["hysteresis"]  # noqa: Y015
     _WhichOneofArgType__hysteresis: _TypeAlias = _typing.Literal["_hysteresis", b"_hysteresis"]  # noqa: Y015
@@ -539,6 +545,8 @@ class PoolPolicy(_message.Message):
     _WhichOneofArgType__slow_start: _TypeAlias = _typing.Literal["_slow_start", b"_slow_start"]  # noqa: Y015
     _WhichOneofReturnType__sorry_server: _TypeAlias = _typing.Literal["sorry_server"]  # noqa: Y015
     _WhichOneofArgType__sorry_server: _TypeAlias = _typing.Literal["_sorry_server", b"_sorry_server"]  # noqa: Y015
+    _WhichOneofReturnType__watch_handshakes: _TypeAlias = _typing.Literal["watch_handshakes"]  # noqa: Y015
+    _WhichOneofArgType__watch_handshakes: _TypeAlias = _typing.Literal["_watch_handshakes", b"_watch_handshakes"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hysteresis) -> _WhichOneofReturnType__hysteresis | None: ...
     @_typing.overload
@@ -551,6 +559,8 @@ class PoolPolicy(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__slow_start) -> _WhichOneofReturnType__slow_start | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sorry_server) -> _WhichOneofReturnType__sorry_server | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__watch_handshakes) -> _WhichOneofReturnType__watch_handshakes | None: ...
 
 Global___PoolPolicy: _TypeAlias = PoolPolicy  # noqa: Y015
 
@@ -2258,6 +2268,7 @@ class BackendStatus(_message.Message):
     DYNAMIC_WEIGHT_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     RAMP_FIELD_NUMBER: _builtins.int
+    SUSPECTED_FIELD_NUMBER: _builtins.int
     health: Global___Health.ValueType
     reason: _builtins.str
     """Why it gets no new flows, a sentence; empty: it gets some."""
@@ -2275,6 +2286,10 @@ class BackendStatus(_message.Message):
     """
     ramp: _builtins.float
     """Part of its weight that it has while it starts slowly, above 0 and below 1; absent: all."""
+    suspected: _builtins.str
+    """What its clients' handshakes say against it, a sentence after its name, while it gets a
+    quarter of its share for that; empty: nothing.
+    """
     @_builtins.property
     def backend(self) -> Global___Backend: ...
     def __init__(
@@ -2289,10 +2304,11 @@ class BackendStatus(_message.Message):
         dynamic_weight: _builtins.int | None = ...,
         kept: _builtins.str = ...,
         ramp: _builtins.float | None = ...,
+        suspected: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_ramp", b"_ramp", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "mac", b"mac", "ramp", b"ramp", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_ramp", b"_ramp", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "ramp", b"ramp", "reason", b"reason", "share", b"share", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight", "_mac", b"_mac", "_ramp", b"_ramp", "_since", b"_since", "backend", b"backend", "dynamic_weight", b"dynamic_weight", "health", b"health", "kept", b"kept", "mac", b"mac", "ramp", b"ramp", "reason", b"reason", "share", b"share", "since", b"since", "suspected", b"suspected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dynamic_weight: _TypeAlias = _typing.Literal["dynamic_weight"]  # noqa: Y015
     _WhichOneofArgType__dynamic_weight: _TypeAlias = _typing.Literal["_dynamic_weight", b"_dynamic_weight"]  # noqa: Y015
