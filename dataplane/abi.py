@@ -28,15 +28,17 @@ MAPS: Final = (
     "handshakes",
     "ports",
     "vlans",
+    "stations",
     "transmit_ports",
     "reason_counters",
     "service_counters",
     "backend_counters",
     "handshake_counters",
 )
-# What the program writes itself, and no controller could fill in again: the program's
-# successor goes on with these.
+# What the program writes itself, or guideway-vrrpd, and no controller could fill in again:
+# the program's successor goes on with these.
 KEPT_MAPS: Final = (
+    "stations",
     "records",
     "replies",
     "fragments",

@@ -23,6 +23,7 @@ from vrrp.packet import IPV6
 
 MARK: Final = 112  # VRRP's number among the IP protocols; nobody in rt_protos(5) has it
 _IFA_F_NODAD: Final = 0x02  # linux/if_addr.h
+_IFA_F_NOPREFIXROUTE: Final = 0x200
 
 
 def hold(ip: Any, wanted: Iterable[VirtualAddress]) -> tuple[VirtualAddress, ...]:
@@ -113,9 +114,10 @@ def _index(ip: Any, interface: str) -> int | None:
 
 def _manner(virtual: VirtualAddress) -> dict[str, int]:
     """Return how an address is to be added besides."""
+    flags = 0 if virtual.routed else _IFA_F_NOPREFIXROUTE
     if virtual.address.version == IPV6:
-        return {"flags": _IFA_F_NODAD, "preferred": 0}
-    return {}
+        return {"flags": flags | _IFA_F_NODAD, "preferred": 0}
+    return {"flags": flags} if flags else {}
 
 
 def _present(ip: Any, index: int) -> dict[IpInterface, int]:

@@ -79,7 +79,7 @@ def parse(text: str, name: str) -> DaemonConfig:
         raise ConfigError(
             name, "has half a character, a surrogate without its other half"
         ) from error
-    instances = tuple(_instance(entry) for entry in file.instances)
+    instances = tuple(_instance(entry, Path(file.pins)) for entry in file.instances)
     _refuse_duplicates(instances, name)
     _check_tracks(file, name)
     return DaemonConfig(
@@ -200,7 +200,7 @@ def _track(entry: str | TrackConfig) -> Track:
     return Track(entry.check, entry.weight)
 
 
-def _instance(entry: InstanceConfig) -> Instance:
+def _instance(entry: InstanceConfig, pins: Path) -> Instance:
     advertised = _virtual(entry.addresses, entry.interface)
     family = advertised[0].address.version
     router = machine.Config(
@@ -235,6 +235,9 @@ def _instance(entry: InstanceConfig) -> Instance:
         source=ip_address(entry.source) if entry.source else None,
         tracks=tuple(_track(each) for each in entry.track),
         notify=_program(entry.notify),
+        virtual_mac=entry.virtual_mac,
+        advertise_mac=entry.advertise_mac == "virtual" and entry.virtual_mac,
+        pins=pins,
     )
 
 

@@ -23,6 +23,7 @@ class VirtualAddress:
 
     address: IpInterface  # with its prefix length
     interface: str  # not always the one that speaks VRRP
+    routed: bool = True  # whether the kernel gets a route to its network by it
 
     def __str__(self) -> str:
         return f"{self.address} on {self.interface}"
@@ -43,6 +44,9 @@ class Instance:
     tracks: tuple[Track, ...] = ()  # its own, and those of the others in its group
     group: str = ""  # the sync group it is in
     notify: Program | None = None  # is told what becomes of it
+    virtual_mac: bool = False  # the Active has the virtual router's MAC besides its own
+    advertise_mac: bool = False  # and the source of what it multicasts is that MAC
+    pins: Path = Path("/sys/fs/bpf/guideway")  # the data planes that are told of it
 
     @property
     def interfaces(self) -> frozenset[str]:

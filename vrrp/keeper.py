@@ -18,11 +18,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
-from vrrp.addresses import hold, release
 from vrrp.announce import Claim, announce
 from vrrp.errors import HostError
 from vrrp.instance import Instance, VirtualAddress
 from vrrp.links import Footing, read_footing, read_link
+from vrrp.station import placed, settle
 
 _log: Final[FilteringBoundLogger] = get_logger()
 _EVERY: Final = 1.0  # seconds between rounds when nothing seems to happen
@@ -141,8 +141,7 @@ def _work(instance: Instance, *, held: bool, announcing: int) -> Round:
     try:
         with IPRoute(strict_check=True) as ip:
             try:
-                added = hold(ip, instance.addresses) if held else ()
-                removed = () if held else release(ip, instance.addresses)
+                added, removed = settle(ip, instance, held=held)
                 if held and announcing:
                     announce(_claims(ip, instance), announcing)
             except (NetlinkError, OSError) as error:
@@ -160,8 +159,10 @@ def _claims(ip: Any, instance: Instance) -> Iterator[Claim]:
     Where there is no ARP, as on a loopback or dummy interface, it is the instance's own
     interface that answers for the address.
     """
-    links = {name: read_link(ip, name) for name in instance.interfaces}
-    for virtual in instance.addresses:
+    addresses = placed(ip, instance)
+    names = {instance.interface, *(each.interface for each in addresses)}
+    links = {name: read_link(ip, name) for name in names}
+    for virtual in addresses:
         for name in (virtual.interface, instance.interface):
             link = links[name]
             if link and link.speaks_arp:

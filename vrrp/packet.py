@@ -28,6 +28,7 @@ PROTOCOL: Final = 112  # in the IP header
 GROUP: Final = IPv4Address("224.0.0.18")
 GROUP6: Final = IPv6Address("ff02::12")
 TTL: Final = 255  # what was routed has less: nobody can speak VRRP from afar
+INTERNETWORK_CONTROL: Final = 0xC0  # the precedence of routing protocols
 PASSWORD_BYTES: Final = 8
 IPV4: Final = 4
 IPV6: Final = 6

@@ -34,6 +34,7 @@ from vrrp.status import Status
 from vrrp.tally import Lateness, Traffic, advert
 from vrrp.tracking import Standing
 from vrrp.transport import SURVIVABLE, Port, Transport, open_transport
+from vrrp.virtual_mac import mac_of
 
 _log: Final[FilteringBoundLogger] = get_logger()
 T = TypeVar("T")
@@ -276,6 +277,7 @@ class Runner:
             footing.address,
             instance.dialect,
             instance.peers,
+            mac_of(instance) if instance.advertise_mac else b"",
         )
         return await self._in_kernel_thread(lambda: open_transport(port))
 

@@ -153,6 +153,8 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     announce: AnnounceConfig = AnnounceConfig()
     track: tuple[str | TrackConfig, ...] = ()
     notify: NotifyConfig | None = None
+    virtual_mac: bool = False
+    advertise_mac: Literal["virtual", "own"] = "virtual"
 
     def __post_init__(self) -> None:
         for entry in chain(self.addresses, self.unadvertised):
@@ -163,6 +165,7 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
         self._check_preemption()
         self._check_password()
         self._check_peers()
+        self._check_mac()
 
     def _check_addresses(self) -> None:
         advertised = [interface_address(text_of(entry)).ip for entry in self.addresses]
@@ -234,6 +237,21 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
                 "`min_ttl` goes with `peers` only: multicast does not pass a router"
             )
 
+    def _check_mac(self) -> None:
+        own = self.advertise_mac == "own"
+        if own and not self.virtual_mac:
+            raise ValueError("`advertise_mac` goes with `virtual_mac` only")
+        if self.virtual_mac and self.priority == OWNER_PRIORITY:
+            raise ValueError(
+                "`virtual_mac` does not go with priority 255: the owner's addresses are on "
+                "the interface itself, with its MAC"
+            )
+        if self.virtual_mac and (self.peers or own) and not self.announce.refresh:
+            raise ValueError(
+                "`virtual_mac` with `peers` or `advertise_mac: own` needs `refresh` in "
+                "`announce`, such as 60: no advertisement reminds switches of that MAC"
+            )
+
 
 class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
@@ -244,10 +262,12 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     checks: tuple[AnyCheck, ...] = ()
     sync_groups: tuple[GroupConfig, ...] = ()
     realtime_priority: Annotated[int, Meta(ge=0, le=99)] = 50
+    pins: str = "/sys/fs/bpf/guideway"
 
     def __post_init__(self) -> None:
         _absolute(self.status_file, "status_file")
         _absolute(self.maintenance_file, "maintenance_file")
+        _absolute(self.pins, "pins")
 
 
 def check_command(command: tuple[str, ...]) -> None:

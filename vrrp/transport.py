@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from socket import (
     AF_INET,
     AF_INET6,
+    AF_PACKET,
     CMSG_SPACE,
     INADDR_ANY,
     IP_ADD_MEMBERSHIP,
@@ -40,7 +41,16 @@ from typing import Final, Self
 
 from vrrp.admission import Datagram
 from vrrp.errors import Fault, MalformedError
-from vrrp.packet import IPV4, PROTOCOL, TTL, Advertisement, Dialect, IpAddress
+from vrrp.frame import frame
+from vrrp.packet import (
+    INTERNETWORK_CONTROL,
+    IPV4,
+    PROTOCOL,
+    TTL,
+    Advertisement,
+    Dialect,
+    IpAddress,
+)
 
 # An interface may go, lose its address, or have a full queue, and a firewall may say no.
 # VRRP is there for such moments, so it lives through them; anything else is a bug.
@@ -62,7 +72,6 @@ SURVIVABLE: Final = frozenset(
     }
 )
 
-_INTERNETWORK_CONTROL: Final = 0xC0  # the precedence of routing protocols
 _IP_MULTICAST_ALL: Final = 49  # linux/in.h; the socket module does not have these
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
@@ -89,6 +98,7 @@ class Port:
     address: IpAddress
     dialect: Dialect
     peers: tuple[IpAddress, ...] = ()  # none: to the group
+    mac: bytes = b""  # what is sent to the group bears it as its source; empty: the own one
 
 
 class Transport(ABC):
@@ -105,9 +115,19 @@ class Transport(ABC):
             interface = port.interface.encode() + b"\0"
             self._socket.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, interface)
             self._set_up()
+            self._frames = self._open_frames()
         except OSError:
             self._socket.close()
             raise
+
+    def _open_frames(self) -> socket | None:
+        """Return what sends frames with another MAC than the interface's, if need be.
+
+        To a peer it is the kernel that finds the way, and the neighbour.
+        """
+        if not self._port.mac or self._port.peers:
+            return None
+        return socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0)  # 0: it receives nothing
 
     @abstractmethod
     def _set_up(self) -> None:
@@ -130,6 +150,8 @@ class Transport(ABC):
     def close(self) -> None:
         """Leave the group."""
         self._socket.close()
+        if self._frames:
+            self._frames.close()
 
     def fileno(self) -> int:
         """Let an event loop wait for what arrives."""
@@ -143,11 +165,19 @@ class Transport(ABC):
                 advertisement, self._port.address, destination
             )
             try:
-                self._socket.sendto(message, self._reach(destination))
+                self._send(message, destination)
             except OSError as error:  # the other peers have to hear it all the same
                 failed = error
         if failed is not None:
             raise failed
+
+    def _send(self, message: bytes, destination: IpAddress) -> None:
+        port = self._port
+        if self._frames is None:
+            self._socket.sendto(message, self._reach(destination))
+            return
+        sent = frame(port.mac, port.address, destination, message)
+        self._frames.sendto(sent, (port.interface, 0))
 
     def drain(self) -> Iterator[Datagram | MalformedError]:
         """Yield what has arrived, and do not wait for more."""
@@ -175,7 +205,7 @@ class Transport4(Transport):
 
     def _set_up(self) -> None:
         option = self._socket.setsockopt
-        option(IPPROTO_IP, IP_TOS, _INTERNETWORK_CONTROL)
+        option(IPPROTO_IP, IP_TOS, INTERNETWORK_CONTROL)
         option(IPPROTO_IP, IP_TTL, TTL)
         # No "don't fragment", as keepalived has it.
         option(IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
@@ -209,7 +239,7 @@ class Transport6(Transport):
 
     def _set_up(self) -> None:
         option = self._socket.setsockopt
-        option(IPPROTO_IPV6, IPV6_TCLASS, _INTERNETWORK_CONTROL)
+        option(IPPROTO_IPV6, IPV6_TCLASS, INTERNETWORK_CONTROL)
         option(IPPROTO_IPV6, IPV6_UNICAST_HOPS, TTL)
         option(IPPROTO_IPV6, _IPV6_AUTOFLOWLABEL, 0)
         option(IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)

@@ -24,10 +24,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "notify_deleted": _SCRIPT,
     "notify_master_rx_lower_pri": _SCRIPT,
     "smtp_alert": _MAIL,
-    "use_vmac": _MAC,
-    "use_vmac_addr": _MAC,
+    "use_vmac_addr": "addresses of other interfaces are there, with their MAC; left out",
     "use_ipvlan": _MAC,
-    "vmac_xmit_base": _MAC,
+    "vmac_xmit_base": "goes with use_vmac only; left out",
     "virtual_routes": _ONLY_ADDRESSES,
     "virtual_rules": _ONLY_ADDRESSES,
     "track_bfd": "there is no BFD; left out",
@@ -50,6 +49,7 @@ _AS_HERE: Final = (
 )
 _LONGEST_PASSWORD: Final = 8
 _OWNER: Final = 255
+_REFRESH: Final = 60  # seconds; switches remember a MAC for 300
 _IPV6: Final = 6
 _IPV6_TTL: Final = 64  # what keepalived sends in unicast over IPv6
 
@@ -116,6 +116,7 @@ def router_of(
         "notify": notify_of(body, checks.user),
         "announce": dict(usual.announce) | announcements(body, "") or None,
     }
+    values |= _virtual_mac(body, values)
     tracked = checks.tracks(body.every(*TRACKS), weighted=not grouped)
     body.rest(SENTENCES)
     given = {key: value for key, value in values.items() if value is not None}
@@ -202,6 +203,24 @@ def notify_of(body: Body, user: str | None) -> dict[str, Any] | None:
     """Take the program that is told what an instance or group becomes."""
     statement = body.last("notify")
     return command_of(statement, user, body.notes) if statement else None
+
+
+def _virtual_mac(body: Body, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Take whether the Active has the virtual router's MAC; its own name is as here."""
+    statement = body.last("use_vmac")
+    if statement is None:
+        return {}
+    if values["priority"] == _OWNER:
+        body.note(statement, "does not go with priority 255; left out")
+        return {}
+    own = body.flag("vmac_xmit_base")
+    found: dict[str, Any] = {"virtual_mac": True, "advertise_mac": "own" if own else None}
+    announce = values["announce"] or {}
+    if (own or values["peers"]) and not announce.get("refresh"):
+        why = f"`refresh: {_REFRESH}` is added: else switches would forget the virtual MAC"
+        body.note(statement, why)
+        found["announce"] = announce | {"refresh": _REFRESH}
+    return found
 
 
 def _password(body: Body, version: int) -> str | None:

@@ -16,6 +16,9 @@
 /* VLANs that the host has interfaces for. */
 #define GW_VLANS 4096
 
+/* MACs besides the interfaces' own: 255 virtual routers of each family, and then some. */
+#define GW_STATIONS 1024
+
 /* `direct` prefixes, the node's own addresses included. */
 #define GW_DIRECT_PREFIXES 4096
 
@@ -114,6 +117,16 @@ struct gw_address {
 struct gw_segment {
 	__u32 ifindex;
 	__be32 tags[2];
+};
+
+/*
+ * A MAC that the host answers to besides its interface's own: a virtual router's, while this
+ * host is its Active. guideway-vrrpd writes it, not the controller.
+ */
+struct gw_station {
+	__u32 ifindex; /* as the host sees it: in a VLAN, that of the VLAN's interface */
+	__be16 mac[3];
+	__u16 reserved;
 };
 
 /* What an endpoint is in the directory. */

@@ -131,6 +131,23 @@ static __always_inline bool has_mac_of(const struct packet *pkt, const struct gw
 	return to[0] == we[0] && to[1] == we[1] && to[2] == we[2];
 }
 
+/* Whether the frame is for the MAC of a virtual router (RFC 9568, 7.3) that is active here. */
+static __always_inline bool is_for_virtual_router(const struct packet *pkt)
+{
+	const __be16 *to = (const __be16 *)pkt->eth->h_dest;
+
+	if (to[0] || to[1] != bpf_htons(0x5e00)) /* most of what is not for us ends here */
+		return false;
+
+	struct gw_port *port = is_tagged(pkt) ? find_vlan(pkt) : find_port(pkt->in.ifindex);
+	struct gw_station key = { .mac = { to[0], to[1], to[2] } };
+
+	if (!port)
+		return false;
+	key.ifindex = port->ifindex;
+	return stations.lookup(&key);
+}
+
 /*
  * Whether the frame has our MAC: a bridge may flood what is for another. The interface of
  * a VLAN may have one of its own, which counts in that VLAN only.
@@ -138,7 +155,8 @@ static __always_inline bool has_mac_of(const struct packet *pkt, const struct gw
 static __always_inline bool is_for_us(const struct packet *pkt)
 {
 	return has_mac_of(pkt, find_port(pkt->in.ifindex)) ||
-	       (is_tagged(pkt) && has_mac_of(pkt, find_vlan(pkt)));
+	       (is_tagged(pkt) && has_mac_of(pkt, find_vlan(pkt))) ||
+	       is_for_virtual_router(pkt);
 }
 
 static __always_inline bool is_broadcast(const struct ethhdr *eth)

@@ -47,6 +47,9 @@ BPF_TABLE("array", u32, struct gw_port, ports, GW_PORTS);
 /* Interfaces of VLANs once more, to be found by what a frame is tagged with. */
 BPF_TABLE("hash", struct gw_segment, struct gw_port, vlans, GW_VLANS);
 
+/* Virtual routers' MACs that are ours now; to 1: only being there counts. */
+BPF_TABLE("hash", struct gw_station, u32, stations, GW_STATIONS);
+
 BPF_DEVMAP(transmit_ports, GW_PORTS);
 
 BPF_TABLE("percpu_array", u32, struct gw_counter, reason_counters, GW_REASON_COUNT);

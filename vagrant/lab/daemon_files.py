@@ -88,6 +88,7 @@ def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dic
     return {
         "status_file": str(paths.vrrp_status),
         "maintenance_file": str(paths.directory / "vrrp.maintenance"),
+        "pins": str(paths.bpffs / "guideway"),
         "checks": [
             _data_plane("data-plane", paths, backends=False),
             _data_plane("backends", paths, backends=True),
