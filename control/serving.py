@@ -306,13 +306,11 @@ def _ring(
         for index, backend in enumerate(members)
         if index not in down and backend.name in steps
     }
+    table = effective_table(service, members, down, tables, doubted)
     if starting and len(down) + len(starting) < len(members):
-        without = effective_table(service, members, down | starting.keys(), tables, doubted)
-        table = ramped(
-            effective_table(service, members, down, tables, doubted), without, starting
-        )
-    else:
-        table = effective_table(service, members, down, tables, doubted)
+        out = down | starting.keys()
+        without = effective_table(service, members, out, tables, doubted)
+        table = ramped(table, without, starting)
     numbers = np.array([ids.get(b.name, NO_BACKEND_ID) for b in members], np.uint32)
     slots = np.bincount(table, minlength=len(members)).tolist()
     names = [backend.name for backend in members]
