@@ -66,8 +66,6 @@ def test_services_are_listed_as_by_ipvsadm(cli: CommandLine) -> None:
 
 
 def test_the_option_may_stand_before_the_command(cli: CommandLine) -> None:
-    cli.said(ADD_WEB)
-
     assert cli.said("-o ipvsadm service list") == cli.said("service list -o ipvsadm")
 
 
