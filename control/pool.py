@@ -59,6 +59,7 @@ class Memory:
 
     lost: bool = False  # the quorum was
     served: AbstractSet[str] = frozenset()  # who had slots, by name
+    assumed: bool = False  # some of those count as up, for nothing is known of them yet
 
 
 def decide(
@@ -78,7 +79,9 @@ def decide(
     kept: dict[str, str] = {}
     if not possible:
         kept = dict.fromkeys(_when_all_down(policy, failing, memory), _said(policy))
-    sorry = not quorum and not kept and sorry_is_reached
+    # Backends that served are not replaced before anything is known of them.
+    waits = memory.assumed and SORRY not in memory.served
+    sorry = not quorum and not kept and sorry_is_reached and not waits
     if not sorry and not kept:
         kept = dict.fromkeys(_not_ejected(service, conditions), "max_ejected")
     unproven = frozenset(_all(conditions, Condition.UNKNOWN))

@@ -71,10 +71,14 @@ def _pool(service: Service, facts: Facts, known: Image, ids: Ids) -> Pool:
         for backend in service.backends
         if backend.in_table
     }
+    assumed = bool(service.checks) and any(
+        facts.health.get((service.name, name), Health.UNKNOWN) is Health.UNKNOWN
+        for name in served & conditions.keys()
+    )
     pool = decide(
         service,
         conditions,
-        Memory(service.name in facts.lost or SORRY in served, served),
+        Memory(service.name in facts.lost or SORRY in served, served, assumed),
         sorry_is_reached=_is_reached(service.sorry, facts),
     )
     if not service.pool.slow_start:

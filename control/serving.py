@@ -173,7 +173,8 @@ def backends_of(known: Image, entry: records.Service) -> list[Index]:
 def _down(
     service: Service, ids: Mapping[str, int], facts: Facts, serving: frozenset[int]
 ) -> frozenset[int]:
-    bearable = ("", UNHEALTHY) if service.pool.keep_flows else ("",)
+    # Flows that stay whatever checks say stay, too, while those say nothing yet.
+    bearable = ("", UNHEALTHY, UNPROBED) if service.pool.keep_flows else ("",)
     return frozenset(
         ids[backend.name]
         for backend in service.backends

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from control.capacity import check_capacity
@@ -233,6 +233,12 @@ rounds = st.lists(st.tuples(*[st.sampled_from([UP, UP, DOWN])] * 4), min_size=1,
 
 
 @given(policies(), rounds, st.sets(st.sampled_from(["b0", "b3", "sorry"])))
+@example({"keep_flows": True}, [(UP, DOWN, DOWN, DOWN)], {"b0"})
+@example(
+    {"quorum": 4, "sorry_server": SORRY, "when_all_down": WhenAllDown.ALL},
+    [(DOWN,) * 4],
+    {"b0", "b3"},
+)
 def test_a_restart_in_any_state_changes_nothing(policy, history, unreached) -> None:
     service, node = web(1, 2, 1, 2, **policy), Node()
     for health in history:
