@@ -112,7 +112,7 @@ def test_a_node_without_a_data_plane_leaves_the_addresses_to_the_other(lan: Lan)
 
 def test_a_reload_changes_checks_without_a_failover(lan: Lan) -> None:
     start(lan, {"type": "file", "path": "/nowhere"})
-    before = lan.one.status()
+    before = lan.one.standing()
 
     lan.one.configure(
         instance(150, track=[{"check": "it", "weight": 0}]),
@@ -122,14 +122,14 @@ def test_a_reload_changes_checks_without_a_failover(lan: Lan) -> None:
 
     lan.one.wait_for_log(event="configuration reloaded")
     lan.one.wait_for_log(event="check changed", check="it")
-    assert lan.one.status() == {**before, "latest": latest(lan)}
+    assert lan.one.standing() == before
 
 
 def test_a_reload_changes_priority_interval_and_tracks_while_the_active_speaks(
     lan: Lan,
 ) -> None:
     start(lan, {"type": "file", "path": "/nowhere"})
-    before = lan.one.status()
+    before = lan.one.standing()
     check = {"name": "new", "type": "script", "command": ["/bin/sleep", "0.3"]}
     new = instance(140, interval=0.2, track=["new"], announce={"refresh": 1})
 
@@ -140,16 +140,11 @@ def test_a_reload_changes_priority_interval_and_tracks_while_the_active_speaks(
     lan.forget()
     heard = [lan.hear_advertisement("10.0.0.1", within=2) for _ in range(4)]
     assert heard[-1] - heard[0] > 0.5
-    assert lan.one.status() == {**before, "priority": 140, "latest": latest(lan)}
+    assert lan.one.standing() == {**before, "priority": 140}
     lan.one.configure(instance(90))
     lan.one.reload()
     lan.two.wait_for(VIP, GATEWAY)
     lan.one.wait_without(VIP, GATEWAY)
-
-
-def latest(lan: Lan) -> float:
-    found: float = lan.one.status()["latest"]
-    return found
 
 
 # Sync groups

@@ -32,6 +32,8 @@ SKEW_100 = (256 - 100) / 256 * INTERVAL
 DOWN_100 = 3 * INTERVAL + SKEW_100  # of a Backup with priority 100
 # What netlink, Python and a busy machine of two processors may add.
 SLACK = 0.3  # seconds
+# What of a status changes all the time.
+RUNNING_ON = {"latest", "late", "late_total", "sent", "unsent", "heard"}
 
 
 def instance(priority: int = 100, **changes: object) -> dict[str, Any]:
@@ -83,6 +85,10 @@ class Node:
         except FileNotFoundError:
             return {}
         return found.get(name, {})
+
+    def standing(self, name: str = "front") -> dict[str, Any]:
+        """Return the status without what is counted all the time."""
+        return {k: v for k, v in self.status(name).items() if k not in RUNNING_ON}
 
     def wait_until(self, state: str, name: str = "front") -> None:
         eventually(
