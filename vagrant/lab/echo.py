@@ -7,6 +7,7 @@ listens on the TCP port of that number, too, and names itself there: what health
 import argparse
 import socket
 import threading
+from contextlib import suppress
 from typing import Final
 
 _LARGEST_DATAGRAM: Final = 65535
@@ -18,7 +19,8 @@ def echo_datagrams(name: str, server: socket.socket) -> None:
         # The answer has to come from the address that was asked, which in direct return is
         # the VIP: so what came beside the data (the address) goes back with it.
         data, beside, _, client = server.recvmsg(_LARGEST_DATAGRAM, 64)
-        server.sendmsg([name.encode(), b" ", data], beside, 0, client)
+        with suppress(OSError):  # the address that was asked has just gone
+            server.sendmsg([name.encode(), b" ", data], beside, 0, client)
 
 
 def name_on_connect(name: str, port: int) -> None:
