@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bench.packet_cost.cases import Case
 from bench.packet_cost.marks import KATRAN, marks
-from bench.packet_cost.measure import LOADS, Row
+from bench.packet_cost.measure import Row
 from bench.packet_cost.prices import FLOWS, RUNS, Price
 from bench.packet_cost.timing import ROUNDS, Cost
 from bench.report import add_numbers, make_table
@@ -19,9 +19,10 @@ _THOUSAND: Final = 1000
 
 def rows_table(rows: Sequence[Row], program: ProgramInfo) -> Table:
     """Return the rows, each beside what there is to compare it with."""
+    runs = max(len(row.samples.program) for row in rows)
     table = make_table(
         "The XDP program, net ns per packet",
-        f"Best and median of {LOADS * ROUNDS} runs in {LOADS} loads of the program, less "
+        f"Best and median of {runs} runs in {runs // ROUNDS} loads of the program, less "
         "those of a program that does nothing with the same packets. All packets were "
         "counted under the reason that the row names. The program: "
         f"{program.instructions} BPF instructions, {program.machine_code} bytes of machine "
