@@ -1,6 +1,7 @@
 """Who tells ``guideway doctor`` what: guidewayd, its file, guideway-vrrpd, the host."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -42,7 +43,7 @@ class Counters:
     discarded: "Mapping[tuple[str, str], int]"  # advertisements, by router and why
 
 
-@dataclass(slots=True)
+@dataclass
 class Sources:
     """Those who know something of this node."""
 
@@ -54,7 +55,7 @@ class Sources:
         """Return the counters; who has none, or does not run, has counted nothing."""
         statistics = self._ask(lambda stub: stub.GetStatistics, pb.GetStatisticsRequest())
         told = statistics_plain(statistics)["reasons"] if statistics else []
-        routers = read_routers(self._vrrp_status(self._file()[0])) or {}
+        routers = read_routers(self._vrrp_status) or {}
         return Counters(
             {
                 one["reason"]: (one["packets"], one["meaning"])
@@ -70,7 +71,7 @@ class Sources:
 
     def node(self) -> Node:
         """Return all that is known; raises OSError or NetlinkError."""
-        settings, misconfigured = self._file()
+        settings, misconfigured = self._file
         daemon = self._daemon()
         pools = daemon.pools if daemon else settings.pools if settings else ()
         attached = tuple(daemon.attached) if daemon else ()
@@ -80,7 +81,7 @@ class Sources:
             settings.bpffs if settings else _BPFFS,
             settings.state_directory if settings else _STATE,
         )
-        routers = read_routers(self._vrrp_status(settings))
+        routers = read_routers(self._vrrp_status)
         return Node(host, settings, misconfigured, daemon, self.silent, routers)
 
     def with_changes(self, node: Node, before: Counters) -> Node:
@@ -123,21 +124,23 @@ class Sources:
             self.silent = failure.message
             return None
 
+    @cached_property
     def _file(self) -> tuple[Settings | None, str]:
-        """Return what the file says, or else what is wrong with it."""
+        """What the file says, or else what is wrong with it; read once: it may be long."""
         try:
             return _settings(*load(self.path)), ""
         except ConfigError as error:
             return None, str(error)
 
-    def _vrrp_status(self, settings: Settings | None) -> Path:
+    @property
+    def _vrrp_status(self) -> Path:
+        settings, _ = self._file
         return Path(settings.vrrp_status if settings else _VRRP)
 
 
 def _settings(config: NodeConfig, desired: DesiredState) -> Settings:
     return Settings(
         interfaces=config.interfaces,
-        native=config.native,
         bpffs=str(config.bpffs),
         state_directory=str(config.state_directory),
         vrrp_status=str(config.metrics.vrrp_status) if config.metrics else _VRRP,

@@ -63,7 +63,6 @@ class Settings:
     """What the file says, as far as it matters here."""
 
     interfaces: tuple[str, ...]
-    native: bool
     bpffs: str
     state_directory: str
     vrrp_status: str

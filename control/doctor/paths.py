@@ -36,22 +36,16 @@ class Case:
 
 def cases(node: Node) -> tuple[Case, ...]:
     """Return what there is to ask, of :data:`MOST` backends that may serve."""
-    asked = [
-        (pool, member)
-        for pool in node.pools
-        for member in pool.members
-        if member.is_active and member.health != "down"
-    ]
     return tuple(
         case
-        for number, (pool, member) in enumerate(asked[:MOST])
+        for number, (pool, member) in enumerate(_able(node)[:MOST])
         for case in _of(node, pool, member, number)
     )
 
 
 def unasked(node: Node) -> int:
-    """Return how many backends are beyond :data:`MOST`."""
-    return max(0, sum(len(pool.members) for pool in node.pools) - MOST)
+    """Return how many backends that may serve are beyond :data:`MOST`."""
+    return max(0, len(_able(node)) - MOST)
 
 
 def resets(
@@ -80,6 +74,16 @@ def judge(
             yield from _judge_vip(case, heard)
         else:
             yield from _judge_checksum(case, heard)
+
+
+def _able(node: Node) -> list[tuple[Pool, Member]]:
+    """Return the backends that may serve, each with its pool."""
+    return [
+        (pool, member)
+        for pool in node.pools
+        for member in pool.members
+        if member.is_active and member.health != "down"
+    ]
 
 
 def _of(node: Node, pool: Pool, member: Member, number: int) -> Iterator[Case]:

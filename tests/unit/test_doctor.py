@@ -64,7 +64,7 @@ HOST = Host(
 )
 POOL = Pool("web", VIP, "tcp", 80, "dr", (Member("b1", BACKEND, 80, "up", "", 1.0),))
 DAEMON = Daemon((POOL,), {"eth0": True}, desired_version=1, applied_version=1)
-SETTINGS = Settings(("eth0",), True, "/sys/fs/bpf", "/var/lib/guideway", "/run/x", (POOL,))  # noqa: FBT003
+SETTINGS = Settings(("eth0",), "/sys/fs/bpf", "/var/lib/guideway", "/run/x", (POOL,))
 HEALTHY = Node(HOST, SETTINGS, daemon=DAEMON)
 
 
