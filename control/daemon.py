@@ -29,7 +29,7 @@ from control.api.server import check as check_api
 from control.api.server import serving
 from control.capacity import check_capacity
 from control.checks import Initial
-from control.compile import remembered
+from control.compile import Compiled, remembered
 from control.config import NodeConfig, load
 from control.drains import overdue
 from control.encoding import encode
@@ -199,6 +199,7 @@ class Daemon:
         self._manager = ServiceManager()
         self._serving = False
         self._unread = ""  # what was wrong with the file
+        self._judged: tuple[Compiled | None, dict[str, str]] = (None, {})
         self._hub = Hub()
         self._began: dict[BackendKey, float] = {}  # see slow_start.since
         self._steps: dict[BackendKey, int] = {}
@@ -242,6 +243,7 @@ class Daemon:
             modes=lambda: self._plane.modes,
             unnotified=lambda: self._notifier.problems,
             exchange=self._exchange,
+            down=self._serving_services,
             suspicion=self._suspicion,
         )
         self._notifier = Notifier(self._wanted, config.state_directory / "notified.json")
@@ -453,8 +455,11 @@ class Daemon:
         )
 
     def _serving_services(self) -> dict[str, str]:
+        """Return what :func:`unserved` does of what was compiled last, computed once."""
         compiled = self._reconciler.compiled
-        return unserved(compiled.services) if compiled else {}
+        if compiled is not self._judged[0]:
+            self._judged = (compiled, unserved(compiled.services) if compiled else {})
+        return self._judged[1]
 
     def _tell(self, key: BackendKey, health: Health, reason: str) -> None:
         self._hub.publish(BackendChanged(*key, health, reason))

@@ -40,7 +40,6 @@ from control.status import (
     VlanStatus,
 )
 from control.sync.exchange import Exchange
-from control.unserved import unserved
 from control.vlans import vlan_warnings
 from dataplane.abi import VERSION
 from dataplane.errors import DetachedError
@@ -71,6 +70,7 @@ class NodeObserver:
     modes: Callable[[], Mapping[str, str]] = dict  # how XDP runs, by interface
     unnotified: Callable[[], list[str]] = list  # why somebody was not told of something
     exchange: Exchange | None = None
+    down: Callable[[], Mapping[str, str]] = dict  # why, by service; "": it is up
     suspicion: Suspicion = field(default_factory=Suspicion)
 
     def node(self) -> NodeStatus:
@@ -242,8 +242,7 @@ class NodeObserver:
         if self.reconciler.problem:
             warnings.append(f"the kernel is not up to date: {self.reconciler.problem}")
         warnings.extend(waiting_warnings(self.reconciler.waiting))
-        compiled = self.reconciler.compiled
-        warnings.extend(down_warnings(unserved(compiled.services) if compiled else {}))
+        warnings.extend(down_warnings(self.down()))
         ways = {
             (backend.address.version, hop.interface)
             for service in desired
