@@ -45,7 +45,7 @@ class Servers:
     host: Host
     node: Node
     ca: trustme.CA
-    exim: tuple[str, ...]  # its command
+    fixed: dict[str, tuple[str, ...]]  # the commands of those that never change
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     address: str = "192.0.2.77"  # what the DNS knows
     status: str = "SERVING"  # what gRPC says
@@ -53,14 +53,12 @@ class Servers:
     def start(self, name: str) -> None:
         port = str(PORTS[name])
         command = {
-            "nginx": nginx(self.directory, PORTS["nginx"]),
-            "tls": nginx(self.directory, PORTS["tls"], certified=True),
+            **self.fixed,
             "dnsmasq": (
                 *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user="),
                 *("--no-resolv", "--no-hosts", f"--port={port}", "--pid-file="),
                 f"--address=/web.example/{self.address}",
             ),
-            "exim": self.exim,
             "grpc": (sys.executable, "-m", "tests.support.grpc_server", port, self.status),
         }[name]
         self.running[name] = self.host.popen(*command, log=self.directory / f"{name}.log")
@@ -132,7 +130,12 @@ def made(tmp_path_factory) -> Iterator[Servers]:
         node = lab.nodes["lb1"]
         node.guidewayd.start()
         node.wait_until_ready()
-        yield Servers(directory, lab.topology.backends["b1"], node, ca, command)
+        fixed = {
+            "nginx": nginx(directory, PORTS["nginx"]),
+            "tls": nginx(directory, PORTS["tls"], certified=True),
+            "exim": command,
+        }
+        yield Servers(directory, lab.topology.backends["b1"], node, ca, fixed)
 
 
 @pytest.fixture
