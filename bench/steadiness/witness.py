@@ -1,7 +1,8 @@
-"""Sleeps as guideway-vrrpd does; its arguments are SECONDS PRIORITY FILE.
+"""Notes when a processor does not run what matters most; SECONDS PRIORITY PROCESSOR FILE.
 
-It wakes up every SECONDS under SCHED_RR and does nothing else, so when it is late, that is
-the machine. FILE has by how many seconds it was late at most, again and again.
+It wakes up every SECONDS under SCHED_RR on that PROCESSOR alone and does nothing else, so
+when it is late, that is the kernel or the machine. FILE gets a line for each time that it
+was late by more than that: from when until when, in seconds of Unix time.
 """
 
 import os
@@ -12,17 +13,15 @@ from pathlib import Path
 
 def main() -> None:
     """Sleep until killed."""
-    interval, priority, path = float(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+    interval, priority, processor = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    os.sched_setaffinity(0, {processor})
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(priority))
-    latest = 0.0
-    path.write_text(f"{latest}", encoding="ascii")
-    due = time.monotonic()
-    while True:
-        due = max(due + interval, time.monotonic())
-        time.sleep(max(0.0, due - time.monotonic()))
-        if (late := time.monotonic() - due) > latest:
-            latest = late
-            path.write_text(f"{latest}", encoding="ascii")
+    with Path(sys.argv[4]).open("w", encoding="ascii", buffering=1) as noted:
+        while True:
+            due = time.time() + interval
+            time.sleep(interval)
+            if (now := time.time()) - due > interval:
+                noted.write(f"{due} {now}\n")
 
 
 if __name__ == "__main__":
