@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from dataplane import counters, generation, usage
 from dataplane.abi import VERSION
@@ -20,7 +20,19 @@ from dataplane.counters import Counters
 from dataplane.decision import Outcome
 from dataplane.errors import AttachError, DetachedError, LoadError, PinError
 from dataplane.explainer import SHARED_MAPS, Probe, explain
-from dataplane.flows import Flows, Records, read_flows, write_flows, write_newer_flows
+from dataplane.flows import (
+    RECORDS,
+    REPLIES,
+    FlowMap,
+    Flows,
+    Records,
+    ReplyFlows,
+    Speakers,
+    read_flows,
+    read_replies,
+    write,
+    write_newer,
+)
 from dataplane.generation import Generation
 from dataplane.image import Image
 from dataplane.loader import load
@@ -120,16 +132,30 @@ class Instance:
         with self._reading:
             return read_flows(self.maps, services)
 
+    def replies(self) -> tuple[ReplyFlows, Speakers]:
+        """Read whose replies are whose, where that is written down; as :meth:`flows`."""
+        with self._reading:
+            return read_replies(self.maps)
+
     def record(self, flows: Flows, records: Records, margin_ns: int | None) -> None:
         """Record flows; from any thread. Raises DetachedError.
 
         With ``margin_ns``, only those that are newer by so much than what is recorded.
         """
+        self._write(RECORDS, flows, records, margin_ns)
+
+    def record_replies(
+        self, flows: ReplyFlows, speakers: Speakers, margin_ns: int | None
+    ) -> None:
+        """Write down whose replies are whose; as :meth:`record`."""
+        self._write(REPLIES, flows, speakers, margin_ns)
+
+    def _write(self, of: FlowMap, flows: Any, facts: Any, margin_ns: int | None) -> None:
         with self._reading:
             if margin_ns is None:
-                write_flows(self.maps, flows, records)
+                write(self.maps, of, flows, facts)
             else:
-                write_newer_flows(self.maps, flows, records, margin_ns)
+                write_newer(self.maps, of, flows, facts, margin_ns)
 
     def explain(self, limits: Limits, probes: Sequence[Probe]) -> tuple[Outcome, ...]:
         """Return what the program that serves would do with ``probes``; from any thread.

@@ -16,10 +16,12 @@ from control.api.v1 import peering_pb2 as peering
 from control.model import Protocol
 from control.sync.shared import (
     SHARED_FLOW,
+    SHARED_REPLY,
     Gone,
     Numbers,
     Place,
     SharedFlows,
+    SharedReplies,
     SharedRing,
     Told,
 )
@@ -43,12 +45,15 @@ def told_to_pb(told: Told, now_ns: int) -> peering.FollowResponse:
         case SharedRing():
             return peering.FollowResponse(ring=_ring_to_pb(told, now_ns))
         case SharedFlows():
-            flows = peering.SharedFlows(
+            shared = peering.SharedFlows(
                 service=_endpoint_to_pb(told.endpoint),
                 places=_places_to_pb(told.places),
                 flows=told.flows.tobytes(),
             )
-            return peering.FollowResponse(flows=flows)
+            return peering.FollowResponse(flows=shared)
+        case SharedReplies(flows):
+            replies = peering.SharedReplies(flows=flows.tobytes())
+            return peering.FollowResponse(replies=replies)
         case Gone(endpoint):
             return peering.FollowResponse(gone=_endpoint_to_pb(endpoint))
 
@@ -60,6 +65,8 @@ def told_from_pb(message: peering.FollowResponse, now_ns: int) -> Told | None:
             return _ring(message.ring, now_ns)
         case "flows":
             return _flows(message.flows)
+        case "replies":
+            return _replies(message.replies)
         case "gone":
             return Gone(_endpoint(message.gone))
         case "told":
@@ -110,6 +117,15 @@ def _flows(message: peering.SharedFlows) -> SharedFlows:
     flows = np.frombuffer(message.flows, SHARED_FLOW)
     _check_numbers(flows["number"], places)
     return SharedFlows(_endpoint(message.service), places, flows)
+
+
+def _replies(message: peering.SharedReplies) -> SharedReplies:
+    if len(message.flows) % SHARED_REPLY.itemsize:
+        raise ValueError("replies of which the last one is cut short")
+    flows = np.frombuffer(message.flows, SHARED_REPLY)
+    if not np.isin(flows["protocol"], list(_TO_PB)).all():
+        raise ValueError("replies of a protocol that there is not")
+    return SharedReplies(flows)
 
 
 def _check_numbers(numbers: Numbers, places: tuple[Place, ...]) -> None:

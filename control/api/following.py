@@ -20,7 +20,7 @@ from control.api.v1.peering_pb2_grpc import PeeringStub
 from control.errors import HostError
 from control.sync.exchange import Exchange, Peer
 from control.sync.listener import Wanted
-from control.sync.shared import SharedFlows
+from control.sync.shared import SharedFlows, SharedReplies
 from dataplane.errors import DataplaneError
 
 _log: Final = structlog.get_logger()
@@ -85,7 +85,9 @@ async def _hear(
         options.append(("grpc.ssl_target_name_override", node.name))
     missed = set[Wanted]()
     async with grpc.aio.secure_channel(node.where, credentials, options) as channel:
-        call = PeeringStub(channel).Follow(pb.FollowRequest(always=sync.always))
+        call = PeeringStub(channel).Follow(
+            pb.FollowRequest(always=sync.always, replies=True)
+        )
         try:
             patience = _CONNECTS_WITHIN
             while True:
@@ -115,11 +117,16 @@ async def _take(
             peer.told_flows += len(told.flows)
             if len(missed) < _MOST_MISSED:
                 missed |= unknown
+        case SharedReplies():
+            written = await asyncio.to_thread(exchange.record_replies, told)
+            peer.told_flows += len(told.flows)
+            peer.unwritten |= not written
         case None:
-            if exchange.has_come(missed):
+            if exchange.has_come(missed) or (peer.unwritten and exchange.has_maps):
                 raise _Again
             if not peer.synced:
                 _log.info("peer followed", peer=peer.name, rings=len(peer.rings))
-            peer.has_told_all(waits=bool(missed) and not exchange.has_maps)
+            lacks = bool(missed) or peer.unwritten
+            peer.has_told_all(waits=lacks and not exchange.has_maps)
         case ring:
             exchange.hear(peer, ring)

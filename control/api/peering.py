@@ -12,7 +12,7 @@ from control.api.v1 import peering_pb2 as pb
 from control.api.v1 import peering_pb2_grpc as pb_grpc
 from control.errors import ConflictError
 from control.sync.exchange import Exchange, Follower
-from control.sync.shared import SharedFlows
+from control.sync.shared import SharedFlows, SharedReplies
 from control.sync.teller import Teller
 
 _MOST_FOLLOWERS: Final = 16
@@ -39,14 +39,15 @@ class Peering(pb_grpc.PeeringServicer):
         if len(followers) >= _MOST_FOLLOWERS:
             raise ConflictError(f"{_MOST_FOLLOWERS} nodes follow this one already")
         who = caller()
-        follower = Follower(who.author, who.via, Teller(always=request.always))
+        teller = Teller(always=request.always, replies=request.replies)
+        follower = Follower(who.author, who.via, teller)
         followers.append(follower)
         try:
             while True:
                 news = self._news(follower)
                 while (message := await asyncio.to_thread(next, news, None)) is not None:
                     yield message
-                    if message.HasField("flows"):
+                    if message.HasField("flows") or message.HasField("replies"):
                         await asyncio.sleep(_PAUSE)
                 yield pb.FollowResponse(told=pb.Told())
                 await asyncio.sleep(max(self._interval, follower.seconds / _SHARE))
@@ -56,7 +57,7 @@ class Peering(pb_grpc.PeeringServicer):
     def _news(self, follower: Follower) -> Iterator[pb.FollowResponse]:
         """Yield messages; each takes its time."""
         for told in self._exchange.tell(follower):
-            if isinstance(told, SharedFlows):
+            if isinstance(told, SharedFlows | SharedReplies):
                 follower.flows += len(told.flows)
             else:
                 follower.rings += 1

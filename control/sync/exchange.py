@@ -6,14 +6,16 @@ Everything that takes its time is for a thread, and says so.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from control.addresses import IpAddress
 from control.status import FollowerStatus, PeerStatus
-from control.sync.listener import Names, Shared, Wanted, leader
-from control.sync.shared import Gone, SharedFlows, SharedRing, Told
+from control.sync.listener import Names, Shared, Wanted, leader, speakers
+from control.sync.news import are_among
+from control.sync.shared import Gone, SharedFlows, SharedReplies, SharedRing, Told
 from control.sync.teller import Teller
 from dataplane.errors import DetachedError
 from dataplane.image import Image
@@ -35,13 +37,14 @@ class Peer:
     tried: bool = False  # once at least it came to something
     heard: float = 0.0  # monotonic time at which it had told everything last; 0: never
     waits: bool = False  # what it told could not be recorded, there being no maps yet
+    unwritten: bool = False  # whose replies are whose could not, for the same reason
     told_rings: int = 0
     told_flows: int = 0
     problem: str = ""  # why there is no connection; "" if there is one
 
     def begins(self) -> None:
         """Forget what was told before: everything is told anew."""
-        self.rings, self.problem = {}, ""
+        self.rings, self.problem, self.unwritten = {}, "", False
 
     def ends(self, problem: str) -> None:
         """Note why nothing is told any more."""
@@ -181,6 +184,22 @@ class Exchange:
         """Whether anything can be recorded at all: a start fills the maps first."""
         return self._image() is not None
 
+    def record_replies(self, told: SharedReplies) -> bool:
+        """Write down whose replies are whose; False if there are no maps. Blocking."""
+        flows, found = speakers(told, time.monotonic_ns())
+        held = {
+            endpoint.address
+            for endpoint, rings in self.shared().items()
+            if any(ring.holds_vip for ring in rings)
+        }
+        leads = are_among(found["vip"], held - self._own())
+        try:
+            self._instance.record_replies(flows[leads], found[leads], None)
+            self._instance.record_replies(flows[~leads], found[~leads], _MARGIN_NS)
+        except DetachedError:
+            return False
+        return True
+
     def tell(self, follower: Follower) -> Iterator[Told]:
         """Yield what is news for ``follower``. Blocking at each step."""
         began = time.monotonic()
@@ -194,17 +213,30 @@ class Exchange:
             for endpoint in image.services
             if leader(shared, endpoint, own, known=True)
         }
-        services = follower.teller.at_risk(image, followed)
-        try:
-            found = self._instance.flows(services) if services else None
-        except DetachedError:
-            found = None
-        if found:
-            for told in follower.teller.flows(image, time.monotonic_ns(), *found):
-                for start in range(0, len(told.flows), _CHUNK):
-                    part = told.flows[start : start + _CHUNK]
-                    yield SharedFlows(told.endpoint, told.places, part)
+        with suppress(DetachedError):
+            yield from self._flows(follower.teller, image, followed)
+            yield from self._replies(follower.teller, image, followed)
         follower.seconds = time.monotonic() - began
+
+    def _flows(
+        self, teller: Teller, image: Image, followed: AbstractSet[Endpoint]
+    ) -> Iterator[SharedFlows]:
+        """Yield what is news of recorded flows. Raises DetachedError."""
+        if services := teller.at_risk(image, followed):
+            found = self._instance.flows(services)
+            for told in teller.flows(image, time.monotonic_ns(), *found):
+                for part in _parts(told.flows):
+                    yield SharedFlows(told.endpoint, told.places, part)
+
+    def _replies(
+        self, teller: Teller, image: Image, followed: AbstractSet[Endpoint]
+    ) -> Iterator[SharedReplies]:
+        """Yield what is news of whose replies are whose. Raises DetachedError."""
+        if vips := teller.speaking(image, followed):
+            found = self._instance.replies()
+            for told in teller.replies(vips, time.monotonic_ns(), *found):
+                for part in _parts(told.flows):
+                    yield SharedReplies(part)
 
     def _names_now(self) -> Names:
         image = self._image()
@@ -213,3 +245,9 @@ class Exchange:
                 self._names = Names.of(image) if image else Names()
                 self._named = image
             return self._names
+
+
+def _parts(flows: Any) -> Iterator[Any]:
+    """Yield flows as many as may be told at a time."""
+    for start in range(0, len(flows), _CHUNK):
+        yield flows[start : start + _CHUNK]

@@ -8,9 +8,18 @@ import numpy as np
 
 from control.addresses import IpAddress
 from control.ids import BackendPlace, Ids
-from control.sync.shared import Place, SharedFlows, SharedRing
+from control.sync.shared import Place, SharedFlows, SharedReplies, SharedRing
 from dataplane.abi import NO_BACKEND_ID, RECORDS_ONLY
-from dataplane.flows import FLOW, RECORD, Flows, Records
+from dataplane.flows import (
+    FLOW,
+    RECORD,
+    REPLY_FLOW,
+    SPEAKER,
+    Flows,
+    Records,
+    ReplyFlows,
+    Speakers,
+)
 from dataplane.image import Image, Ring
 from dataplane.records import Endpoint
 
@@ -84,11 +93,28 @@ class Names:
             flows[column] = told[column]
         flows["service_id"] = service_id
         records = np.zeros(len(told), RECORD)
-        idle_ns = told["idle_ms"].astype(np.uint64) * np.uint64(1_000_000)
-        records["seen_ns"] = now_ns - np.minimum(idle_ns, np.uint64(now_ns))
+        records["seen_ns"] = _seen(told, now_ns)
         records["backend_id"] = ids
         records["owner"] = [self.owners[number] for number in ids.tolist()]
         return flows, records
+
+
+def speakers(shared: SharedReplies, now_ns: int) -> tuple[ReplyFlows, Speakers]:
+    """Return what is to be written down; addresses need no id."""
+    told = shared.flows
+    flows, found = np.zeros(len(told), REPLY_FLOW), np.zeros(len(told), SPEAKER)
+    for column in ("client", "backend", "client_port", "backend_port", "protocol"):
+        flows[column] = told[column]
+    for column in ("vip", "port"):
+        found[column] = told[column]
+    found["seen_ns"] = _seen(told, now_ns)
+    return flows, found
+
+
+def _seen(told: Any, now_ns: int) -> Any:
+    """Return when flows were seen, by our clock."""
+    idle_ns = told["idle_ms"].astype(np.uint64) * np.uint64(1_000_000)
+    return now_ns - np.minimum(idle_ns, np.uint64(now_ns))
 
 
 def _ids(

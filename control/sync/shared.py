@@ -26,6 +26,20 @@ SHARED_FLOW: Final = np.dtype(
         ("idle_ms", "<u4"),
     ]
 )
+# A flow to a NAT backend, and which VIP its client spoke to.
+SHARED_REPLY: Final = np.dtype(
+    [
+        ("client", "V16"),
+        ("backend", "V16"),
+        ("vip", "V16"),
+        ("client_port", "V2"),
+        ("backend_port", "V2"),
+        ("port", "V2"),
+        ("protocol", "u1"),
+        ("pad", "V1"),
+        ("idle_ms", "<u4"),
+    ]
+)
 MOST_IDLE_MS: Final = 2**32 - 1
 
 
@@ -50,6 +64,13 @@ class SharedFlows:
     flows: NDArray[np.void]  # of SHARED_FLOW
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedReplies:
+    """Whose the replies to flows are, of services of any number."""
+
+    flows: NDArray[np.void]  # of SHARED_REPLY
+
+
 @dataclass(frozen=True, slots=True)
 class Gone:
     """A service is not balanced any more."""
@@ -57,4 +78,4 @@ class Gone:
     endpoint: Endpoint
 
 
-Told = SharedRing | SharedFlows | Gone
+Told = SharedRing | SharedFlows | SharedReplies | Gone

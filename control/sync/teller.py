@@ -7,46 +7,47 @@ and is told everything.
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from control.addresses import IpAddress
+from control.sync.news import News, are_among, digests_of, idle_of
 from control.sync.shared import (
     MOST_IDLE_MS,
     SHARED_FLOW,
+    SHARED_REPLY,
     Gone,
     Place,
     SharedFlows,
+    SharedReplies,
     SharedRing,
 )
 from control.transition import is_in_transition
 from dataplane.abi import RECORDS_ONLY
-from dataplane.flows import Flows, Records
+from dataplane.flows import REPLY_SECONDS, Flows, Records, ReplyFlows, Speakers
 from dataplane.image import Image, Ring
-from dataplane.records import AFFINITY_ALWAYS, Endpoint, Index
-
-# A flow that goes on is told anew after this part of the time in which it may be silent,
-# and after so many seconds at least.
-_REFRESH_PART: Final = 4
-_REFRESH_MOST: Final = 60
+from dataplane.records import AFFINITY_ALWAYS, MODE_NAT, Endpoint, Index
 
 _Shown = tuple[Ring, bool, int, tuple[Place, ...]]  # what a SharedRing was made from
 
 
 class Teller:
-    """Remembers what one peer was told: 20 bytes for each flow, and the rings."""
+    """Remembers what one peer was told."""
 
-    def __init__(self, *, always: bool) -> None:
-        """Tell of flows in transition; with ``always``, of all that are recorded always."""
+    def __init__(self, *, always: bool, replies: bool = False) -> None:
+        """Tell of flows in transition; with ``always``, of all that are recorded always.
+
+        With ``replies``, also of those to NAT backends that are written down.
+        """
         self._always = always
+        self._replies = replies
         self._rings: dict[Endpoint, _Shown] = {}
         self._image: Image | None = None  # all of whose rings were told ...
         self._own: AbstractSet[IpAddress] = frozenset()  # ... by a host of these
         self._changing: tuple[Image, AbstractSet[Endpoint]] | None = None
-        self._digests = np.empty(0, np.uint64)  # of flows told, in order
-        self._seen = np.empty(0, np.uint64)  # as it was told
-        self._owners = np.empty(0, np.uint32)
+        self._tracking: tuple[Image, AbstractSet[IpAddress]] | None = None
+        self._news, self._news_of_replies = News(), News()
 
     def rings(
         self, image: Image, own: AbstractSet[IpAddress]
@@ -99,25 +100,14 @@ class Teller:
         self, image: Image, now_ns: int, flows: Flows, records: Records
     ) -> Iterator[SharedFlows]:
         """Yield what is news of recorded flows, given all those of services at risk."""
-        digests = _digests(flows)
-        order = np.argsort(digests)
-        digests, flows, records = digests[order], flows[order], records[order]
         seen = records["seen_ns"]
         places, of_backend, owners = _backends(image)
         ids = np.minimum(records["backend_id"], len(of_backend) - 1)
-        idle = np.where(seen < now_ns, now_ns - np.minimum(seen, now_ns), 0)
-        patience = _patience(image)[flows["service_id"]]
+        idle, patience = idle_of(seen, now_ns), _patience_ns(image)[flows["service_id"]]
         good = (owners[ids] == records["owner"]) & (of_backend[ids] != 0)
-        good &= idle <= patience * np.uint64(1_000_000_000)
-        refresh = np.minimum(
-            patience * np.uint64(1_000_000_000 // _REFRESH_PART),
-            np.uint64(_REFRESH_MOST * 1_000_000_000),
-        )
-        told_seen, same = self._told(digests, records["owner"])
-        news = good & (~same | (seen > told_seen + refresh))
-        self._digests = digests[good]
-        self._seen = np.where(news, seen, told_seen)[good]
-        self._owners = records["owner"][good]
+        good &= idle <= patience
+        flows, seen, idle, ids = flows[good], seen[good], idle[good], ids[good]
+        news = self._news.choose(flows, owners[ids], seen, patience[good])
         endpoints = {service.id: endpoint for endpoint, service in image.services.items()}
         chosen, numbers = flows[news], of_backend[ids[news]]
         for service_id in np.unique(chosen["service_id"]).tolist():
@@ -131,23 +121,51 @@ class Teller:
             named = tuple(places[number - 1] for number in used.tolist())
             yield SharedFlows(endpoints[service_id], named, told)
 
-    def _told(self, digests: Any, owners: Any) -> tuple[Any, Any]:
-        """Return when each flow was seen by what was told, and whether it was told so."""
-        if not len(self._digests):
-            return np.zeros(len(digests), np.uint64), np.zeros(len(digests), np.bool_)
-        at = np.minimum(np.searchsorted(self._digests, digests), len(self._digests) - 1)
-        same = (self._digests[at] == digests) & (self._owners[at] == owners)
-        return np.where(same, self._seen[at], 0), same
+    def speaking(
+        self, image: Image, followed: AbstractSet[Endpoint]
+    ) -> AbstractSet[IpAddress]:
+        """Return the VIPs of whose replies the peer has to know; ``followed`` as above."""
+        if not self._replies:
+            return frozenset()
+        return self._tracked(image) - {endpoint.address for endpoint in followed}
 
+    def _tracked(self, image: Image) -> AbstractSet[IpAddress]:
+        """Return the VIPs of all NAT services; none if nobody's flows are written down."""
+        if self._tracking is None or self._tracking[0] is not image:
+            found = {
+                endpoint.address
+                for endpoint, service in image.services.items()
+                if service.mode == MODE_NAT
+            }
+            tracked = any(answer.is_tracked for answer in image.returns.values())
+            self._tracking = image, found if tracked else frozenset()
+        return self._tracking[1]
 
-def _digests(flows: Flows) -> Any:
-    """Return 64 bits for each flow, all but surely its own."""
-    words = np.ascontiguousarray(flows).view(np.uint64).reshape(-1, 3)
-    mixed = np.zeros(len(words), np.uint64)
-    for column in range(3):
-        mixed = (mixed ^ words[:, column]) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    return mixed * np.uint64(0xBF58476D1CE4E5B9)
+    def replies(
+        self,
+        vips: AbstractSet[IpAddress],
+        now_ns: int,
+        flows: ReplyFlows,
+        speakers: Speakers,
+    ) -> Iterator[SharedReplies]:
+        """Yield what is news of whose replies are whose, given all that is written down."""
+        seen = speakers["seen_ns"]
+        idle, patience = idle_of(seen, now_ns), np.uint64(REPLY_SECONDS * 1_000_000_000)
+        good = are_among(speakers["vip"], vips) & (idle <= patience)
+        flows, speakers, idle = flows[good], speakers[good], idle[good]
+        whom = speakers.copy()
+        whom["seen_ns"] = 0
+        ways = digests_of(whom).astype(np.uint32)
+        news = self._news_of_replies.choose(flows, ways, speakers["seen_ns"], patience)
+        if not news.any():
+            return
+        told = np.zeros(int(news.sum()), SHARED_REPLY)
+        for column in ("client", "backend", "client_port", "backend_port", "protocol"):
+            told[column] = flows[column][news]
+        for column in ("vip", "port"):
+            told[column] = speakers[column][news]
+        told["idle_ms"] = np.minimum(idle[news] // 1_000_000, MOST_IDLE_MS)
+        yield SharedReplies(told)
 
 
 def _names(ring: Ring, image: Image) -> tuple[Any, tuple[Place, ...]]:
@@ -184,10 +202,10 @@ def _backends(image: Image) -> tuple[list[Place], Any, Any]:
     return places, numbers, owners
 
 
-def _patience(image: Image) -> Any:
-    """Return by service id for how many seconds a flow may be silent."""
+def _patience_ns(image: Image) -> Any:
+    """Return by service id for how many nanoseconds a flow may be silent."""
     size = max((service.id for service in image.services.values()), default=0) + 1
-    seconds = np.zeros(size, np.uint64)
+    patience = np.zeros(size, np.uint64)
     for service in image.services.values():
-        seconds[service.id] = service.idle_seconds
-    return seconds
+        patience[service.id] = service.idle_seconds * 1_000_000_000
+    return patience

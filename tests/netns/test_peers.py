@@ -1,9 +1,11 @@
 """A node that takes over knows the flows of the one before, amid a transition too."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -87,3 +89,54 @@ def test_500_connections_in_the_middle_of_a_transition_survive_every_failover(
         one.power_off()
         two.wait_until_state("active")
         assert moved(connections) == []
+
+
+@pytest.fixture
+def sharing() -> Iterator[Lab]:
+    """Return a lab with NAT services at two ports of the VIP, and the same backends."""
+    web = NatTopology.service(check=CHECK)
+    services = (web, replace(web, name="more", port=81))
+    with Lab(f"p{os.getpid()}shared", NatTopology, services) as made:
+        follow_each_other(made)
+        made.start()
+        yield made
+
+
+@contextmanager
+def servers_that_think(lab: Lab) -> Iterator[None]:
+    """Let no server answer until the end; their hosts go on acknowledging."""
+    programs = {each for servers in lab.servers.values() for each in servers.values()}
+    pids = [program.pid for program in programs if program.pid is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_an_answer_that_comes_after_a_failover_is_of_the_vip_that_was_asked(
+    sharing: Lab,
+) -> None:
+    one, two = sharing.nodes["lb1"], sharing.nodes["lb2"]
+    with ExitStack() as cleanup:
+        connections = [
+            cleanup.enter_context(Connection(sharing, port=port))
+            for port in (80, 81)
+            for _ in range(50)
+        ]
+        eventually(lambda: heard(two) >= len(connections), within=5, what="they are told")
+
+        with servers_that_think(sharing):
+            for each in connections:
+                each.send()
+            eventually(
+                lambda: not any(each.unacknowledged for each in connections),
+                within=5,
+                what="clients have nothing more to say",
+            )
+            one.power_off()
+            two.wait_until_state("active")
+
+        assert [each.answer() for each in connections] == [c.backend for c in connections]

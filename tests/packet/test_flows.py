@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataplane.abi import sizeof
-from dataplane.flows import FLOW, RECORD
+from dataplane.flows import FLOW, RECORD, REPLY_FLOW, SPEAKER
 from dataplane.instance import Instance
 
 SECOND = 1_000_000_000
@@ -41,6 +41,8 @@ def recorded(instance: Instance, *services: int) -> dict[tuple[int, int], tuple[
 def test_columns_are_those_of_the_c_structs() -> None:
     assert FLOW.itemsize == sizeof("gw_flow")
     assert RECORD.itemsize == sizeof("gw_record")
+    assert REPLY_FLOW.itemsize == sizeof("gw_reply_flow")
+    assert SPEAKER.itemsize == sizeof("gw_speaker")
 
 
 def test_flows_of_the_wanted_services_come_back_as_they_were(instance: Instance) -> None:
@@ -74,3 +76,24 @@ def test_more_than_a_batch_is_read_and_written(instance: Instance) -> None:
     instance.record(flows(*ports), records(*ports), None)
 
     assert len(recorded(instance, 4)) == 20_000
+
+
+@pytest.mark.usefixtures("replies")
+def test_whose_replies_are_whose_comes_back_and_newer_ones_win(instance: Instance) -> None:
+    flows, speakers = np.zeros(2, REPLY_FLOW), np.zeros(2, SPEAKER)
+    flows["client_port"], flows["protocol"] = [b"\0\1", b"\0\2"], 6
+    speakers["vip"], speakers["seen_ns"] = b"1" * 16, 10 * SECOND
+    instance.record_replies(flows, speakers, None)
+    newer = speakers.copy()
+    newer["vip"], newer["seen_ns"] = b"2" * 16, [11 * SECOND, 13 * SECOND]
+
+    instance.record_replies(flows, newer, 2 * SECOND)
+
+    found = {
+        key.tobytes(): value.tobytes()
+        for key, value in zip(*instance.replies(), strict=True)
+    }
+    assert found == {
+        flows[0].tobytes(): speakers[0].tobytes(),  # newer by less than the margin
+        flows[1].tobytes(): newer[1].tobytes(),
+    }

@@ -1,7 +1,10 @@
 """Connections that live as long as a test wants them to."""
 
+import sys
 from collections.abc import Iterable
+from fcntl import ioctl
 from ipaddress import IPv4Address
+from termios import TIOCOUTQ
 from typing import Self
 
 from vagrant.lab.lab import Lab
@@ -39,7 +42,21 @@ class Connection:
 
     def ask(self) -> str:
         """Send a request and return who answered; OSError if the connection is broken."""
+        self.send()
+        return self.answer()
+
+    def send(self) -> None:
+        """Send a request, and do not wait for the answer."""
         self._socket.sendall(b"GET / HTTP/1.1\r\nHost: vip\r\n\r\n")
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many bytes the other end has not said yet that it has."""
+        size = ioctl(self._socket, TIOCOUTQ, bytes(4))
+        return int.from_bytes(size, sys.byteorder)
+
+    def answer(self) -> str:
+        """Wait for an answer and return whose it is; OSError likewise."""
         answer = b""
         while b"\r\n\r\n" not in answer or not answer.endswith(b"\n"):
             received = self._socket.recv(4096)

@@ -22,10 +22,13 @@ from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.api.v1.peering_pb2_grpc import PeeringStub
 from control.store import Store
 from control.sync.exchange import Exchange
+from control.sync.teller import Teller
+from dataplane.errors import DetachedError
 from dataplane.image import Image
+from dataplane.records import MODE_NAT, Endpoint, Return
 from tests.support.certificates import Authority
 from tests.support.running_api import Node
-from tests.unit.test_sync_teller import VIP, WEB, image, recorded
+from tests.unit.test_sync_teller import VIP, WEB, image, recorded, written
 
 INTERVAL = 0.05
 
@@ -36,6 +39,9 @@ class Plane:
 
     found: tuple = ()
     recorded: list[tuple[np.ndarray, np.ndarray, int | None]] = field(default_factory=list)
+    written: tuple = ()
+    replied: list[tuple[np.ndarray, np.ndarray, int | None]] = field(default_factory=list)
+    detached: bool = False
 
     def flows(self, services):
         return self.found
@@ -43,6 +49,15 @@ class Plane:
     def record(self, flows, records, margin_ns) -> None:
         if len(flows):
             self.recorded.append((flows, records, margin_ns))
+
+    def replies(self):
+        return self.written
+
+    def record_replies(self, flows, speakers, margin_ns) -> None:
+        if self.detached:
+            raise DetachedError
+        if len(flows):
+            self.replied.append((flows, speakers, margin_ns))
 
 
 @dataclass
@@ -152,6 +167,50 @@ def test_a_node_hears_rings_and_flows_and_what_changes(tmp_path: Path, tcp: Tcp)
         assert peer.status().flows == 1
 
     run(test)
+
+
+def tracking() -> Image:
+    """Return a NAT service whose flows are written down."""
+    answer = Return(VIP, 80, is_tracked=True)
+    there = image([7, 8], mode=MODE_NAT)
+    return replace(there, returns={Endpoint(IPv4Address("10.0.0.1"), 8080, 6): answer})
+
+
+def test_a_node_hears_whose_replies_are_whose_as_soon_as_it_has_maps(
+    tmp_path: Path, tcp: Tcp
+) -> None:
+    async def test() -> None:
+        active = One(tracking(), own=frozenset({VIP}))
+        active.plane.written = written((1, VIP, time.monotonic_ns()))
+        async with served(tmp_path, active, tcp) as port:
+            backup = One(None, (f"127.0.0.1:{port}",))
+            backup.plane.detached = True
+            async with following(backup, port, tcp):
+                await soon(lambda: backup.exchange.settled)
+                assert not backup.exchange.synced
+
+                backup.plane.detached, backup.image = False, tracking()
+                await soon(lambda: backup.exchange.synced)
+                ((flows, _, margin_ns),) = backup.plane.replied
+                assert flows.tobytes() == active.plane.written[0].tobytes()
+                assert margin_ns is None  # the flows are there, so what it says counts
+        (peer,) = backup.exchange.peers.values()
+        assert peer.status().flows >= 1
+
+    run(test)
+
+
+def test_who_has_the_vip_lets_nobody_overrule_what_it_has_seen_itself() -> None:
+    one = One(tracking(), ("192.0.2.9:7007",), own=frozenset({VIP}))
+    flows, found = written((1, VIP, time.monotonic_ns()))
+    (told,) = Teller(always=False, replies=True).replies(
+        one.own, time.monotonic_ns(), flows, found
+    )
+
+    assert one.exchange.record_replies(told)
+
+    ((_, _, margin_ns),) = one.plane.replied
+    assert margin_ns == 2_000_000_000
 
 
 def test_flows_of_a_backend_that_comes_later_are_told_again(

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from control.api.convert_peering import told_from_pb, told_to_pb
 from control.api.v1 import guideway_pb2 as lb
 from control.api.v1 import peering_pb2 as pb
-from control.sync.shared import SHARED_FLOW, Gone, SharedFlows, SharedRing
+from control.sync.shared import (
+    SHARED_FLOW,
+    SHARED_REPLY,
+    Gone,
+    SharedFlows,
+    SharedReplies,
+    SharedRing,
+)
 from dataplane.abi import RECORDS_ONLY
 from dataplane.records import Endpoint
 
@@ -65,6 +72,17 @@ def test_flows_and_ends_arrive_as_they_were() -> None:
     assert told_from_pb(pb.FollowResponse(told=pb.Told()), NOW) is None
 
 
+def test_whose_replies_are_whose_arrives_as_it_was() -> None:
+    flows = np.zeros(2, SHARED_REPLY)
+    flows["vip"], flows["protocol"], flows["idle_ms"] = b"1" * 16, [6, 17], [0, 2**32 - 1]
+
+    got = told_from_pb(told_to_pb(SharedReplies(flows), NOW), NOW)
+
+    assert isinstance(got, SharedReplies)
+    assert got.flows.tobytes() == flows.tobytes()
+    assert SHARED_REPLY.itemsize == 60
+
+
 def service(**changes) -> pb.ServiceEndpoint:
     facts = {"vip": b"\1\2\3\4", "protocol": lb.PROTOCOL_TCP, "port": 80, **changes}
     return pb.ServiceEndpoint(**facts)
@@ -92,6 +110,8 @@ def ring(size: int, data: bytes) -> pb.FollowResponse:
         (pb.FollowResponse(gone=service(port=65536)), "port"),
         (pb.FollowResponse(gone=service(vip=b"123")), "address"),
         (pb.FollowResponse(flows=pb.SharedFlows(flows=b"\0" * 27)), "cut short"),
+        (pb.FollowResponse(replies=pb.SharedReplies(flows=b"\0" * 59)), "cut short"),
+        (pb.FollowResponse(replies=pb.SharedReplies(flows=b"\0" * 60)), "protocol"),
         (
             pb.FollowResponse(
                 flows=pb.SharedFlows(service=service(), flows=b"\1" + b"\2" * 27)
@@ -117,6 +137,7 @@ def test_no_bytes_do_anything_but_arrive_or_be_refused(data: bytes) -> None:
         pb.FollowResponse(flows=pb.SharedFlows(service=service(), flows=data)),
         pb.FollowResponse(ring=pb.SharedRing(service=service(), size=3, slots=data)),
         pb.FollowResponse(gone=service(vip=data)),
+        pb.FollowResponse(replies=pb.SharedReplies(flows=data)),
     ):
         try:
             assert told_from_pb(message, NOW) is not None

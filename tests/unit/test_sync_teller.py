@@ -5,19 +5,22 @@ from ipaddress import IPv4Address, IPv6Address
 import numpy as np
 import pytest
 
-from control.sync.listener import Names, in_ids, leader
+from control.sync.listener import Names, in_ids, leader, speakers
 from control.sync.shared import Gone, SharedFlows, SharedRing
 from control.sync.teller import Teller
 from dataplane.abi import RECORDS_ONLY
-from dataplane.flows import FLOW, RECORD
+from dataplane.flows import FLOW, RECORD, REPLY_FLOW, REPLY_SECONDS, SPEAKER
 from dataplane.image import Image, Ring
 from dataplane.records import (
     AFFINITY_ALWAYS,
     AFFINITY_TRANSITION,
     MODE_DR,
+    MODE_NAT,
+    Address,
     Backend,
     Endpoint,
     Index,
+    Return,
     Segment,
     Service,
 )
@@ -42,8 +45,8 @@ def image(
     **changes,
 ) -> Image:
     """Return a service with a ring; ``backends`` by id with the ends of their addresses."""
-    facts = {"affinity": AFFINITY_TRANSITION, "idle_seconds": 900, **changes}
-    service = Service(service_id, 100, len(now), 42, MODE_DR, **facts)
+    facts = {"mode": MODE_DR, "affinity": AFFINITY_TRANSITION, "idle_seconds": 900}
+    service = Service(service_id, 100, len(now), 42, **facts | changes)
     named = {7: 1, 8: 2} if backends is None else backends
     return Image(
         services={WEB: service},
@@ -233,3 +236,100 @@ def test_each_of_many_flows_is_told_once() -> None:
     assert sum(len(part.flows) for part in parts) == count
     assert all(isinstance(part, SharedFlows) for part in parts)
     assert list(teller.flows(of, NOW, flows, records)) == []
+
+
+# Whose replies are whose
+
+OTHER_VIP = IPv4Address("192.0.2.2")
+BOTH_VIPS = frozenset({VIP, OTHER_VIP})
+
+
+def packed(address: IPv4Address) -> bytes:
+    return Address(address).pack()
+
+
+def written(*seen: tuple[int, IPv4Address, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return flows to 10.0.0.1: client's port, VIP, when it was seen."""
+    flows, found = np.zeros(len(seen), REPLY_FLOW), np.zeros(len(seen), SPEAKER)
+    client, backend = IPv4Address("198.51.100.7"), IPv4Address("10.0.0.1")
+    for row, (port, vip, seen_ns) in enumerate(seen):
+        ports = port.to_bytes(2, "big"), (8080).to_bytes(2, "big")
+        flows[row] = (packed(client), packed(backend), *ports, 6, b"")
+        found[row] = (seen_ns, packed(vip), (80).to_bytes(2, "big"), b"")
+    return flows, found
+
+
+def news_of(teller: Teller, now_ns: int, *seen, vips=BOTH_VIPS) -> dict[int, int]:
+    """Return by client's port for how many ms each flow that is news is idle."""
+    return {
+        int.from_bytes(flow["client_port"].tobytes(), "big"): int(flow["idle_ms"])
+        for part in teller.replies(vips, now_ns, *written(*seen))
+        for flow in part.flows
+    }
+
+
+def test_whose_a_reply_is_is_told_when_it_is_new_changes_or_goes_on_for_long() -> None:
+    teller = Teller(always=False, replies=True)
+
+    first = news_of(teller, NOW, (1, VIP, NOW), (2, VIP, NOW - 5 * SECOND))
+    assert first == {1: 0, 2: 5000}
+    later = NOW + 10 * SECOND
+    assert news_of(teller, later, (1, VIP, later), (2, VIP, later)) == {}
+    assert news_of(teller, later, (1, VIP, later), (2, OTHER_VIP, later)) == {2: 0}
+    much_later = NOW + 61 * SECOND
+    assert news_of(teller, much_later, (1, VIP, much_later), (2, OTHER_VIP, later)) == {
+        1: 0
+    }
+
+
+def test_replies_that_are_forgotten_or_of_other_vips_are_not_told() -> None:
+    teller = Teller(always=False, replies=True)
+    silent = NOW - (REPLY_SECONDS + 1) * SECOND
+
+    told = news_of(
+        teller,
+        NOW,
+        (1, VIP, silent),
+        (2, OTHER_VIP, NOW),
+        (3, VIP, NOW),
+        vips=frozenset({VIP}),
+    )
+
+    assert told == {3: 0}
+    assert news_of(teller, NOW, (3, VIP, NOW), vips=frozenset()) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "followed", "told"),
+    [
+        ({}, True, frozenset(), frozenset({VIP})),
+        ({}, False, frozenset(), frozenset()),  # by a peer of a release that knows nothing
+        ({}, True, frozenset({WEB}), frozenset()),  # that peer has the VIP
+        ({"mode": MODE_DR}, True, frozenset(), frozenset()),
+        ({"tracked": False}, True, frozenset(), frozenset()),  # nothing is written down
+    ],
+)
+def test_replies_are_told_of_nat_services_whose_flows_come_by_here(
+    changes, asked, followed, told
+) -> None:
+    facts = {"mode": MODE_NAT, "tracked": True, **changes}
+    service = Service(4, 100, 2, 42, facts["mode"])
+    answer = Return(VIP, 80, is_tracked=facts["tracked"])
+    of = Image(services={WEB: service}, returns={Endpoint(VIP, 8080, 6): answer})
+
+    teller = Teller(always=False, replies=asked)
+
+    assert teller.speaking(of, followed) == told
+
+
+def test_a_peer_writes_down_the_same_replies_by_its_own_clock() -> None:
+    flows, found = written((1, VIP, NOW - SECOND), (2, OTHER_VIP, NOW))
+    teller = Teller(always=False, replies=True)
+    (shared,) = teller.replies(BOTH_VIPS, NOW, flows, found)
+
+    got_flows, got = speakers(shared, 5 * SECOND)
+
+    assert got_flows.tobytes() == flows.tobytes()
+    assert got["seen_ns"].tolist() == [4 * SECOND, 5 * SECOND]
+    assert got["vip"].tobytes() == found["vip"].tobytes()
+    assert got["port"].tobytes() == found["port"].tobytes()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from control.api.v1 import guideway_pb2 as control_dot_api_dot_v1_dot_guideway__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ontrol/api/v1/peering.proto\x12\x0bguideway.v1\x1a\x1d\x63ontrol/api/v1/guideway.proto\"\x1f\n\rFollowRequest\x12\x0e\n\x06\x61lways\x18\x01 \x01(\x08\"\xbd\x01\n\x0e\x46ollowResponse\x12\'\n\x04ring\x18\x01 \x01(\x0b\x32\x17.guideway.v1.SharedRingH\x00\x12)\n\x05\x66lows\x18\x02 \x01(\x0b\x32\x18.guideway.v1.SharedFlowsH\x00\x12,\n\x04gone\x18\x03 \x01(\x0b\x32\x1c.guideway.v1.ServiceEndpointH\x00\x12!\n\x04told\x18\x04 \x01(\x0b\x32\x11.guideway.v1.ToldH\x00\x42\x06\n\x04what\"U\n\x0fServiceEndpoint\x12\x0b\n\x03vip\x18\x01 \x01(\x0c\x12\'\n\x08protocol\x18\x02 \x01(\x0e\x32\x15.guideway.v1.Protocol\x12\x0c\n\x04port\x18\x03 \x01(\r\"&\n\x05Place\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0c\x12\x0c\n\x04port\x18\x02 \x01(\r\"\xb9\x01\n\nSharedRing\x12-\n\x07service\x18\x01 \x01(\x0b\x32\x1c.guideway.v1.ServiceEndpoint\x12\x11\n\tholds_vip\x18\x02 \x01(\x08\x12\x18\n\x0b\x63hanged_ago\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\"\n\x06places\x18\x04 \x03(\x0b\x32\x12.guideway.v1.Place\x12\x0c\n\x04size\x18\x05 \x01(\r\x12\r\n\x05slots\x18\x06 \x01(\x0c\x42\x0e\n\x0c_changed_ago\"o\n\x0bSharedFlows\x12-\n\x07service\x18\x01 \x01(\x0b\x32\x1c.guideway.v1.ServiceEndpoint\x12\"\n\x06places\x18\x02 \x03(\x0b\x32\x12.guideway.v1.Place\x12\r\n\x05\x66lows\x18\x03 \x01(\x0c\"\x06\n\x04Told2N\n\x07Peering\x12\x43\n\x06\x46ollow\x12\x1a.guideway.v1.FollowRequest\x1a\x1b.guideway.v1.FollowResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63ontrol/api/v1/peering.proto\x12\x0bguideway.v1\x1a\x1d\x63ontrol/api/v1/guideway.proto\"0\n\rFollowRequest\x12\x0e\n\x06\x61lways\x18\x01 \x01(\x08\x12\x0f\n\x07replies\x18\x64 \x01(\x08\"\xec\x01\n\x0e\x46ollowResponse\x12\'\n\x04ring\x18\x01 \x01(\x0b\x32\x17.guideway.v1.SharedRingH\x00\x12)\n\x05\x66lows\x18\x02 \x01(\x0b\x32\x18.guideway.v1.SharedFlowsH\x00\x12,\n\x04gone\x18\x03 \x01(\x0b\x32\x1c.guideway.v1.ServiceEndpointH\x00\x12!\n\x04told\x18\x04 \x01(\x0b\x32\x11.guideway.v1.ToldH\x00\x12-\n\x07replies\x18\x64 \x01(\x0b\x32\x1a.guideway.v1.SharedRepliesH\x00\x42\x06\n\x04what\"U\n\x0fServiceEndpoint\x12\x0b\n\x03vip\x18\x01 \x01(\x0c\x12\'\n\x08protocol\x18\x02 \x01(\x0e\x32\x15.guideway.v1.Protocol\x12\x0c\n\x04port\x18\x03 \x01(\r\"&\n\x05Place\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0c\x12\x0c\n\x04port\x18\x02 \x01(\r\"\xb9\x01\n\nSharedRing\x12-\n\x07service\x18\x01 \x01(\x0b\x32\x1c.guideway.v1.ServiceEndpoint\x12\x11\n\tholds_vip\x18\x02 \x01(\x08\x12\x18\n\x0b\x63hanged_ago\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\"\n\x06places\x18\x04 \x03(\x0b\x32\x12.guideway.v1.Place\x12\x0c\n\x04size\x18\x05 \x01(\r\x12\r\n\x05slots\x18\x06 \x01(\x0c\x42\x0e\n\x0c_changed_ago\"o\n\x0bSharedFlows\x12-\n\x07service\x18\x01 \x01(\x0b\x32\x1c.guideway.v1.ServiceEndpoint\x12\"\n\x06places\x18\x02 \x03(\x0b\x32\x12.guideway.v1.Place\x12\r\n\x05\x66lows\x18\x03 \x01(\x0c\"\x1e\n\rSharedReplies\x12\r\n\x05\x66lows\x18\x01 \x01(\x0c\"\x06\n\x04Told2N\n\x07Peering\x12\x43\n\x06\x46ollow\x12\x1a.guideway.v1.FollowRequest\x1a\x1b.guideway.v1.FollowResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control.api.v1.peering_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FOLLOWREQUEST']._serialized_start=76
-  _globals['_FOLLOWREQUEST']._serialized_end=107
-  _globals['_FOLLOWRESPONSE']._serialized_start=110
-  _globals['_FOLLOWRESPONSE']._serialized_end=299
-  _globals['_SERVICEENDPOINT']._serialized_start=301
-  _globals['_SERVICEENDPOINT']._serialized_end=386
-  _globals['_PLACE']._serialized_start=388
-  _globals['_PLACE']._serialized_end=426
-  _globals['_SHAREDRING']._serialized_start=429
-  _globals['_SHAREDRING']._serialized_end=614
-  _globals['_SHAREDFLOWS']._serialized_start=616
-  _globals['_SHAREDFLOWS']._serialized_end=727
-  _globals['_TOLD']._serialized_start=729
-  _globals['_TOLD']._serialized_end=735
-  _globals['_PEERING']._serialized_start=737
-  _globals['_PEERING']._serialized_end=815
+  _globals['_FOLLOWREQUEST']._serialized_end=124
+  _globals['_FOLLOWRESPONSE']._serialized_start=127
+  _globals['_FOLLOWRESPONSE']._serialized_end=363
+  _globals['_SERVICEENDPOINT']._serialized_start=365
+  _globals['_SERVICEENDPOINT']._serialized_end=450
+  _globals['_PLACE']._serialized_start=452
+  _globals['_PLACE']._serialized_end=490
+  _globals['_SHAREDRING']._serialized_start=493
+  _globals['_SHAREDRING']._serialized_end=678
+  _globals['_SHAREDFLOWS']._serialized_start=680
+  _globals['_SHAREDFLOWS']._serialized_end=791
+  _globals['_SHAREDREPLIES']._serialized_start=793
+  _globals['_SHAREDREPLIES']._serialized_end=823
+  _globals['_TOLD']._serialized_start=825
+  _globals['_TOLD']._serialized_end=831
+  _globals['_PEERING']._serialized_start=833
+  _globals['_PEERING']._serialized_end=911
 # @@protoc_insertion_point(module_scope)

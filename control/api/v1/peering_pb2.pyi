@@ -24,16 +24,20 @@ class FollowRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ALWAYS_FIELD_NUMBER: _builtins.int
+    REPLIES_FIELD_NUMBER: _builtins.int
     always: _builtins.bool
     """Recorded flows of services with affinity `always` too."""
+    replies: _builtins.bool
+    """Whose the replies of NAT backends are, too, where that is written down."""
     def __init__(
         self,
         *,
         always: _builtins.bool = ...,
+        replies: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["always", b"always"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["always", b"always", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -47,6 +51,7 @@ class FollowResponse(_message.Message):
     FLOWS_FIELD_NUMBER: _builtins.int
     GONE_FIELD_NUMBER: _builtins.int
     TOLD_FIELD_NUMBER: _builtins.int
+    REPLIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ring(self) -> Global___SharedRing: ...
     @_builtins.property
@@ -59,6 +64,8 @@ class FollowResponse(_message.Message):
     def told(self) -> Global___Told:
         """That was everything that was true a moment ago."""
 
+    @_builtins.property
+    def replies(self) -> Global___SharedReplies: ...
     def __init__(
         self,
         *,
@@ -66,12 +73,13 @@ class FollowResponse(_message.Message):
         flows: Global___SharedFlows | None = ...,
         gone: Global___ServiceEndpoint | None = ...,
         told: Global___Told | None = ...,
+        replies: Global___SharedReplies | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows", "gone", b"gone", "ring", b"ring", "told", b"told", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows", "gone", b"gone", "replies", b"replies", "ring", b"ring", "told", b"told", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows", "gone", b"gone", "ring", b"ring", "told", b"told", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows", "gone", b"gone", "replies", b"replies", "ring", b"ring", "told", b"told", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["ring", "flows", "gone", "told"]  # noqa: Y015
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["ring", "flows", "gone", "told", "replies"]  # noqa: Y015
     _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
@@ -202,6 +210,29 @@ class SharedFlows(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SharedFlows: _TypeAlias = SharedFlows  # noqa: Y015
+
+@_typing.final
+class SharedReplies(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOWS_FIELD_NUMBER: _builtins.int
+    flows: _builtins.bytes
+    """60 bytes each: the addresses (16 each, IPv4 mapped) of a client, of the backend that it speaks
+    to, and of the VIP by which it does; their ports in that order (2 each, as on the wire); the
+    protocol (1, as in IP) and a 0; milliseconds since it was seen (4, the lowest byte first).
+    """
+    def __init__(
+        self,
+        *,
+        flows: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedReplies: _TypeAlias = SharedReplies  # noqa: Y015
 
 @_typing.final
 class Told(_message.Message):

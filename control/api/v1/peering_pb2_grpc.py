@@ -45,8 +45,9 @@ class PeeringServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Follow(self, request, context):
-        """The rings of all services and the recorded flows of those in transition, first all of them,
-        then what changes, each time with a Told at its end; until the client ends the call.
+        """The rings of all services, the recorded flows of those in transition, and whose replies are
+        whose; first all of it, then what changes, each time with a Told at its end; until the client
+        ends the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -32,16 +32,18 @@ class PeeringStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PeeringAsyncStub: ...
     Follow: _grpc.UnaryStreamMultiCallable[_peering_pb2.FollowRequest, _peering_pb2.FollowResponse]
-    """The rings of all services and the recorded flows of those in transition, first all of them,
-    then what changes, each time with a Told at its end; until the client ends the call.
+    """The rings of all services, the recorded flows of those in transition, and whose replies are
+    whose; first all of it, then what changes, each time with a Told at its end; until the client
+    ends the call.
     """
 
 @_typing.type_check_only
 class PeeringAsyncStub(PeeringStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Follow: _aio.UnaryStreamMultiCallable[_peering_pb2.FollowRequest, _peering_pb2.FollowResponse]  # type: ignore[assignment]
-    """The rings of all services and the recorded flows of those in transition, first all of them,
-    then what changes, each time with a Told at its end; until the client ends the call.
+    """The rings of all services, the recorded flows of those in transition, and whose replies are
+    whose; first all of it, then what changes, each time with a Told at its end; until the client
+    ends the call.
     """
 
 class PeeringServicer(metaclass=_abc_1.ABCMeta):
@@ -51,8 +53,9 @@ class PeeringServicer(metaclass=_abc_1.ABCMeta):
         request: _peering_pb2.FollowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_peering_pb2.FollowResponse], _abc.AsyncIterator[_peering_pb2.FollowResponse]]:
-        """The rings of all services and the recorded flows of those in transition, first all of them,
-        then what changes, each time with a Told at its end; until the client ends the call.
+        """The rings of all services, the recorded flows of those in transition, and whose replies are
+        whose; first all of it, then what changes, each time with a Told at its end; until the client
+        ends the call.
         """
 
 def add_PeeringServicer_to_server(servicer: PeeringServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
