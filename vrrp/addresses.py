@@ -85,7 +85,7 @@ def _order(
     address: IpInterface,
     index: int,
     harmless: set[int],
-    **more: int,
+    **more: int | str,
 ) -> bool:
     """Tell the kernel; False if somebody was quicker and there is nothing left to do."""
     try:
@@ -112,12 +112,13 @@ def _index(ip: Any, interface: str) -> int | None:
         raise
 
 
-def _manner(virtual: VirtualAddress) -> dict[str, int]:
+def _manner(virtual: VirtualAddress) -> dict[str, int | str]:
     """Return how an address is to be added besides."""
     flags = 0 if virtual.routed else _IFA_F_NOPREFIXROUTE
     if virtual.address.version == IPV6:
         return {"flags": flags | _IFA_F_NODAD, "preferred": 0}
-    return {"flags": flags} if flags else {}
+    manner: dict[str, int | str] = {"flags": flags} if flags else {}
+    return manner | ({"label": virtual.label} if virtual.label else {})
 
 
 def _present(ip: Any, index: int) -> dict[IpInterface, int]:

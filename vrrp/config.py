@@ -42,7 +42,6 @@ from vrrp.schema import (
     ScriptCheck,
     TrackConfig,
     interface_address,
-    text_of,
 )
 from vrrp.tracking import Track
 
@@ -248,12 +247,14 @@ def _program(entry: NotifyConfig | None) -> Program | None:
 def _virtual(
     entries: Iterable[str | AddressConfig], interface: str
 ) -> tuple[VirtualAddress, ...]:
+    whole = (AddressConfig(each) if isinstance(each, str) else each for each in entries)
     return tuple(
         VirtualAddress(
-            interface_address(text_of(each)),
-            interface if isinstance(each, str) else each.interface,
+            interface_address(each.address),
+            each.interface or interface,
+            label=each.label or "",
         )
-        for each in entries
+        for each in whole
     )
 
 

@@ -24,6 +24,7 @@ class VirtualAddress:
     address: IpInterface  # with its prefix length
     interface: str  # not always the one that speaks VRRP
     routed: bool = True  # whether the kernel gets a route to its network by it
+    label: str = ""  # under which older tools show it; "": the interface's name
 
     def __str__(self) -> str:
         return f"{self.address} on {self.interface}"

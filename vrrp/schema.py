@@ -29,13 +29,15 @@ InterfaceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[^/\
 
 
 class AddressConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``addresses`` that names its own interface."""
+    """An entry of ``addresses`` that says more than the address."""
 
     address: str
-    interface: InterfaceName
+    interface: InterfaceName | None = None  # None: that of the instance
+    label: InterfaceName | None = None  # under which older tools show it
 
     def __post_init__(self) -> None:
-        interface_address(self.address)
+        if interface_address(self.address).version != IPV4 and self.label is not None:
+            raise ValueError("`label` goes with IPv4 only: the kernel has none for IPv6")
 
 
 class AnnounceConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +163,7 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
             if isinstance(entry, str):
                 interface_address(entry)
         self._check_addresses()
+        self._check_labels()
         self._check_interval()
         self._check_preemption()
         self._check_password()
@@ -182,6 +185,17 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
                 f"the first of `addresses` is {advertised[0]}, but over IPv6 it has to be "
                 f"link-local: put one before it, such as fe80::{self.vrid:x}/64"
             )
+
+    def _check_labels(self) -> None:
+        for entry in chain(self.addresses, self.unadvertised):
+            if isinstance(entry, str) or entry.label is None:
+                continue
+            interface = entry.interface or self.interface
+            if not entry.label.startswith(interface):
+                raise ValueError(
+                    f"`label` is {entry.label!r}, but has to begin with the name of the "
+                    f"interface, such as {interface}:1"
+                )
 
     def _check_interval(self) -> None:
         longest = _LONGEST_INTERVAL[self.version]

@@ -1,6 +1,6 @@
 """keepalived's VRRP instances, as those of guideway-vrrpd."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from typing import Any, Final
@@ -50,6 +50,7 @@ _AS_HERE: Final = (
 _LONGEST_PASSWORD: Final = 8
 _OWNER: Final = 255
 _REFRESH: Final = 60  # seconds; switches remember a MAC for 300
+_LONGEST_LABEL: Final = 15
 _IPV6: Final = 6
 _IPV6_TTL: Final = 64  # what keepalived sends in unicast over IPv6
 
@@ -251,11 +252,26 @@ def _addresses(body: Body, keyword: str) -> Iterator[Any]:
             except ValueError:
                 body.note(one, "is not an address; left out")
                 continue
-            device = words[words.index("dev") + 1] if "dev" in words[:-1] else None
-            ignored = [word for word in words if word not in ("dev", device)]
-            if ignored:
+            device, label = _after("dev", words), _after("label", words)
+            if label and not _is_label(label, device, address):
+                label = None
+            pairs = [(k, v) for k, v in (("dev", device), ("label", label)) if v]
+            taken = {word for pair in pairs for word in pair}
+            if ignored := [word for word in words if word not in taken]:
                 body.note(one, f"`{' '.join(ignored)}` is left out")
-            yield {"address": address, "interface": device} if device else address
+            said = {"address": address, "interface": device}
+            yield said | ({"label": label} if label else {}) if device else address
+
+
+def _after(keyword: str, words: Sequence[str]) -> str | None:
+    """Return what follows a keyword."""
+    return words[words.index(keyword) + 1] if keyword in words[:-1] else None
+
+
+def _is_label(label: str, device: str | None, address: str) -> bool:
+    """Tell whether guideway-vrrpd takes it."""
+    fits = device is not None and label.startswith(device) and len(label) <= _LONGEST_LABEL
+    return fits and ip_interface(address).version != _IPV6
 
 
 def _text(entry: Any) -> str:

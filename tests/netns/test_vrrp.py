@@ -376,6 +376,14 @@ def test_an_address_that_somebody_removed_is_put_back(pair: Lan) -> None:
     pair.one.wait_for_log(event="address put back", address=f"{VIP} on eth0")
 
 
+def test_an_address_may_have_a_label(lan: Lan) -> None:
+    labelled = {"address": VIP, "label": "eth0:vip"}
+    lan.one.start(instance(100, addresses=[labelled]))
+    lan.one.wait_for(VIP)
+
+    assert "global eth0:vip" in lan.one.host.run("ip", "-oneline", "address", "show")
+
+
 def test_what_a_killed_run_left_is_removed_by_the_next(pair: Lan) -> None:
     pair.one.vrrpd.kill()
     pair.two.wait_for(VIP)

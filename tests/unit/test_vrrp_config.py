@@ -262,6 +262,18 @@ def test_a_short_file_gets_the_defaults() -> None:
             id="an owner that waits",
         ),
         pytest.param(
+            with_instance(addresses=[{"address": "10.0.0.1/32", "label": "vip"}]),
+            "vrrp.yaml: `label` is 'vip', but has to begin with the name of the interface,"
+            " such as eth0:1 - at `$.instances[0]`",
+            id="a label of another interface",
+        ),
+        pytest.param(
+            with_instance(addresses=[{"address": "fe80::1/64", "label": "eth0:1"}]),
+            "vrrp.yaml: `label` goes with IPv4 only: the kernel has none for IPv6"
+            " - at `$.instances[0].addresses[0]`",
+            id="a label over IPv6",
+        ),
+        pytest.param(
             with_instance(addresses=["10.0.0.0/24"]),
             "vrrp.yaml: '10.0.0.0/24' is not the address of a host - at `$.instances[0]`",
             id="a network's address",
