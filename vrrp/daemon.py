@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from vrrp.config import load
 from vrrp.errors import VrrpError
-from vrrp.host import check_host, own_capabilities
+from vrrp.host import check_host, check_users, own_capabilities
 from vrrp.instance import DaemonConfig
 from vrrp.maintenance import Maintenance
 from vrrp.realtime import be_on_time
@@ -58,6 +58,7 @@ def main(path: Path, *, check: bool) -> None:
 def _run(path: Path) -> None:
     config = load(path)
     check_host(config.instances)
+    check_users(config)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     be_on_time(config.realtime_priority, own_capabilities())
     with (

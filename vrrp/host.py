@@ -2,16 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from programs.users import obstacle
+from vrrp.checks import ScriptProbe
 from vrrp.errors import HostError
-from vrrp.instance import Instance
+from vrrp.instance import DaemonConfig, Instance
 from vrrp.links import read_footing
+from vrrp.notify import Program
 
 _CAPABILITIES: Final = (1 << 12) | (1 << 13)  # CAP_NET_ADMIN, CAP_NET_RAW
 _OLDEST_KERNEL: Final = (5, 18)  # the first that keeps a mark (IFA_PROTO) with an address
@@ -34,6 +37,29 @@ def check_host(instances: Iterable[Instance]) -> None:
                 read_footing(ip, instance)
     except (NetlinkError, OSError) as error:
         raise HostError(f"the kernel does not tell us its interfaces: {error}") from error
+
+
+def check_users(config: DaemonConfig) -> None:
+    """Raise HostError if a program is to run as a user as whom we cannot run it."""
+    users = {
+        f"check {check.name}": check.probe.user
+        for check in config.checks
+        if isinstance(check.probe, ScriptProbe)
+    }
+    for what, program in _told(config):
+        users[f"`notify` of {what}"] = program.user
+    for what, user in users.items():
+        if user is not None and (problem := obstacle(user, "guideway-vrrpd")):
+            raise HostError(f"{what}: {problem}")
+
+
+def _told(config: DaemonConfig) -> Iterator[tuple[str, Program]]:
+    """Yield the programs that are told of something, and of what."""
+    for instance in config.instances:
+        if instance.notify:
+            yield f"instance {instance.name}", instance.notify
+    for name, program in config.groups.items():
+        yield f"sync group {name}", program
 
 
 def own_capabilities() -> int:

@@ -41,6 +41,7 @@ class Status:
     handed_over: int = 0  # how often a peer took over since it was asked to
     late: Mapping[str, int] = field(default_factory=dict)  # timers, by seconds at most
     late_total: float = 0.0  # seconds by which timers were late, altogether
+    virtual_mac: str = ""  # that the addresses are on where it is Active; "": the host's
 
     def moved(
         self, state: State, active: IpAddress | None, now: float, reason: str = ""

@@ -235,22 +235,33 @@ def vrrp_view(plain: Mapping[str, Any], now: float) -> RenderableType:
     table = table_of(*left, right=("PRIORITY",), then=("NOTE",))
     for name, instance in plain["instances"].items():
         state = instance["state"]
-        notes = [instance["problem"]] if instance["problem"] else []
-        if instance["stands_back"]:
-            notes.append("has handed over and leaves the Active alone")
-        if discarded := sum(instance["discarded"].values()):
-            notes.append(f"{discarded} packets discarded")
+        # One that rests does not listen.
+        nobody = "unknown" if state == "initialize" else "nobody"
         table.add_row(
             Text(name),
             Text(state, {"active": "green", "initialize": "red"}.get(state, "")),
             Text(f"{age(now - instance['since'])} ago"),
-            Text(instance["active"] or "nobody"),
+            Text(instance["active"] or nobody),
             Text(str(instance["priority"])),
-            Text("; ".join(notes)),
+            Text("; ".join(_router_notes(instance))),
         )
     if not plain["maintenance"]:
         return table
     return paragraphs(table, Text("maintenance is on", "yellow"))
+
+
+def _router_notes(instance: Mapping[str, Any]) -> list[str]:
+    """Return what is worth to be known of a virtual router, most important first."""
+    notes = [instance["problem"] or instance["reason"]]
+    if instance["stands_back"]:
+        notes.append("leaves the Active alone")
+    if mac := instance.get("virtual_mac"):  # not told by an older guideway-vrrpd
+        notes.append(f"virtual MAC {mac}")
+    if fenced := instance["fenced"]:
+        notes.append(f"gave up {fenced} times, being late itself")
+    if discarded := sum(instance["discarded"].values()):
+        notes.append(f"{discarded} packets discarded")
+    return [note for note in notes if note]
 
 
 def age(seconds: float) -> str:

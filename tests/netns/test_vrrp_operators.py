@@ -133,7 +133,8 @@ def test_who_has_handed_over_stands_back_until_the_peer_goes(pair: Lan) -> None:
 
     assert len(heard) == 10
     assert pair.one.status()["stands_back"]
-    assert "has handed over and leaves the Active alone" in said(pair.one, "status")
+    shown = said(pair.one, "status")
+    assert "handed over to 10.0.0.2; leaves the Active alone" in shown
     pair.two.vrrpd.stop()
     pair.one.wait_until("active")
     assert not pair.one.status()["stands_back"]

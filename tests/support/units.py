@@ -30,7 +30,7 @@ def settings(name: str) -> dict[str, list[str]]:
 
 def confined(name: str) -> tuple[str, ...]:
     """Return how a command begins that has no more rights than the unit gives it."""
-    (capabilities,) = settings(name)["CapabilityBoundingSet"]
+    capabilities = " ".join(settings(name)["CapabilityBoundingSet"])
     few = "".join(f",+{each[4:].lower()}" for each in capabilities.split())
     limits = ("setpriv", f"--bounding-set=-all{few}", "--no-new-privs")
     return (*limits, sys.executable, "-c", _NO_NEW_CODE)

@@ -63,6 +63,7 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "handed_over": 0,
             "late": {"0.1": 4, "+Inf": 5},
             "late_total": 1.5,
+            "virtual_mac": "",
         }
     }
     assert path.stat().st_mode & 0o777 == 0o644
