@@ -14,6 +14,7 @@ class Datagram:
     destination: IpAddress
     ttl: int  # or hop limit
     payload: bytes
+    waited: float = 0.0  # seconds from its arrival until we read it
 
 
 @dataclass(frozen=True, slots=True)

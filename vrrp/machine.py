@@ -214,8 +214,18 @@ class VirtualRouter:
             effects.append(self._speak(now))
         return effects + self._announce_what_is_due(now)
 
-    def receive(self, heard: Advertisement, source: IpAddress, now: float) -> list[Effect]:
-        """Act on another router's advertisement; sections 6.4.2 and 6.4.3."""
+    def receive(
+        self,
+        heard: Advertisement,
+        source: IpAddress,
+        now: float,
+        arrived: float | None = None,
+    ) -> list[Effect]:
+        """Act on another router's advertisement; sections 6.4.2 and 6.4.3.
+
+        It may have ``arrived`` before now, if we had no time for it; None: it has not. A
+        Backup goes by that: what was said long ago does not say that somebody is alive.
+        """
         # One that bears our own address was reflected, or comes from a misconfigured clone.
         # To answer a clone would be to talk to it without a pause, for ever.
         if heard.vrid != self.config.vrid or source == self.address:
@@ -223,7 +233,7 @@ class VirtualRouter:
         effects = self._yield_if_late(now)
         match self.state:
             case State.BACKUP:
-                self._receive_as_backup(heard, source, now)
+                self._receive_as_backup(heard, source, now if arrived is None else arrived)
             case State.ACTIVE:
                 effects += self._receive_as_active(heard, source, now)
             case State.INITIALIZE:
@@ -231,22 +241,22 @@ class VirtualRouter:
         return effects
 
     def _receive_as_backup(
-        self, heard: Advertisement, source: IpAddress, now: float
+        self, heard: Advertisement, source: IpAddress, arrived: float
     ) -> None:
         if heard.priority == RESIGN_PRIORITY:
             self.active = None
             if not self.wants:
-                self._timer = now + self.skew
+                self._timer = arrived + self.skew
                 self._why_next = f"{source} resigned"
             return
         self.active = source
         if heard.priority >= self.priority:
             self._preempt_at = None
-        elif self._preempts(now):
+        elif self._preempts(arrived):
             self._why_next = f"{source} has a lower priority, {heard.priority}"
             return  # the timer runs on, and when it ends we take over
         self._active_interval = heard.interval
-        self._timer = now + self.down_interval
+        self._timer = arrived + self.down_interval
         self._why_next = _SILENCE
         self.wants = False
 

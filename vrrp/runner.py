@@ -110,6 +110,7 @@ class Runner:
             handed_over=self.router.handed_over,
             late=self._lateness.told(),
             late_total=round(self._lateness.total, 4),
+            virtual_mac=mac_of(self.instance).hex(":") if self.instance.virtual_mac else "",
         )
 
     @property
@@ -231,12 +232,14 @@ class Runner:
         self._transport = transport
         loop.add_reader(transport, self._wake.set)
         try:
-            self._carry_out(self.router.start(footing.address, loop.time()))
+            looked = loop.time()
+            self._carry_out(self.router.start(footing.address, looked))
             while self._footing == footing:
                 # First what has arrived: when we are late, an Active's advertisement may
                 # have been waiting here while our timer for it ran out.
+                since, looked = looked, loop.time()
                 for datagram in transport.drain():
-                    self._hear(datagram, loop.time())
+                    self._hear(datagram, loop.time(), since)
                 self._carry_out(self.router.tick(loop.time()))
                 if self._group:
                     self._group.settle()
@@ -298,18 +301,22 @@ class Runner:
             self._fitness_changed()
         self._tell_turn()  # the addresses may have come
 
-    def _hear(self, arrived: Datagram | MalformedError, now: float) -> None:
-        if isinstance(arrived, MalformedError):
-            self._discard(arrived, None, now)
+    def _hear(self, datagram: Datagram | MalformedError, now: float, since: float) -> None:
+        """Act on what has arrived after ``since``, when we looked before."""
+        if isinstance(datagram, MalformedError):
+            self._discard(datagram, None, now)
             return
+        source = datagram.source
         try:
-            heard = self._admission.admit(arrived, self.router.address)
+            heard = self._admission.admit(datagram, self.router.address)
         except MalformedError as error:
-            self._discard(error, arrived.source, now)
+            self._discard(error, source, now)
             return
         self._traffic.heard[advert(heard.priority)] += 1
-        self._notice(heard, arrived.source, now)
-        self._carry_out(self.router.receive(heard, arrived.source, now))
+        self._notice(heard, source, now)
+        # Whatever the clock says by which it was stamped: that one may be set.
+        arrived = max(since, now - datagram.waited)
+        self._carry_out(self.router.receive(heard, source, now, arrived))
 
     def _discard(self, error: MalformedError, source: IpAddress | None, now: float) -> None:
         """Count a packet, and say why, once a minute for each kind."""

@@ -2,9 +2,10 @@
 
 import errno
 import struct
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from socket import (
     AF_INET,
@@ -81,7 +82,10 @@ _MREQN: Final = struct.Struct("@4s4si")  # struct ip_mreqn
 _MREQ6: Final = struct.Struct("@16si")  # struct ipv6_mreq
 _PKTINFO6: Final = struct.Struct("@16si")  # struct in6_pktinfo
 _INT: Final = struct.Struct("@i")
-_ANCILLARY: Final = CMSG_SPACE(_PKTINFO6.size) + CMSG_SPACE(_INT.size)
+# From the kernel, when a packet arrived; in 64 bits on every architecture.
+_SO_TIMESTAMPNS_NEW: Final = 64  # asm/socket.h, Linux 5.1
+_TIMESPEC: Final = struct.Struct("@qq")
+_ANCILLARY: Final = sum(map(CMSG_SPACE, (_PKTINFO6.size, _INT.size, _TIMESPEC.size)))
 _LARGEST: Final = 8192  # bytes; 255 IPv6 addresses make 4088, and an IP header at most 60
 # Enough to empty a receive buffer, but an end: nobody can keep us from our timers.
 _DRAIN: Final = 512
@@ -114,6 +118,7 @@ class Transport(ABC):
         try:
             interface = port.interface.encode() + b"\0"
             self._socket.setsockopt(SOL_SOCKET, SO_BINDTODEVICE, interface)
+            self._socket.setsockopt(SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
             self._set_up()
             self._frames = self._open_frames()
         except OSError:
@@ -225,7 +230,8 @@ class Transport4(Transport):
         option(IPPROTO_IP, IP_MULTICAST_TTL, TTL)
 
     def _receive(self) -> Datagram:
-        return dissect(self._socket.recv(_LARGEST))
+        packet, ancillary, _, _ = self._socket.recvmsg(_LARGEST, _ANCILLARY)
+        return replace(dissect(packet), waited=_waited(ancillary))
 
     def _reach(self, destination: IpAddress) -> tuple[str, int]:
         return str(destination), 0
@@ -263,11 +269,22 @@ class Transport6(Transport):
         (hops,) = _INT.unpack(facts[IPV6_HOPLIMIT])
         # Without the zone, "%eth0", which is ours to know.
         source = IPv6Address(sender[0].partition("%")[0])
-        return Datagram(source, IPv6Address(destination), hops, payload)
+        waited = _waited(ancillary)
+        return Datagram(source, IPv6Address(destination), hops, payload, waited)
 
     def _reach(self, destination: IpAddress) -> tuple[str, int, int, int]:
         local = destination.is_link_local or destination.is_multicast
         return str(destination), 0, 0, self._port.index if local else 0
+
+
+def _waited(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """Return for how many seconds a packet was in the socket; clocks may be set."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (SOL_SOCKET, _SO_TIMESTAMPNS_NEW):
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            arrived: float = seconds + nanoseconds / 1e9
+            return max(0.0, time.time() - arrived)
+    return 0.0
 
 
 def dissect(packet: bytes) -> Datagram:

@@ -5,16 +5,27 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP
+from scapy.layers.inet import IP, fragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.layers.vrrp import VRRP, VRRPv3
 from scapy.packet import Packet
 
-from tests.support.vrrp_lan import DOWN_100, GATEWAY, VIP, Lan, Node, build, instance
+from tests.support.vrrp_lan import (
+    DOWN_100,
+    GATEWAY,
+    INTERVAL,
+    VIP,
+    Lan,
+    Node,
+    build,
+    instance,
+)
 from tests.support.wait import eventually
+from vagrant.lab.segment import mac_of
 
 pytestmark = pytest.mark.alone
 
@@ -54,6 +65,13 @@ def said(priority: int = 200, source: str = "10.0.0.9", ttl: int = 255) -> Packe
 def in_frame(message: Packet, source: str = "10.0.0.9", ttl: int = 255) -> Packet:
     to_group = Ether(src="02:00:0a:00:00:09", dst="01:00:5e:00:00:12")
     return to_group / IP(src=source, dst="224.0.0.18", ttl=ttl, proto=112) / message
+
+
+def by_unicast(priority: int = 200, source: str = "10.0.0.9") -> Packet:
+    """Return what :func:`said` does, to the address of one."""
+    frame = said(priority, source)
+    frame[Ether].dst, frame[IP].dst = mac_of(IPv4Address("10.0.0.1")), "10.0.0.1"
+    return frame
 
 
 def accept_reflections(pair: Lan) -> None:
@@ -108,6 +126,28 @@ def test_a_backup_that_was_late_hears_what_waits_before_it_takes_over(pair: Lan)
     assert pair.one.status()["state"] == "active"
 
 
+def test_a_backup_that_was_late_does_not_wait_for_who_has_died_meanwhile(lan: Lan) -> None:
+    interval, down = 5 * INTERVAL, 5 * DOWN_100
+    lan.one.start(instance(150, interval=interval))
+    lan.one.wait_for(VIP)
+    lan.two.start(instance(100, interval=interval))
+    eventually(
+        lambda: lan.two.status().get("active") == "10.0.0.1", within=5, what="it hears"
+    )
+    lan.two.signal(signal.SIGSTOP)
+    lan.forget()
+    lan.hear_advertisement("10.0.0.1", within=2)  # which waits in the socket of two
+    died = time.monotonic()
+    lan.one.vrrpd.kill()
+    eventually(lambda: time.monotonic() > died + down, within=5, what="it is long dead")
+
+    lan.two.signal(signal.SIGCONT)
+    resumed = time.monotonic()
+
+    lan.two.wait_for(VIP)
+    assert time.monotonic() - resumed < down / 2
+
+
 def test_an_active_that_was_late_lets_go_before_it_speaks_again(pair: Lan) -> None:
     pair.one.signal(signal.SIGSTOP)
     pair.two.wait_for(VIP, GATEWAY)
@@ -158,8 +198,9 @@ BAD = {
     "type": raw("3233c801000a0000c0a8c810"),
     "count": raw("3133c800000a0000"),
     "interval": raw("3133c80100000000c0a8c810"),
-    "length": raw("3133c802000a0000c0a8c810"),
+    "length": raw("3133c802000a0000c0a8c810"),  # cut short: of two addresses, one
     "reflected": said(source="10.0.0.1"),
+    "destination": by_unicast(),
     "vrid": in_frame(VRRPv3(vrid=52, priority=200, adv=10, addrlist=ADDRESSES)),
 }
 
@@ -185,6 +226,61 @@ def test_bad_packets_change_nothing_and_are_counted_and_logged_once_for_each_kin
     assert pair.one.standing() == {**before, "discarded": wanted}
     logged = [line["kind"] for line in pair.one.log() if "kind" in line]
     assert sorted(logged) == sorted(set(BAD) - {"vrid"})
+
+
+def in_version_2(**changes: int) -> Packet:
+    """Return an advertisement with the password "secret"."""
+    secret = {"auth1": 0x73656372, "auth2": 0x65740000}
+    fields = {"vrid": 51, "priority": 200, "adv": 1, "authtype": 1, **secret, **changes}
+    return in_frame(VRRP(addrlist=ADDRESSES, **fields))
+
+
+BAD_IN_VERSION_2 = {
+    "password": in_version_2(auth2=0x65750000),
+    "authentication": in_version_2(authtype=0),
+    "interval": in_version_2(adv=2),
+    "checksum": in_version_2(chksum=0x1234),
+    "version": said(),
+    "length": in_frame(bytes(in_version_2()[VRRP]) + bytes(4000)),
+}
+
+
+@pytest.mark.parametrize(
+    ("ours", "bad"),
+    [
+        pytest.param(
+            {"version": 2, "interval": 1, "password": "secret"},
+            BAD_IN_VERSION_2,
+            id="version 2",
+        ),
+        pytest.param({"peers": ["10.0.0.2"]}, {"source": by_unicast()}, id="unicast"),
+    ],
+)
+def test_bad_packets_in_other_dialects_are_counted_and_logged_likewise(
+    lan: Lan, ours: dict[str, object], bad: dict[str, Packet]
+) -> None:
+    lan.one.start(instance(150, **ours))
+    lan.one.wait_until("backup")
+
+    for frame in bad.values():
+        for _ in range(3):
+            send_in_fragments(lan, frame)
+
+    wanted = dict.fromkeys(bad, 3)
+    eventually(
+        lambda: lan.one.status()["discarded"] == wanted,
+        within=5,
+        what="all are counted",
+        explain=lambda: str(lan.one.status()),
+    )
+    logged = [line["kind"] for line in lan.one.log() if "kind" in line]
+    assert sorted(logged) == sorted(bad)
+
+
+def send_in_fragments(lan: Lan, frame: Packet) -> None:
+    """Send a frame, or as many as it takes."""
+    for part in fragment(frame, fragsize=1400):
+        lan.ear.send(bytes(part))
 
 
 def test_a_peer_with_other_addresses_is_heeded_and_reported(pair: Lan) -> None:

@@ -260,6 +260,17 @@ def test_an_active_that_slept_sends_one_advertisement_not_all_it_missed() -> Non
     assert router.deadline == 3.9
 
 
+def test_a_backup_goes_by_when_it_was_told_and_not_by_when_it_listened() -> None:
+    late, in_time = backup(), backup()
+
+    late.receive(said(200), GREATER, now=9.0, arrived=1.0)
+    in_time.receive(said(200), GREATER, now=9.0, arrived=8.5)
+
+    assert late.tick(now=9.0) == BECOME_ACTIVE
+    assert in_time.tick(now=9.0) == []
+    assert in_time.deadline == 8.5 + SILENCE
+
+
 def test_an_active_that_was_silent_for_too_long_lets_go_before_it_speaks_again() -> None:
     router = active()
 
