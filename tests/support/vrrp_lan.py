@@ -32,6 +32,20 @@ SKEW_100 = (256 - 100) / 256 * INTERVAL
 DOWN_100 = 3 * INTERVAL + SKEW_100  # of a Backup with priority 100
 # What netlink, Python and a busy machine of two processors may add.
 SLACK = 0.3  # seconds
+# What keepalived logs, in small letters, when all goes as it should.
+_USUAL = (
+    "entering backup state",
+    "entering master state",
+    "receive advertisement timeout",
+    "backup received priority 0 advertisement",
+    "received lower priority",  # whom it is about to relieve
+    "with higher priority",
+    "with lower priority",
+    "sent 0 priority",
+    "setting vips",
+    "removing vips",
+    "sending/queueing",  # gratuitous arp, neighbour advertisements
+)
 # What of a status changes all the time.
 RUNNING_ON = {"latest", "late", "late_total", "sent", "unsent", "heard"}
 
@@ -240,6 +254,11 @@ class Keepalived:
     def stop(self) -> None:
         """Ask it to end; it resigns."""
         os.kill(int((self.node.directory / "pid").read_text()), signal.SIGTERM)
+
+    def complaints(self) -> list[str]:
+        """Return what it has logged of its virtual router that is not the usual course."""
+        lines = [line for line in self.log().splitlines() if "(front)" in line]
+        return [line for line in lines if not any(usual in line for usual in _USUAL)]
 
     def log(self) -> str:
         return (self.node.directory / "keepalived.log").read_text().lower()
