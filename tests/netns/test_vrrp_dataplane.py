@@ -3,11 +3,15 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
 
+from control.api.v1 import guideway_pb2 as pb
+from control.checks import TcpCheck
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
@@ -18,7 +22,9 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture
 def lab(lab_name: str) -> Iterator[Lab]:
-    with Lab(lab_name, DrTopology) as made:
+    # A probe may take its time: so long is it unknown who can serve.
+    check = TcpCheck(interval=6, timeout=5, rise=1, fall=1)
+    with Lab(lab_name, DrTopology, (DrTopology.service(check=check),)) as made:
         made.start()
         made.nodes["lb1"].wait_until_state("active")
         yield made
@@ -36,7 +42,9 @@ def weigh(node: Node, weight: int) -> None:
     os.kill(node.guidewayd.pid, signal.SIGHUP)
 
 
-def test_a_node_whose_data_plane_is_taken_away_hands_over(lab: Lab) -> None:
+def test_a_node_whose_data_plane_is_gone_hands_over_until_it_has_one_and_has_probed(
+    lab: Lab,
+) -> None:
     one, two = lab.nodes["lb1"], lab.nodes["lb2"]
     one.guidewayd.stop()  # which by itself changes nothing
     assert one.vrrp_state() == "active"
@@ -46,9 +54,30 @@ def test_a_node_whose_data_plane_is_taken_away_hands_over(lab: Lab) -> None:
 
     one.wait_until_state("initialize")
     two.wait_until_state("active")
+
+    one.paths.state_directory.joinpath("health.db").unlink()  # it remembers nothing
+    answer_probes(lab, one, "del")
     one.guidewayd.start()
+    under_way = ("ss", "-Htn", "state", "syn-sent")
+    eventually(lambda: one.host.run(*under_way), within=20, what="lb1 probes")
+    begun = time.monotonic()
+    eventually(lambda: time.monotonic() > begun + 1, within=2, what="it has had its time")
+    unserved = f"data-plane: guidewayd has not served: there is no {one.paths.beacon}"
+    assert problem(one).startswith(unserved)
+    assert two.vrrp_state() == "active"
+
+    answer_probes(lab, one, "add")
     one.wait_until_state("active", within=20)
     two.wait_until_state("backup")
+    assert {each.health for each in one.api.service("web").backends} == {pb.HEALTH_UP}
+
+
+def answer_probes(lab: Lab, node: Node, verb: str) -> None:
+    """Let backends find the way to a node ("add"), or let them not ("del")."""
+    own = DrTopology.balancer_addresses(node.name)["eth0"]
+    other = {"add": "del", "del": "add"}[verb]
+    for host in lab.topology.backends.values():
+        host.run("ip", "route", other, "blackhole", f"{own}/32")
 
 
 def test_a_program_that_somebody_takes_from_the_interface_is_missed(lab: Lab) -> None:
@@ -87,7 +116,15 @@ def test_where_no_node_has_a_backend_the_addresses_stay(lab: Lab) -> None:
 
 
 def priority(node: Node) -> int:
+    return int(shown(node)["priority"])
+
+
+def problem(node: Node) -> str:
+    return str(shown(node)["problem"]) if node.paths.vrrp_status.exists() else ""
+
+
+def shown(node: Node) -> dict[str, Any]:
     content = yaml.safe_load(node.paths.vrrp_status.read_text())
     (status,) = content.values()
-    found: int = status["priority"]
+    found: dict[str, Any] = status
     return found

@@ -110,6 +110,30 @@ def test_a_node_without_a_data_plane_leaves_the_addresses_to_the_other(lan: Lan)
     assert lan.one.status()["problem"] == "it: no service has a backend"
 
 
+def test_a_node_does_not_take_over_before_it_knows_its_peers_flows(lan: Lan) -> None:
+    status = lan.one.directory / "guidewayd.json"
+    shown = '{"interfaces": [], "links": "/nowhere", "services": 3, "serving": 3'
+    status.write_text(shown + ', "synced": false}')
+    Keepalived(lan.two, 100).start()
+    lan.two.wait_for(VIP, GATEWAY)
+
+    check = {"name": "it", "type": "guidewayd", "status_file": str(status)}
+    lan.one.start(instance(150, track=["it"]), checks=[{**check, "interval": 0.1}])
+
+    unsynced = "it: guidewayd has not heard of its peers' flows yet"
+    eventually(
+        lambda: lan.one.status().get("problem") == unsynced, within=5, what="it rests"
+    )
+    lan.forget()
+    for _ in range(10):  # for twice its own down interval and more
+        lan.hear_advertisement("10.0.0.2", within=2)
+    assert lan.one.status()["problem"] == unsynced
+    assert lan.two.has(VIP, GATEWAY)
+    status.write_text(shown + "}")
+    lan.one.wait_for(VIP, GATEWAY)
+    lan.two.wait_without(VIP, GATEWAY)
+
+
 def test_a_reload_changes_checks_without_a_failover(lan: Lan) -> None:
     start(lan, {"type": "file", "path": "/nowhere"})
     before = lan.one.standing()

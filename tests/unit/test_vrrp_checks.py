@@ -132,6 +132,8 @@ def test_the_data_plane_is_what_guidewayd_says_and_the_kernel_confirms(
     assert look(DataPlaneProbe(status, backends=False)) == WELL
     status.write_text(said % ("", links, 1))
     assert look(probe) == WELL
+    status.write_text((said % ("", links, 1)).replace("{", '{"synced": false, '))
+    assert look(probe) == Finding("guidewayd has not heard of its peers' flows yet")
     status.write_text(said % ('"lo"', links, 1))
     assert look(probe) == Finding("the data plane is not attached to lo")
     links.mkdir()
