@@ -56,11 +56,12 @@ figures: setup-dev  ## measure and draw the Maglev paper's figures into docs/fig
 
 check: lint types contracts generated  ## what a change has to pass besides the tests
 
-lint: setup-dev  ## style, by ruff; shell scripts too where shellcheck is installed
+lint: setup-dev  ## style, by ruff; shell scripts and the Vagrantfile where shellcheck and ruby are
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@if command -v shellcheck >/dev/null; then shellcheck -x -P SCRIPTDIR deploy/setup .ci/run \
 		deploy/debian/build deploy/debian/p*inst deploy/debian/p*rm vagrant/provision/*.sh; fi
+	@if command -v ruby >/dev/null; then ruby -wc vagrant/Vagrantfile >/dev/null; fi
 
 types: setup-dev  ## mypy --strict
 	@$(PYTHON) -m mypy

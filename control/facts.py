@@ -8,7 +8,23 @@ from control.addresses import IpAddress
 from control.pool import Pool
 from control.status import Health
 from control.sync.listener import Shared
-from dataplane.records import Segment
+from dataplane.records import Segment, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface of the host, of any kind."""
+
+    name: str
+    ifindex: int
+    mac: bytes  # zeros where there is none, as for a tunnel
+    is_up: bool
+    has_carrier: bool = True
+    mtu: int = 1500
+    receive_queues: int = 1
+    xdp: str = "none"  # how a program is attached: native, generic, offload, none
+    tag: Tag | None = None  # of a VLAN interface
+    lower: int | None = None  # the index of what it is on; None: nothing of this namespace
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,29 +5,27 @@ thread. What nobody uses the kernel forgets, and XDP's packets do not count as u
 survey asks the kernel to resolve what is missing and to confirm what is stale.
 """
 
-import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Interface, ip_address
+from ipaddress import IPv6Address, IPv6Interface
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pyroute2 import IPRoute
 from pyroute2.ethtool import Ethtool
 from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 from pyroute2.netlink.rtnl import ndmsg
-from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_DEPRECATED
-from pyroute2.netlink.rtnl.ifinfmsg import IFF_UP
 
 from control.addresses import IpAddress
 from control.errors import HostError
-from control.facts import Interface, Network, NextHop
+from control.facts import Interface, Link, Network, NextHop
+from control.links import read_addresses, read_links
 from control.model import DesiredState, Service
 from control.netlink import Listener, Neighbour, Way, find_ways, read_neighbours, resolve
-from control.vlans import Link, find_vlans
-from dataplane.records import SERVICE_VLAN, VLAN, Tag
+from control.vlans import find_vlans
+from dataplane.records import SERVICE_VLAN, VLAN
 
 _USABLE: Final = (
     ndmsg.NUD_REACHABLE
@@ -39,14 +37,11 @@ _USABLE: Final = (
 )
 _LEARNT: Final = ndmsg.NUD_REACHABLE | ndmsg.NUD_STALE | ndmsg.NUD_DELAY
 _IN_QUESTION: Final = ndmsg.NUD_STALE | ndmsg.NUD_FAILED
-# As pyroute2 names the values of IFLA_XDP_ATTACHED.
-_XDP_MODES: Final = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offload"}
 # Features by which a driver takes VLAN tags off, by the tag's protocol: linux/ethtool.h.
 _TAG_PARSERS: Final = {VLAN: "rx-vlan-hw-parse", SERVICE_VLAN: "rx-vlan-stag-hw-parse"}
 # Features by which a card merges packets, and how `ethtool -K` calls them.
 _MERGERS: Final = {"rx-lro": "lro", "rx-gro-hw": "rx-gro-hw"}
 _EVERYTHING_INTERVAL: Final = 30.0  # seconds
-_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _SYSCTL: Final = Path("/proc/sys/net")
 _DOTS_AND_SLASHES: Final = str.maketrans("./", "/.")
 _NOT_ROUTED: Final = "replies are not routed to the clients"
@@ -83,7 +78,7 @@ class Surveyor:
         self._interfaces = frozenset(interfaces)
         self._listener = Listener()
         self._looked: float | None = None  # at everything, monotonic seconds
-        self._links: Mapping[int, Interface] = {}  # all of the host's, by index
+        self._links: Mapping[int, Link] = {}  # all of the host's, by index
         self._ways: dict[IpAddress, Way] = {}
         self._asked: frozenset[IpAddress] = frozenset()  # ways were asked for
 
@@ -142,28 +137,27 @@ class Surveyor:
     def _look_around(self) -> Network:
         """Return the network without next hops; remember the links."""
         with IPRoute() as netlink:
-            found = list(netlink.get_links())
-            addresses = [
-                entry for family in _FAMILIES for entry in netlink.get_addr(family=family)
-            ]
-        links = {link["index"]: _interface(link) for link in found}
-        layers = {link["index"]: _layer(link) for link in found}
-        attached = [link for link in links.values() if link.name in self._interfaces]
-        generic = any(link.xdp == "generic" for link in attached)
-        if generic or any(layer.tag for layer in layers.values()):
+            links, addresses = read_links(netlink), read_addresses(netlink)
+        attached = [
+            Interface(link.name, link.ifindex, link.mac, link.xdp)
+            for link in links.values()
+            if link.name in self._interfaces
+        ]
+        generic = any(interface.xdp == "generic" for interface in attached)
+        if generic or any(link.tag for link in links.values()):
             attached = _with_offloads(attached)
         self._links = links
         return Network(
             interfaces=tuple(attached),
-            addresses=frozenset(_own(entry) for entry in addresses),
+            addresses=frozenset(own.address.ip for own in addresses),
             sources=frozenset(
-                (IPv6Interface((own, entry["prefixlen"])), links[entry["index"]].name)
-                for entry in addresses
-                if isinstance(own := _own(entry), IPv6Address)
-                and not entry["flags"] & IFA_F_DEPRECATED
-                and entry["index"] in links
+                (own.address, links[own.ifindex].name)
+                for own in addresses
+                if isinstance(own.address, IPv6Interface)
+                and not own.is_deprecated
+                and own.ifindex in links
             ),
-            vlans=find_vlans(layers, {link.ifindex: link for link in attached}),
+            vlans=find_vlans(links, {each.ifindex: each for each in attached}),
         )
 
     def _next_hops(
@@ -227,7 +221,7 @@ def xdp_modes(interfaces: Collection[str]) -> dict[str, str]:
     "native", "generic", "offload", or "none".
     """
     with suppress(NetlinkDumpInterrupted), IPRoute() as netlink:
-        links = map(_interface, netlink.get_links())
+        links = read_links(netlink).values()
         return {link.name: link.xdp for link in links if link.name in interfaces}
     return {}
 
@@ -260,18 +254,17 @@ def refuse_vlans(interfaces: Collection[str]) -> None:
     """Raise HostError if one of ``interfaces`` is a VLAN: it can have no native XDP."""
     # Where the links change too fast to be read, the kernel refuses, with fewer words.
     with suppress(NetlinkDumpInterrupted), IPRoute() as netlink:
-        _refuse_vlans(interfaces, [_layer(link) for link in netlink.get_links()])
+        _refuse_vlans(interfaces, read_links(netlink))
 
 
-def _refuse_vlans(interfaces: Collection[str], found: Iterable[Link]) -> None:
-    layers = {layer.ifindex: layer for layer in found}
-    for layer in layers.values():
-        if layer.name not in interfaces or not layer.tag:
+def _refuse_vlans(interfaces: Collection[str], links: Mapping[int, Link]) -> None:
+    for link in links.values():
+        if link.name not in interfaces or not link.tag:
             continue
-        lower = layers.get(layer.lower) if layer.lower is not None else None
+        lower = links.get(link.lower) if link.lower is not None else None
         instead = f"name {lower.name}" if lower else "name the interface that it is on"
         raise HostError(
-            f"interface {layer.name}: it is a VLAN, and native XDP is below those: "
+            f"interface {link.name}: it is a VLAN, and native XDP is below those: "
             f"{instead} in `interfaces` instead, and guideway balances in all its VLANs; "
             "or set `xdp_mode: generic`"
         )
@@ -332,30 +325,6 @@ def _ipv6_needs(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
         yield f"ipv6.conf.{name}.forwarding", "1", _NOT_ROUTED
 
 
-def _own(entry: Any) -> IpAddress:
-    """Return the host's end; IPv6 has it apart only where there is a peer's."""
-    return ip_address(entry.get("IFA_LOCAL") or entry.get("IFA_ADDRESS"))
-
-
-def _interface(link: Any) -> Interface:
-    xdp = link.get("xdp")
-    mode = _XDP_MODES.get(str(xdp.get_attr("IFLA_XDP_ATTACHED")) if xdp else "", "none")
-    return Interface(link.get("ifname"), link["index"], _mac(link.get("address")), mode)
-
-
-def _layer(link: Any) -> Link:
-    """Return what an interface is on top of another."""
-    tag = None
-    if link.get(("linkinfo", "kind")) == "vlan":
-        data = ("linkinfo", "data")
-        tag = Tag(link.get((*data, "vlan_id")), link.get((*data, "vlan_protocol")))
-    # An index of another namespace says nothing here.
-    lower = link.get("link") if link.get("link_netnsid") is None else None
-    is_up = bool(link["flags"] & IFF_UP)
-    mac = _mac(link.get("address"))
-    return Link(link.get("ifname"), link["index"], mac, is_up, tag, lower)
-
-
 def _with_offloads(interfaces: Iterable[Interface]) -> list[Interface]:
     """Return ``interfaces`` with what their cards take off and put together."""
     with Ethtool() as ethtool:
@@ -375,11 +344,6 @@ def _enabled(ethtool: Ethtool, name: str) -> frozenset[str]:
     except OSError:  # it is gone, or has no such thing
         return frozenset()
     return frozenset(name for name, feature in features.items() if feature.enable)
-
-
-def _mac(text: str | None) -> bytes:
-    """Return six bytes; zeros for an interface without a MAC, such as a tunnel."""
-    return bytes.fromhex(text.replace(":", "")) if text else bytes(6)
 
 
 def _forget(netlink: IPRoute, index: int, address: IpAddress) -> None:

@@ -5,28 +5,16 @@ VLAN interfaces on them, which the kernel makes of the tags later.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from control.facts import Interface, Network, Vlan
+from control.facts import Interface, Link, Network, Vlan
 from dataplane.abi import VLANS
 from dataplane.records import SERVICE_VLAN, VLAN, Segment, Tag, port_index
 
 _TAGS: Final = 2  # as many as the program reads
 # How ethtool(8) calls the taking off of tags.
 _OFFLOADS: Final = {VLAN: "rxvlan", SERVICE_VLAN: "rx-vlan-stag-hw-parse"}
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What there is to know of an interface to find its VLAN."""
-
-    name: str
-    ifindex: int
-    mac: bytes
-    is_up: bool
-    tag: Tag | None = None  # of a VLAN interface
-    lower: int | None = None  # the index of what it is on; None: nothing of this namespace
 
 
 def find_vlans(

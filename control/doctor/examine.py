@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
-from control.doctor.facts import Daemon, Drops, Link, Node, Pool
+from control.doctor.facts import Daemon, Drops, Node, Pool
 from control.doctor.findings import Finding, Severity
+from control.facts import Link
 
 _KERNEL: Final = (5, 18)  # frames in fragments for XDP, the origin of an address
 _LITTLE: Final = 64 << 20  # bytes that should be free for the state
@@ -126,7 +127,7 @@ def _interface(node: Node, name: str) -> Iterator[Finding]:
             "no-carrier", f"{name} has no carrier", "look at its cable, and the other end"
         )
     yield from _program(node, link)
-    if link.is_physical and link.receive_queues == 1 and node.host.cpus > 1:
+    if name in node.host.physical and link.receive_queues == 1 and node.host.cpus > 1:
         yield _note(
             "one-queue",
             f"{name} has one receive queue: one CPU does all the work",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 
 from control.addresses import IpAddress
-from control.facts import Network
+from control.facts import Link, Network
 from control.metrics.seen import Router
 
 
@@ -70,20 +70,6 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """An interface of the host."""
-
-    name: str
-    mac: bytes
-    is_up: bool
-    has_carrier: bool
-    mtu: int
-    receive_queues: int
-    is_physical: bool  # a device, and no software
-    addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Host:
     """What the host itself tells."""
 
@@ -95,7 +81,9 @@ class Host:
     cpus: int
     clock_is_set: bool  # by somebody who knows
     free: int  # bytes, where the state is kept
-    links: Mapping[str, Link]
+    links: Mapping[str, Link]  # by name, as all that follows
+    addresses: Mapping[str, tuple[IPv4Interface | IPv6Interface, ...]]
+    physical: frozenset[str]  # devices, and no software
     network: Network
 
 

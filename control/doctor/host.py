@@ -8,18 +8,17 @@ import shutil
 import time
 from collections.abc import Collection
 from importlib.util import find_spec
-from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pyroute2 import IPRoute
 
 from control.addresses import IpAddress
-from control.doctor.facts import Host, Link
+from control.doctor.facts import Host
 from control.facts import Network
+from control.links import read_addresses, read_links
 from control.network import survey
 
-_UP: Final = 1  # IFF_UP, linux/if.h
 _RELEASE: Final = re.compile(r"(\d+)\.(\d+)")
 _JIT: Final = Path("/proc/sys/net/core/bpf_jit_enable")
 _MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -36,6 +35,8 @@ def look(
     state_directory: str,
 ) -> Host:
     """Return what the host tells. Takes up to a second; raises OSError, NetlinkError."""
+    with IPRoute() as netlink:
+        links, own = read_links(netlink), read_addresses(netlink)
     return Host(
         kernel=_kernel(platform.release()),
         is_root=os.geteuid() == 0,
@@ -45,7 +46,12 @@ def look(
         cpus=len(os.sched_getaffinity(0)),
         clock_is_set=_clock_is_set(),
         free=_free(Path(state_directory)),
-        links=_links(),
+        links={link.name: link for link in links.values()},
+        addresses={
+            link.name: tuple(one.address for one in own if one.ifindex == index)
+            for index, link in links.items()
+        },
+        physical=frozenset(path.parent.name for path in _DEVICES.glob("*/device")),
         network=_network(interfaces, backends),
     )
 
@@ -56,33 +62,6 @@ def _network(interfaces: Collection[str], backends: Collection[IpAddress]) -> Ne
         time.sleep(_PATIENCE)  # who has just been asked may answer
         network = survey(interfaces, backends, (), network)
     return network
-
-
-def _links() -> dict[str, Link]:
-    with IPRoute() as netlink:
-        addresses: dict[int, list[str]] = {}
-        for entry in netlink.get_addr():
-            own = entry.get("IFA_LOCAL") or entry.get("IFA_ADDRESS")
-            addresses.setdefault(entry["index"], []).append(f"{own}/{entry['prefixlen']}")
-        links = (
-            _link(each, addresses.get(each["index"], [])) for each in netlink.get_links()
-        )
-        return {link.name: link for link in links}
-
-
-def _link(found: Any, addresses: Collection[str]) -> Link:
-    name = found.get("ifname")
-    mac = found.get("address")
-    return Link(
-        name=name,
-        mac=bytes.fromhex(mac.replace(":", "")) if mac else bytes(6),
-        is_up=bool(found["flags"] & _UP),
-        has_carrier=bool(found.get("carrier")),
-        mtu=found.get("mtu"),
-        receive_queues=found.get("num_rx_queues") or 1,
-        is_physical=(_DEVICES / name / "device").exists(),
-        addresses=tuple(ip_interface(each) for each in addresses),
-    )
 
 
 def _kernel(release: str) -> tuple[int, int]:

@@ -10,9 +10,10 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from control.addresses import IpAddress, with_port
-from control.doctor.facts import Link, Member, Node, Pool
+from control.doctor.facts import Member, Node, Pool
 from control.doctor.findings import Finding, Severity
 from control.doctor.frames import Answer, Ends, Key, Question, echo, reset, syn, who_has
+from control.facts import Link
 
 MOST: Final = 512  # backends that are asked
 _PORTS: Final = 61000  # ours: beyond those that Linux gives away by itself
@@ -91,7 +92,7 @@ def _of(node: Node, pool: Pool, member: Member, number: int) -> Iterator[Case]:
     link = node.host.links.get(hop.interface) if hop else None
     if hop is None or hop.mac is None or link is None or not link.is_up:
         return
-    own = _own(link, member.address, {each.vip for each in node.pools})
+    own = _own(node, link, member.address)
     if own is None:
         return
     to = pool.vip if pool.mode == "dr" else member.address
@@ -125,11 +126,12 @@ def _case(
     return Case(pool, member, Question(link.name, *question), ends, is_return)
 
 
-def _own(link: Link, to: IpAddress, vips: set[IpAddress]) -> IpAddress | None:
+def _own(node: Node, link: Link, to: IpAddress) -> IpAddress | None:
     """Return the address of ``link`` to speak from: one of the backend's network, first."""
+    vips = {each.vip for each in node.pools}
     candidates = [
         each
-        for each in link.addresses
+        for each in node.host.addresses.get(link.name, ())
         if each.version == to.version and each.ip not in vips and not each.is_link_local
     ]
     candidates.sort(key=lambda each: to not in each.network)

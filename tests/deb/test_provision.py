@@ -1,79 +1,149 @@
-"""The scripts of vagrant/provision: they make a node and real servers, which then serve."""
+"""The scripts of vagrant/provision: they make a node and real servers, which then serve.
+
+Each machine has a systemd and a network of its own, as a virtual machine would have.
+"""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
-from tests.support.systemd import Systemd, booted
+from tests.support.systemd import booted
 from tests.support.wait import eventually
-from vagrant.lab.hosts import PROJECT
+from tests.support.world import World, as_host
+from vagrant.lab.errors import CommandError
+from vagrant.lab.hosts import PROJECT, Host, create
+from vagrant.lab.segment import Segment
 
 pytestmark = pytest.mark.timeout(400)
 SCRIPTS = "/opt/guideway/vagrant/provision"
-# The node is the host; client and real servers are namespaces, with it on one segment.
-NETWORK = """
-ip link set lo up
-ip link add br0 type bridge mcast_snooping 0
-ip link set br0 up
-for each in client:100 rs1:21 rs2:22 rs3:23; do
-    name=${each%:*}
-    ip netns add $name
-    ip -n $name link set lo up
-    ip link add p-$name type veth peer name eth0 netns $name
-    ip link set p-$name master br0 up
-    ip -n $name address add 192.168.56.${each#*:}/24 dev eth0
-    ip -n $name link set eth0 up
-    ip netns exec $name ethtool -K eth0 tx off gro on
-done
-ip link add eth0 type veth peer name p-lb
-ip link set p-lb master br0 up
-ethtool -K p-lb tx off
-ip address add 192.168.56.2/24 dev eth0
-ip link set eth0 up
+# As in network.sh.
+FRONT, BACK = IPv4Network("192.168.56.0/24"), IPv4Network("192.168.57.0/24")
+VIP, GATEWAY = FRONT[10], BACK[1]
+SERVERS = {"rs1": 21, "rs2": 22}  # rs3 stays away
+# All that a script could change: files, addresses, routes, sysctls, what runs.
+STATE = r"""
+find /etc /srv /var/lib/dpkg -type f -printf '%p %i %T@\n' | sort
+ip -brief address
+ip route
+sysctl -a --pattern '^net\.ipv4\.(ip_forward|conf\..*\.(arp_|rp_filter|accept_local))'
+systemctl show --property Id,ActiveState,MainPID,UnitFileState guidewayd guideway-vrrpd \
+    guideway-web guideway-vip guideway-route
 """
-SERVERS = f"""
-for name in rs1 rs2 rs3; do
-    ip netns exec $name {SCRIPTS}/backend-dr.sh
-    mkdir -p /srv/$name
-    echo $name > /srv/$name/index.html
-    systemd-run --unit web-$name ip netns exec $name /usr/bin/python3 -m http.server 80 \\
-        --directory /srv/$name
-done
-"""
-REPORTS = ("status", "backend list", "stats --reasons", "vrrp status")
-EVERYBODY = {"rs1\n", "rs2\n", "rs3\n"}
 
 
-def answers(host: Systemd) -> set[str]:
-    """Return who answers a dozen requests; an empty text for those that nobody answers."""
-    asked = "ip netns exec client curl -s -m 2 http://192.168.56.10/ || true"
-    return {host.run("sh", "-c", asked) for _ in range(12)}
+@dataclass(frozen=True)
+class Lan:
+    """A client, a node and real servers; nothing of guideway is installed anywhere."""
+
+    mode: str
+    machines: dict[str, World]
+    client: Host
+
+    def provision(self, package: str) -> None:
+        """Run the scripts, as vagrant/README.md says."""
+        for name in SERVERS:
+            self.machines[name].run(f"{SCRIPTS}/web.sh", name)
+            self.machines[name].run(f"{SCRIPTS}/backend-{self.mode}.sh")
+        own = (self.mode, str(FRONT[2]), str(BACK[2]), "150", "native")
+        self.machines["lb1"].run(f"{SCRIPTS}/balancer.sh", package, *own)
+
+    def state(self) -> dict[str, str]:
+        """Return, by machine, what the scripts could have changed."""
+        return {name: one.run("sh", "-c", STATE) for name, one in self.machines.items()}
+
+    def answers(self) -> set[str]:
+        """Return who answers a dozen requests to the VIP; "" where nobody does."""
+        return {self._ask() for _ in range(12)}
+
+    def _ask(self) -> str:
+        with suppress(CommandError):
+            return self.client.run("curl", "-s", "-m", "2", f"http://{VIP}/").strip()
+        return ""
+
+    def told(self) -> str:
+        """Return what the node says of itself."""
+        reports = ("status", "backend list", "stats --reasons", "vrrp status")
+        run = self.machines["lb1"].run
+        return "\n".join(run("/usr/bin/guideway", *words.split()) for words in reports)
 
 
-def told(host: Systemd) -> str:
-    """Return what the node says of itself."""
-    said = [host.run("/usr/bin/guideway", *words.split()) for words in REPORTS]
-    return "\n".join(said)
+@pytest.fixture(params=["dr", "nat"])
+def lan(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lan]:
+    prefix = f"guideway-p{os.getpid()}-"
+    with ExitStack() as cleanup:
+        machines, hosts = {}, {}
+        for name in ("lb1", *SERVERS):
+            (tmp_path / name).mkdir()
+            system = cleanup.enter_context(booted(tmp_path / name, f"{prefix}{name}"))
+            machines[name] = World(system.pid)  # not by the path of a checkout's programs
+            hosts[name] = cleanup.enter_context(as_host(machines[name], name, prefix))
+        client = create("client", prefix, cleanup)
+        front = Segment.create("front", FRONT, prefix, cleanup)
+        front.connect(client, "eth0", FRONT[100])
+        front.connect_balancer(hosts["lb1"], "eth0", FRONT[2])
+        back = front
+        if request.param == "nat":
+            back = Segment.create("back", BACK, prefix, cleanup)
+            back.connect_balancer(hosts["lb1"], "eth1", BACK[2])
+        for name, number in SERVERS.items():
+            back.connect(hosts[name], "eth0", back.network[number])
+        yield Lan(request.param, machines, client)
 
 
-def test_two_scripts_make_a_service_and_once_more_they_change_nothing(
-    tmp_path: Path, package: Path
+def test_scripts_make_a_service_and_once_more_they_change_nothing(
+    lan: Lan, package: Path
 ) -> None:
-    installed = f"/opt/guideway/{package.relative_to(PROJECT)}"
-    own = ("dr", "192.168.56.2", "192.168.57.2", "150", "generic")
-    with booted(tmp_path, f"guideway-provision-{os.getpid()}") as host:
-        host.run("sh", "-e", "-c", NETWORK)
-        host.run("sh", "-e", "-c", SERVERS)
+    made = f"/opt/guideway/{package.relative_to(PROJECT)}"
 
-        host.run(f"{SCRIPTS}/balancer.sh", installed, *own)
-        pid = host.show("guidewayd", "MainPID")
-        host.run(f"{SCRIPTS}/balancer.sh", installed, *own)
+    lan.provision(made)
+    eventually(
+        lambda: lan.answers() == set(SERVERS),
+        within=60,
+        what="all real servers answer",
+        explain=lan.told,
+    )
+    before = lan.state()
+    lan.provision(made)
 
-        assert host.show("guidewayd", "MainPID") == pid
-        eventually(
-            lambda: answers(host) == EVERYBODY,
-            within=60,
-            what="all real servers answer",
-            explain=lambda: told(host),
-        )
+    assert lan.state() == before
+    assert lan.answers() == set(SERVERS)
+    {"dr": check_dr, "nat": check_nat}[lan.mode](lan.machines)
+
+
+def check_dr(machines: dict[str, World]) -> None:
+    """Compare a real server, also after its next boot, with what DR asks of it."""
+    server = machines["rs1"]
+    assert sysctls(server, "all.arp_ignore", "all.arp_announce") == ["1", "2"]
+    assert f"inet {VIP}/32" in server.run("ip", "address", "show", "lo")
+
+    server.run("ip", "address", "delete", f"{VIP}/32", "dev", "lo")
+    server.run("systemctl", "start", "guideway-vip")
+
+    assert f"inet {VIP}/32" in server.run("ip", "address", "show", "lo")
+
+
+def check_nat(machines: dict[str, World]) -> None:
+    """Compare node and server, also after its next boot, with what NAT asks of them."""
+    node, server = machines["lb1"], machines["rs1"]
+    assert node.run("sysctl", "-n", "net.ipv4.ip_forward") == "1\n"
+    needed = ("eth1.accept_local", "all.rp_filter", "eth1.rp_filter")
+    assert sysctls(node, *needed) == ["1", "0", "0"]
+    assert f"inet {VIP}/32" in node.run("ip", "address", "show", "eth0")
+    assert f"inet {GATEWAY}/24" in node.run("ip", "address", "show", "eth1")
+    default = f"default via {GATEWAY} dev eth0 \n"
+    assert server.run("ip", "route", "show", "default") == default
+
+    server.run("ip", "route", "delete", "default")
+    server.run("systemctl", "start", "guideway-route")
+
+    assert server.run("ip", "route", "show", "default") == default
+
+
+def sysctls(world: World, *keys: str) -> list[str]:
+    """Return the values of keys below net.ipv4.conf."""
+    return world.run("sysctl", "-n", *(f"net.ipv4.conf.{key}" for key in keys)).split()

@@ -7,11 +7,11 @@ own, a bpffs of its own, and the checkout at /opt/guideway, where the units expe
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.support.wait import eventually
+from tests.support.world import World, child
 from vagrant.lab.hosts import PROJECT
 
 INIT = Path("/lib/systemd/systemd")
@@ -70,38 +70,8 @@ def missing() -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Systemd:
+class Systemd(World):
     """It, running."""
-
-    pid: int
-
-    def run(self, *command: str, input_: str | None = None, code: int = 0) -> str:
-        """Run a command in its world; return what it prints."""
-        done = subprocess.run(
-            (
-                *("nsenter", f"--target={self.pid}", "--mount", "--pid", "--net", "--uts"),
-                *("--ipc", "--cgroup", "--root", "--wd=/"),
-                *(
-                    "env",
-                    "-i",
-                    f"PATH={_PATH}",
-                ),
-                *command,
-            ),
-            input=input_,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == code, f"{command}: {done.returncode}: {said}"
-        return done.stdout
-
-    def write(self, path: str, text: str) -> None:
-        self.run("mkdir", "-p", str(Path(path).parent))
-        self.run("tee", path, input_=text)
 
     def show(self, unit: str, what: str) -> str:
         return self.run("systemctl", "show", "--property", what, "--value", unit).strip()
@@ -150,13 +120,8 @@ def _hierarchies() -> Iterator[Path]:
 
 
 def _running(parent: int) -> Systemd | None:
-    """Return the systemd that ``parent`` has become the father of."""
-    with suppress(OSError):
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        child = next(iter(children), "none")
-        if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
-            return Systemd(int(child))
-    return None
+    pid = child(parent, "systemd")
+    return Systemd(pid, _PATH) if pid else None
 
 
 def _is_up(made: Systemd) -> bool:

@@ -81,6 +81,18 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_belongs_to_a_table_and_has_its_cells(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        head, line, *rows = table.splitlines()
+        assert re.fullmatch(r"[|\-: ]+", line), head
+        cells = len(re.findall(r"(?<!\\)\|", head))
+        uneven = [row for row in rows if len(re.findall(r"(?<!\\)\|", row)) != cells]
+        assert uneven == []
+
+
 def test_the_files_of_two_nodes_are_accepted() -> None:
     page = (DOCS / "getting-started.md").read_text()
     balancer, router = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)

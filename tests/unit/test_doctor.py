@@ -21,11 +21,11 @@ from scapy.packet import Packet
 
 from control.cli.main import guideway
 from control.doctor.examine import examine
-from control.doctor.facts import Daemon, Drops, Host, Link, Member, Node, Pool, Settings
+from control.doctor.facts import Daemon, Drops, Host, Member, Node, Pool, Settings
 from control.doctor.findings import Finding, Severity, worst
 from control.doctor.frames import Ends, echo, read, reset, syn, who_has
 from control.doctor.paths import cases, judge
-from control.facts import Interface, Network, NextHop
+from control.facts import Interface, Link, Network, NextHop
 from control.metrics.seen import Router
 
 OURS = bytes.fromhex("020000000001")
@@ -35,16 +35,7 @@ BACKEND = IPv4Address("10.0.0.21")
 OWN = IPv4Address("10.0.0.11")
 ENDS4 = Ends(OURS, THEIRS, OWN, BACKEND)
 ENDS6 = Ends(OURS, THEIRS, IPv6Address("2001:db8::b"), IPv6Address("2001:db8::15"))
-LINK = Link(
-    "eth0",
-    OURS,
-    is_up=True,
-    has_carrier=True,
-    mtu=1500,
-    receive_queues=4,
-    is_physical=True,
-    addresses=(IPv4Interface("10.0.0.11/24"), IPv6Interface("fe80::1/64")),
-)
+LINK = Link("eth0", 2, OURS, is_up=True, receive_queues=4)
 NETWORK = Network(
     interfaces=(Interface("eth0", 2, OURS, "native"),),
     addresses=frozenset({OWN, VIP}),
@@ -60,6 +51,8 @@ HOST = Host(
     clock_is_set=True,
     free=1 << 30,
     links={"eth0": LINK},
+    addresses={"eth0": (IPv4Interface("10.0.0.11/24"), IPv6Interface("fe80::1/64"))},
+    physical=frozenset({"eth0"}),
     network=NETWORK,
 )
 POOL = Pool("web", VIP, "tcp", 80, "dr", (Member("b1", BACKEND, 80, "up", "", 1.0),))

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from control.facts import Interface, Network, Vlan
-from control.vlans import Link, find_vlans, vlan_warnings
+from control.facts import Interface, Link, Network, Vlan
+from control.vlans import find_vlans, vlan_warnings
 from dataplane.abi import PORTS, VLANS
 from dataplane.records import SERVICE_VLAN, VLAN, Segment, Tag
 
