@@ -59,7 +59,7 @@ class Host:
         """What ``ip netns`` calls this host."""
         return f"{self.prefix}{self.name}"
 
-    def run(self, *command: str, timeout: float = 10) -> str:
+    def run(self, *command: str, timeout: float = 30) -> str:
         """Run a command on this host and return what it printed; raise CommandError."""
         done = subprocess.run(
             (*self._enter(), *command),
