@@ -85,10 +85,10 @@ def test_what_a_dry_run_foresees_is_what_the_kernel_then_has(node: Node) -> None
 
 def test_what_is_not_confirmed_leaves_the_kernel_again(node: Node) -> None:
     before = ring(node)
-    apply(node, 5, "--confirm", "2s", "--wait")
+    apply(node, 5, "--confirm", "5s", "--wait")
     assert not np.array_equal(ring(node), before)
 
-    eventually(lambda: newest(node)["source"] == "daemon", within=10, what="it is undone")
+    eventually(lambda: newest(node)["source"] == "daemon", within=15, what="it is undone")
 
     eventually(node.api.answers, within=5, what="the kernel has what was before")
     assert np.array_equal(ring(node), before)

@@ -1,6 +1,7 @@
 """The lab itself: its networks come up, its servers serve, and nothing stays behind."""
 
 import hashlib
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,12 +17,12 @@ from control.model import Protocol
 from tests.support.wait import eventually
 from vagrant.lab import cleanup, namespaces
 from vagrant.lab.errors import BusyError, CommandError
-from vagrant.lab.hosts import PROJECT, Host, hosts
+from vagrant.lab.hosts import PROJECT, Host, hosts, stories
 from vagrant.lab.lab import Lab
 from vagrant.lab.segment import ipv6_of
 from vagrant.lab.topology import CLIENT, GATEWAY, VIP, DrTopology, NatTopology
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waiting
 
 THREAD_NAMESPACE = Path("/proc/thread-self/ns/net")
 KILLED_RUN = """
@@ -208,6 +209,31 @@ def test_a_failing_command_says_what_it_said():
         pytest.raises(CommandError, match="on a: ls /none: exit code 2"),
     ):
         a.run("ls", "/none")
+
+
+def test_a_failure_tells_how_programs_ended_and_what_they_logged(tmp_path):
+    dies = ("sh", "-c", "echo it has no file; exit 3")
+
+    def fail() -> None:
+        with hosts("a") as (a,):
+            a.popen(*dies, log=tmp_path / "said").wait(5)
+            a.popen("sh", "-c", "exit 4").wait(5)
+            a.popen("sleep", "60")  # which has nothing to tell
+            told.append(stories())
+            raise ZeroDivisionError
+
+    told = []
+    with pytest.raises(ZeroDivisionError) as caught:
+        fail()
+
+    assert told[0].splitlines() == [
+        f"on a: {shlex.join(dies)}: ended with 3",
+        f"the end of {tmp_path}/said:",
+        "it has no file",
+        "on a: sh -c 'exit 4': ended with 4",
+    ]
+    assert caught.value.__notes__ == told
+    assert stories() == ""
 
 
 def test_nothing_is_left_of_a_lab_even_if_it_ends_by_an_exception(lab_name):

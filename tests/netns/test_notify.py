@@ -108,7 +108,7 @@ def test_a_program_and_one_mail_tell_of_a_service_that_nobody_serves_any_more(
     try:
         for backend in ("b1", "b2", "b3"):
             told.lab.servers[backend]["web"].kill()
-        eventually(lambda: "ops@example.org" in told.mails, within=20, what="the mail")
+        eventually(lambda: "END MESSAGE" in told.mails, within=20, what="the mail")
         mails = told.mails
     finally:
         server.kill()

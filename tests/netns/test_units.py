@@ -58,7 +58,7 @@ def test_guidewayd_needs_no_more_than_its_unit_gives(node: Node, tmp_path: Path)
         assert node.api.status().interfaces[0].name == "eth0"
         node.wait_until_serving("web")
         assert ear.wait_for("WATCHDOG=1")
-        assert ear.wait_for("STATUS=") == "STATUS=services: 1, on eth0; all is well"
+        ear.wait_for("STATUS=services: 1, on eth0; all is well")
 
         daemon.hang_up()
         ear.wait_for("RELOADING=1\nMONOTONIC_USEC=")

@@ -1,9 +1,11 @@
 """Probes through the VIP: a backend by direct return that does not have it is found out."""
 
+import json
 import os
 import sys
+import time
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
 
 import pytest
@@ -32,10 +34,11 @@ from vagrant.lab.program import Program
 from vagrant.lab.segment import ipv6_of
 from vagrant.lab.topology import VIP, DrTopology
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waiting
 
 FAST: dict[str, Any] = {"interval": 0.1, "timeout": 0.3, "rise": 2, "fall": 2}
 THROUGH: dict[str, Any] = FAST | {"via": Via.VIP}
+PATIENT: dict[str, Any] = {"interval": 0.1, "timeout": 5}
 B1 = DrTopology.backend_address("b1")
 VIP6 = ipv6_of(VIP)
 
@@ -65,7 +68,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     services = [
         # With a weight b3 would now and then get what it sends to the VIP itself.
         DrTopology.service("web", weights=(3, 2, 0), check=HttpCheck(**THROUGH)),
-        DrTopology.service("direct", 81, check=TcpCheck(port=80, **FAST)),
+        DrTopology.service("direct", 81, check=TcpCheck(port=80, **PATIENT)),
         DrTopology.service("web6", check=TcpCheck(**THROUGH), ipv6=True),
         DrTopology.service(
             "echo", 53, Protocol.UDP, check=UdpCheck(payload="?", reply="b", **THROUGH)
@@ -84,26 +87,45 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         ),
     ]
     with Lab(f"v{os.getpid()}", DrTopology, services) as made:
-        for name, host in made.topology.backends.items():
-            for service in ("web", "web6", "echo"):
-                made.servers[name][service].start()
-            host.sysctl("net.ipv4.ip_forward", 0)
         arguments = ("--moods", str(directory))
         log = directory / "server.log"
         backend = made.topology.backends["b1"]
-        Program(backend, "tests.support.health_server", arguments, log).start()
-        made.nodes["lb1"].guidewayd.start()
-        made.nodes["lb1"].wait_until_ready()
+        server = Program(backend, "tests.support.health_server", arguments, log)
+        made.servers["b1"] |= dict.fromkeys(kinds(""), server)
         yield made
 
 
 @pytest.fixture
 def node(lab: Lab) -> Node:
-    """Return the node when all is well."""
+    """Return the node when all is well, whatever a test before this one has left."""
+    node = lab.nodes["lb1"]
+    forget(node.host, "eth0", f"{VIP}/32")
+    node.host.sysctl("net.ipv4.conf.all.rp_filter", 0)
+    for name, host in lab.topology.backends.items():
+        have(host, "lo", f"{VIP}/32", f"{VIP6}/128")
+        host.sysctl("net.ipv4.ip_forward", 0)
+        for service in ("web", "web6", "echo"):
+            lab.servers[name][service].start()
+    lab.servers["b1"]["http"].start()
+    node.guidewayd.start()
+    node.wait_until_ready()
     for service in ("web", "direct", "web6", "echo"):
         for backend in ("b1", "b2", "b3"):
-            wait_for(lab.nodes["lb1"], service, backend, pb.HEALTH_UP)
-    return lab.nodes["lb1"]
+            wait_for(node, service, backend, pb.HEALTH_UP)
+    return node
+
+
+def have(host: Host, interface: str, *addresses: str) -> None:
+    """Give an interface addresses, if it does not have them."""
+    for address in addresses:
+        if address not in host.run("ip", "-brief", "address", "show", interface).split():
+            host.add_address(interface, ip_interface(address))
+
+
+def forget(host: Host, interface: str, address: str) -> None:
+    """Take an address from an interface, if it is there."""
+    if address in host.run("ip", "-brief", "address", "show", interface).split():
+        host.run("ip", "address", "del", address, "dev", interface)
 
 
 def wait_for(node: Node, service: str, backend: str, health: pb.Health) -> str:
@@ -114,6 +136,7 @@ def wait_for(node: Node, service: str, backend: str, health: pb.Health) -> str:
         return next(one for one in backends if one.backend.name == backend)
 
     def there() -> bool:
+        node.guidewayd.require_running()
         now = status()
         is_told = "health check" in now.reason or not now.backend.weight
         return now.health == health and (is_told or health == pb.HEALTH_UP)
@@ -132,15 +155,12 @@ def lose(host: Host, vip: str) -> None:
 
 
 @pytest.fixture(params=["backup", "active"])
-def role(request, node: Node) -> Iterator[Node]:
+def role(request, node: Node) -> Node:
     """Return the node without the VIP, and with it, where paths are filtered strictly."""
     if request.param == "active":
         node.host.add_address("eth0", IPv4Interface(f"{VIP}/32"))
         node.host.sysctl("net.ipv4.conf.all.rp_filter", 1)
-    yield node
-    if request.param == "active":
-        node.host.sysctl("net.ipv4.conf.all.rp_filter", 0)
-        node.host.run("ip", "address", "del", f"{VIP}/32", "dev", "eth0")
+    return node
 
 
 def test_a_backend_without_the_vip_is_found_out_whatever_the_role(
@@ -178,7 +198,6 @@ def test_a_backend_that_is_a_router_does_not_pass_as_another(lab: Lab, node: Nod
     backend.add_address("lo", IPv4Interface(f"{VIP}/32"))
     backend.sysctl("net.ipv4.ip_forward", 0)
     wait_for(node, "web", "b3", pb.HEALTH_UP)
-    node.host.run("ip", "address", "del", f"{VIP}/32", "dev", "eth0")
 
 
 def test_over_ipv6_and_by_datagrams_it_is_found_out_too(lab: Lab, node: Node) -> None:
@@ -200,8 +219,7 @@ def test_every_kind_that_connects_goes_through_the_vip(node: Node, kind: str) ->
 
 
 def test_a_killed_guidewayd_leaves_a_way_that_the_next_one_takes_over(node: Node) -> None:
-    name = Prefixes.of(node.host.name).name
-    before = node.host.run("ip", "-o", "link", "show", "dev", name).partition(":")[0]
+    before = way(node)
 
     node.guidewayd.kill()
     node.guidewayd.start()
@@ -209,14 +227,31 @@ def test_a_killed_guidewayd_leaves_a_way_that_the_next_one_takes_over(node: Node
     for backend in ("b1", "b2", "b3"):
         wait_for(node, "web", backend, pb.HEALTH_UP)
 
-    after = node.host.run("ip", "-o", "link", "show", "dev", name).partition(":")[0]
-    assert before == after
+    assert way(node) == before
 
 
 def test_what_somebody_takes_away_is_made_again(node: Node) -> None:
+    before = way(node)
     node.host.run("ip", "link", "del", Prefixes.of(node.host.name).name)
-    wait_for(node, "web", "b1", pb.HEALTH_DOWN)
+
+    # Whether anybody is down in between depends on how soon that is.
+    eventually(lambda: way(node) not in (0, before), within=15, what="it is made again")
+    made = time.time()
+
+    def passed_since() -> bool:
+        (probe,) = node.api.backend("web", "b1").probes
+        last = probe.results[-1]
+        return last.time > made and last.outcome == pb.OUTCOME_PASSED
+
+    eventually(passed_since, within=15, what="a probe goes that way")
     wait_for(node, "web", "b1", pb.HEALTH_UP)
+
+
+def way(node: Node) -> int:
+    """Return the number of the interface by which probes go; 0: there is none."""
+    name = Prefixes.of(node.host.name).name
+    links = json.loads(node.host.run("ip", "-json", "link"))
+    return next((link["ifindex"] for link in links if link["ifname"] == name), 0)
 
 
 def test_a_stop_leaves_it_and_a_detach_does_not(node: Node) -> None:

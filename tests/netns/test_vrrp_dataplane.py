@@ -17,7 +17,7 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.topology import DrTopology
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waiting
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.support.requirements import require
 from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, build, instance
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waiting
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_interface_that_carries_no_address_may_be_tracked(lan: Lan) -> None:
 
 
 def test_a_process_may_be_tracked(lan: Lan) -> None:
-    name = f"gw{lan.one.vrrpd.host.prefix[-6:-1]}"
+    name = lan.one.host.prefix.split("-")[1]  # the lab's: nobody else's process has it
     program = lan.one.directory / name
     program.symlink_to("/bin/sleep")
     process = lan.one.host.popen(str(program), "600")

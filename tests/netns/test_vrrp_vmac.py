@@ -22,7 +22,7 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.topology import VIP as SERVICE_VIP
 from vagrant.lab.topology import DrTopology, NatTopology, Topology
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waiting
 
 MAC = "00:00:5e:00:01:33"  # of VRID 51
 MAC6 = "00:00:5e:00:02:33"
@@ -51,9 +51,13 @@ def setting(node: Node, name: str) -> str:
 
 def neighbour(lan: Lan) -> str:
     """Return the MAC that the witness has for the VIP, after it has asked if need be."""
-    lan.witness.popen("ping", "-c1", "-W1", ADDRESS, log=Path("/dev/null")).wait(5)
-    shown = json.loads(lan.witness.run("ip", "-json", "neigh", "show", ADDRESS))
-    return str(shown[0].get("lladdr")) if shown else ""
+
+    def known() -> str:
+        lan.witness.popen("ping", "-c1", "-W1", ADDRESS).wait(10)
+        shown = json.loads(lan.witness.run("ip", "-json", "neigh", "show", ADDRESS))
+        return str(shown[0].get("lladdr", "")) if shown else ""
+
+    return eventually(known, within=5, what=f"somebody says that he has {ADDRESS}")
 
 
 def from_mac(mac: str) -> Callable[[Packet], bool]:

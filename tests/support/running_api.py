@@ -237,9 +237,9 @@ def running_api(
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
-        assert ready.wait(10), "the API did not start"
+        assert ready.wait(30), "the API did not start"
         yield socket, made[0]
     finally:
         loop.call_soon_threadsafe(end.set)
-        thread.join(10)
+        thread.join(30)
         loop.close()

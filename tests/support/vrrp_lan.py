@@ -1,9 +1,13 @@
-"""Two nodes that run guideway-vrrpd or keepalived, and a witness on their segment."""
+"""Two nodes that run guideway-vrrpd or keepalived, and a witness on their segment.
+
+When the witness heard something, the kernel says: a test may be late itself.
+"""
 
 import json
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +26,7 @@ from vagrant.lab.errors import NotInTimeError
 from vagrant.lab.hosts import Host, create
 from vagrant.lab.program import Program
 from vagrant.lab.segment import Segment
+from vagrant.lab.wait import PATIENCE
 
 FRONT = IPv4Network("10.0.0.0/24")
 BACK = IPv4Network("10.20.0.0/24")
@@ -32,6 +37,9 @@ SKEW_100 = (256 - 100) / 256 * INTERVAL
 DOWN_100 = 3 * INTERVAL + SKEW_100  # of a Backup with priority 100
 # What netlink, Python and a busy machine of two processors may add.
 SLACK = 0.3  # seconds
+REAL_TIME = 50  # priority of keepalived; guideway-vrrpd has it by default
+SO_TIMESTAMPNS = 35  # asm/socket.h; the socket module does not have it
+TIMESPEC = struct.Struct("@ll")  # seconds and nanoseconds
 # What keepalived logs, in small letters, when all goes as it should.
 _USUAL = (
     "entering backup state",
@@ -84,6 +92,12 @@ class Node:
     def start(self, *instances: dict[str, Any], **more: object) -> None:
         self.configure(*instances, **more)
         self.vrrpd.start()
+
+    def accept_reflections(self) -> None:
+        """Let the kernel pass on what bears its own address, as it has to for NAT."""
+        for key, value in (("accept_local", 1), ("rp_filter", 0)):
+            for interface in ("all", "eth0"):
+                self.host.sysctl(f"net.ipv4.conf.{interface}.{key}", value)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.vrrpd.pid is not None
@@ -156,16 +170,26 @@ class Lan:
     ear: socket.socket
 
     def hear(self, wanted: Callable[[Packet], bool], within: float) -> tuple[Packet, float]:
-        """Return the first frame that is wanted, and when it was heard (monotonic)."""
+        """Return the first frame that is wanted, and when it came (monotonic)."""
+        return self.hear_until(wanted, within)[-1]
+
+    def hear_until(
+        self, wanted: Callable[[Packet], bool], within: float
+    ) -> list[tuple[Packet, float]]:
+        """Return all frames up to the first one that is wanted, and when each came."""
+        within *= PATIENCE
         end = time.monotonic() + within
+        heard = []
         while (left := end - time.monotonic()) > 0:
             self.ear.settimeout(left)
             try:
-                frame = Ether(self.ear.recv(2048))
+                data, ((_, _, stamp),), _, _ = self.ear.recvmsg(2048, 64)
             except TimeoutError:
                 break
+            frame = Ether(data)
+            heard.append((frame, _monotonic(stamp)))
             if wanted(frame):
-                return frame, time.monotonic()
+                return heard
         raise NotInTimeError("the wanted frame is on the wire", within)
 
     def forget(self) -> None:
@@ -175,12 +199,27 @@ class Lan:
             while True:
                 self.ear.recv(2048)
 
-    def hear_advertisement(self, source: str, within: float) -> float:
-        """Return when the next advertisement that bears ``source`` was heard."""
-        return self.hear(
-            lambda frame: IP in frame and frame[IP].src == source and VRRPv3 in frame,
-            within,
-        )[1]
+    def hear_advertisement(
+        self, source: str, within: float, priority: int | None = None
+    ) -> float:
+        """Return when the next advertisement came that bears ``source`` (and priority)."""
+
+        def wanted(frame: Packet) -> bool:
+            return (
+                VRRPv3 in frame
+                and frame[IP].src == source
+                and priority in (None, frame[VRRPv3].priority)
+            )
+
+        return self.hear(wanted, within)[1]
+
+
+def _monotonic(stamp: bytes) -> float:
+    """Return the time of a kernel's stamp on the monotonic clock."""
+    seconds, nanoseconds = TIMESPEC.unpack(stamp)
+    # Whoever is interrupted between the clocks finds them closer together than they are.
+    apart = max(time.time() - time.monotonic() for _ in range(5))
+    return seconds + nanoseconds / 1e9 - apart
 
 
 @contextmanager
@@ -201,6 +240,7 @@ def build(lab_name: str, directory: Path) -> Iterator[Lan]:
         ear = cleanup.enter_context(
             witness.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
         )
+        ear.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         ear.bind(("eth0", 0))
         yield Lan(front, *nodes, witness, ear)
 
@@ -227,6 +267,8 @@ class Keepalived:
         configuration.write_text(f"""
             global_defs {{
                 vrrp_version {self.version}
+                vrrp_rt_priority {REAL_TIME}
+                vrrp_rlimit_rttime 1000000
                 script_user root
                 enable_script_security
                 {settings}

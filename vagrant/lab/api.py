@@ -12,7 +12,7 @@ from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from vagrant.lab.errors import LabError, UnreachableError
 from vagrant.lab.wait import PATIENCE
 
-_TIMEOUT: Final = 2.0 * PATIENCE  # seconds
+_TIMEOUT: Final = 10.0 * PATIENCE  # seconds; who is not there refuses at once
 _NOBODY_THERE: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 Answer = TypeVar("Answer")
 
@@ -48,7 +48,7 @@ class Api:
     def backend(self, service: str, name: str) -> pb.GetBackendResponse:
         """Return one backend with its probes."""
         request = pb.GetBackendRequest(service=service, backend=name)
-        return self._ask(lambda stub: stub.GetBackend(request))
+        return self._ask(lambda stub: stub.GetBackend(request, timeout=_TIMEOUT))
 
     def services(self) -> Sequence[pb.ServiceStatus]:
         """Return how the node serves all services."""

@@ -56,7 +56,8 @@ def remove(name: str) -> None:
         for namespace in namespaces.named(prefix(name)):
             namespaces.remove(namespace)
         # Unpinned, not only unmounted: somebody's mount namespace may have a copy.
-        shutil.rmtree(bpffs(name) / "guideway", ignore_errors=True)
+        for path in bpffs(name).glob("*"):
+            shutil.rmtree(path, ignore_errors=True)
         for mount in reversed(_mounts_below(directory(name))):
             _run("umount", str(mount))
     shutil.rmtree(directory(name), ignore_errors=True)

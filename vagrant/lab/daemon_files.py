@@ -28,7 +28,7 @@ class NodePaths:
     """Where a node's files are: all in its own directory."""
 
     directory: Path
-    bpffs: Path  # shared by the lab's nodes, each pins under its own name
+    bpffs: Path  # a directory of one
 
     @property
     def guidewayd_file(self) -> Path:

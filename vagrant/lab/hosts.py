@@ -1,6 +1,8 @@
 """Hosts of the lab: network namespaces in which programs and sockets can be placed."""
 
 import os
+import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -16,11 +18,32 @@ from pyroute2 import IPRoute
 from control.addresses import IpAddress
 from vagrant.lab import namespaces
 from vagrant.lab.errors import CommandError
+from vagrant.lab.logs import tail
 from vagrant.lab.wait import PATIENCE
 
 # Programs run from here, so that `python -m control.daemon` finds the packages also when
 # they are not installed.
 PROJECT: Final = Path(__file__).resolve().parents[2]
+_BY_US: Final = (0, -signal.SIGKILL, -signal.SIGTERM)  # ends that surprise nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that was started on a host."""
+
+    process: subprocess.Popen[bytes]
+    command: tuple[str, ...]
+    log: Path | None
+
+    def story(self) -> str:
+        """Return what it logged last, and how it ended if by itself; "" if neither."""
+        code = self.process.poll()
+        logged = self.log is not None and self.log.is_file() and self.log.stat().st_size
+        if not logged and (code is None or code in _BY_US):
+            return ""
+        fate = "runs" if code is None else f"ended with {code}"
+        told = f"{shlex.join(self.command)}: {fate}"
+        return f"{told}\n{tail(self.log)}" if self.log else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +52,14 @@ class Host:
 
     name: str
     prefix: str
-    _started: list[subprocess.Popen[bytes]] = field(
-        default_factory=list, repr=False, compare=False
-    )
+    _started: list[Started] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def namespace(self) -> str:
         """What ``ip netns`` calls this host."""
         return f"{self.prefix}{self.name}"
 
-    def run(self, *command: str, timeout: float = 10) -> str:
+    def run(self, *command: str, timeout: float = 30) -> str:
         """Run a command on this host and return what it printed; raise CommandError."""
         done = subprocess.run(
             (*self._enter(), *command),
@@ -70,7 +91,7 @@ class Host:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._started.append(process)
+        self._started.append(Started(process, command, log))
         return process
 
     def python(
@@ -146,13 +167,22 @@ class Host:
         with self.netlink() as ip:
             ip.route("add", dst=everywhere, gateway=str(gateway))
 
+    def stories(self) -> str:
+        """Return what those who were started here have logged last, and how they ended.
+
+        Of those who share a log, only the last one is told of.
+        """
+        last = {each.log or each: each for each in self._started}
+        told = (each.story() for each in last.values())
+        return "\n".join(f"on {self.name}: {story}" for story in told if story)
+
     def kill_everything(self) -> None:
         """Kill every process on this host, whoever started it."""
-        for process in self._started:  # one may be on its way into the namespace yet
-            process.kill()
+        for each in self._started:  # one may be on its way into the namespace yet
+            each.process.kill()
         namespaces.kill_inside(self.namespace)
-        for process in self._started:  # or they would stay zombies
-            process.wait(timeout=5 * PATIENCE)
+        for each in self._started:  # or they would stay zombies
+            each.process.wait(timeout=5 * PATIENCE)
         self._started.clear()
 
     def remove(self) -> None:
@@ -172,17 +202,36 @@ class Host:
         return ("nsenter", f"--net={namespaces.DIRECTORY / self.namespace}", "--")
 
 
+_there: Final[list[Host]] = []  # all hosts that this process has created, and not removed
+
+
 def create(name: str, prefix: str, cleanup: ExitStack) -> Host:
-    """Create a host with its loopback up; ``cleanup`` will remove it."""
+    """Create a host with its loopback up; ``cleanup`` will remove it.
+
+    An exception that passes on its way there gets a note of what ran on the host.
+    """
     host = Host(name, prefix)
     namespaces.create(host.namespace)
-    cleanup.callback(host.remove)
+    _there.append(host)
+
+    def remove(_: object, error: BaseException | None, __: object) -> None:
+        _there.remove(host)
+        if error is not None and (told := host.stories()):
+            error.add_note(told)
+        host.remove()
+
+    cleanup.push(remove)
     # What IPv6 says by itself would be noise in the counters: an interface has it when it
     # is given an address.
     host.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
     with host.netlink() as ip:
         ip.link("set", index=1, state="up")
     return host
+
+
+def stories() -> str:
+    """Return what ran on all hosts that are there: :meth:`Host.stories`."""
+    return "\n".join(told for host in _there if (told := host.stories()))
 
 
 @contextmanager

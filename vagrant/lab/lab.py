@@ -90,7 +90,7 @@ class Lab:
         with uninterrupted(), self._lock:  # let go of the name when nothing is left
             if not self._left_running:
                 with programs.gone_after(prefix, bpffs):
-                    self._cleanup.close()
+                    self._cleanup.__exit__(kind, error, traceback)
 
     @property
     def client(self) -> Host:

@@ -50,6 +50,7 @@ class Node:
         )
         self._topology = topology
         paths.directory.mkdir()
+        paths.bpffs.mkdir()
         self.write_files()
 
     @property
@@ -142,5 +143,9 @@ class Node:
 
 
 def node_paths(directory: Path, node: str) -> NodePaths:
-    """Return the paths of ``node`` in the lab's ``directory``."""
-    return NodePaths(directory / node, directory / "bpf")
+    """Return the paths of ``node`` in the lab's ``directory``, whose ``bpf`` is a bpffs.
+
+    Each node has its own directory there: guideway-vrrpd tells every data plane that it
+    finds whose virtual MACs are here.
+    """
+    return NodePaths(directory / node, directory / "bpf" / node)

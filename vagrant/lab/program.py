@@ -7,11 +7,10 @@ from typing import Final
 
 from vagrant.lab.errors import LabError
 from vagrant.lab.hosts import PROJECT, Host
+from vagrant.lab.logs import tail
 from vagrant.lab.wait import PATIENCE
 
 _STOPS_WITHIN: Final = 10.0  # seconds
-_TAIL_LINES: Final = 12
-_HALF_LINE: Final = 300  # characters
 
 
 class Program:
@@ -73,11 +72,7 @@ class Program:
 
     def tail(self) -> str:
         """Return the end of the log."""
-        if not self.log.exists():
-            return f"{self.log}: nothing was logged"
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        end = (_shortened(line) for line in lines[-_TAIL_LINES:])
-        return "\n".join((f"the end of {self.log}:", *end))
+        return tail(self.log)
 
     def __str__(self) -> str:
         return f"{self.module} on {self.host.name}"
@@ -87,10 +82,3 @@ class Program:
             return 0
         self._process.send_signal(by)  # does nothing if it has ended
         return self.wait(_STOPS_WITHIN)
-
-
-def _shortened(line: str) -> str:
-    """Leave out the middle of a long line: a traceback in JSON says most at its ends."""
-    if len(line) <= 2 * _HALF_LINE:
-        return line
-    return f"{line[:_HALF_LINE]} … {line[-_HALF_LINE:]}"

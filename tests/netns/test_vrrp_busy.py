@@ -1,0 +1,87 @@
+"""guideway-vrrpd with much to do: floods of packets, and reloads at its fastest."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scapy.packet import Packet
+
+from tests.support.vrrp_frames import said
+from tests.support.vrrp_lan import GATEWAY, VIP, Lan, build, instance
+from tests.support.wait import eventually
+
+pytestmark = pytest.mark.alone
+
+FLOOD = 20_000  # packets
+SO_RCVBUFFORCE = 33  # asm/socket.h; the socket module does not have it
+
+
+@pytest.fixture
+def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
+    """Two nodes that run nothing yet."""
+    with build(lab_name, tmp_path) as built:
+        yield built
+
+
+def start(lan: Lan, **changes: object) -> None:
+    """Let both run, one is Active with 150, two Backup with 100."""
+    lan.one.start(instance(150, **changes))
+    lan.one.wait_for(VIP, GATEWAY)
+    lan.two.start(instance(100, **changes))
+    eventually(
+        lambda: lan.two.status().get("active") == "10.0.0.1",
+        within=5,
+        what="two hears one",
+        explain=lan.two.vrrpd.tail,
+    )
+
+
+def flood(lan: Lan, frame: Packet) -> None:
+    """Send it :data:`FLOOD` times, and go on when one has advertised three times since."""
+    with lan.witness.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as out:
+        out.bind(("eth0", 0))
+        lan.ear.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
+        lan.forget()
+        data = bytes(frame)
+        for _ in range(FLOOD):
+            out.send(data)
+    for _ in range(3):
+        lan.hear_advertisement("10.0.0.1", within=5)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(said(ttl=1), id="of bad packets"),
+        pytest.param(said(priority=1), id="of losing advertisements"),
+        pytest.param(said(source="10.0.0.1"), id="of our own packets"),
+    ],
+)
+def test_a_flood_moves_nothing(lan: Lan, frame: Packet) -> None:
+    start(lan)
+    lan.one.accept_reflections()
+    before = lan.one.status()["transitions"], lan.two.status()["transitions"]
+
+    flood(lan, frame)
+
+    assert lan.one.has(VIP, GATEWAY)
+    assert not lan.two.has(VIP)
+    after = lan.one.status()["transitions"], lan.two.status()["transitions"]
+    assert after == before
+    assert len(lan.one.log()) < 20
+
+
+def test_reloads_do_not_make_advertisements_late_at_the_fastest_interval(lan: Lan) -> None:
+    fast = {"interval": 0.01, "down_adverts": 10}
+    start(lan, **fast)
+    before = lan.two.status()["transitions"]
+
+    for number in range(5):
+        added = instance(100, name=f"n{number}", vrid=60, addresses=["10.0.0.102/32"])
+        lan.one.configure(instance(150, **fast), added)
+        lan.one.reload()
+        lan.one.wait_until("active", name=f"n{number}")
+
+    assert lan.two.status()["transitions"] == before
+    assert lan.two.status()["state"] == "backup"
