@@ -1,12 +1,13 @@
 """What is probed, and how."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from control.addresses import IpAddress
 from control.checks import AnyCheck
 from control.facts import BackendKey
 from control.health.vips import is_via_vip
-from control.model import Backend, DesiredState
+from control.model import Backend, DesiredState, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,12 @@ class Probe:
 
     address: IpAddress
     port: int  # 0: the check needs none
-    check: AnyCheck
+    check: AnyCheck  # without a port: it may be written out, or be the backend's
     vip: IpAddress | None = None  # that it is reached by; None: by its own address
+
+    def __hash__(self) -> int:
+        """Hash what is hashed quickly: few probes have all of it in common."""
+        return hash((int(self.address), self.port))
 
 
 def probes_of(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]]:
@@ -27,20 +32,19 @@ def probes_of(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]
     return {
         (service.name, backend.name): (
             backend.weight,
-            [
-                Probe(
-                    backend.address,
-                    _port(backend, check),
-                    check,
-                    service.vip if is_via_vip(check) else None,
-                )
-                for check in service.checks
-            ],
+            list(dict.fromkeys(_probes(service, backend))),
         )
         for service in desired
-        if service.checks
         for backend in service.backends
+        if service.checks_of(backend)
     }
+
+
+def _probes(service: Service, backend: Backend) -> Iterator[Probe]:
+    for check in service.checks_of(backend):
+        asked = check if check.port is None else replace(check, port=None)
+        vip = service.vip if is_via_vip(check) else None
+        yield Probe(backend.address, _port(backend, check), asked, vip)
 
 
 def _port(backend: Backend, check: AnyCheck) -> int:
