@@ -1,7 +1,6 @@
 """What is probed, and how."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from control.addresses import IpAddress
 from control.checks import AnyCheck
@@ -21,10 +20,14 @@ class Probe:
     port: int  # 0: the check needs none
     check: AnyCheck  # without a port: it may be written out, or be the backend's
     vip: IpAddress | None = None  # that it is reached by; None: by its own address
+    # Of what is hashed quickly, and once: there are thousands, and few differ in the rest.
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((int(self.address), self.port)))
 
     def __hash__(self) -> int:
-        """Hash what is hashed quickly: few probes have all of it in common."""
-        return hash((int(self.address), self.port))
+        return self._hash
 
 
 def probes_of(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]]:
@@ -32,19 +35,28 @@ def probes_of(desired: DesiredState) -> dict[BackendKey, tuple[int, list[Probe]]
     return {
         (service.name, backend.name): (
             backend.weight,
-            list(dict.fromkeys(_probes(service, backend))),
+            _probes(service, backend, checks),
         )
         for service in desired
         for backend in service.backends
-        if service.checks_of(backend)
+        if (checks := service.checks_of(backend))
     }
 
 
-def _probes(service: Service, backend: Backend) -> Iterator[Probe]:
-    for check in service.checks_of(backend):
-        asked = check if check.port is None else replace(check, port=None)
-        vip = service.vip if is_via_vip(check) else None
-        yield Probe(backend.address, _port(backend, check), asked, vip)
+def _probes(
+    service: Service, backend: Backend, checks: tuple[AnyCheck, ...]
+) -> list[Probe]:
+    """Return the probes of a backend that has ``checks``, each once."""
+    probes = [
+        Probe(
+            backend.address,
+            _port(backend, check),
+            check if check.port is None else replace(check, port=None),
+            service.vip if is_via_vip(check) else None,
+        )
+        for check in checks
+    ]
+    return probes if len(probes) == 1 else list(dict.fromkeys(probes))
 
 
 def _port(backend: Backend, check: AnyCheck) -> int:
