@@ -134,10 +134,12 @@ class Handshakes:
     openings: dict[int, Opening] = field(default_factory=dict)  # by place in the map
     counts: dict[int, list[int]] = field(default_factory=dict)  # begun, repeated, completed
 
-    def begin(self, seen: Opening) -> None:
+    def is_known(self, seen: Opening) -> bool:
         known = self.openings.get(place_of(seen))
-        is_again = known and known._replace(following=0) == seen._replace(following=0)
-        self.count(seen, 1 if is_again else 0)
+        return bool(known) and known._replace(following=0) == seen._replace(following=0)
+
+    def begin(self, seen: Opening) -> None:
+        self.count(seen, 1 if self.is_known(seen) else 0)
         self.openings[place_of(seen)] = seen
 
     def complete(self, seen: Opening) -> None:
@@ -231,7 +233,7 @@ class Model:
             way.service_id if gets_out else None,
             way.backend_id if gets_out else None,
             way.packet and way.packet.version,
-            (reason, way.service_id, *way.path()),
+            (reason, way.service_id, way.handshake, *way.path()),
         )
 
     def recorded(self) -> dict[tuple[object, ...], int]:
@@ -409,6 +411,7 @@ class Way:
     backend_id: int | None = None
     tags: list[bytes] = field(default_factory=list)  # as on the wire
     traces: Traces = field(default_factory=list)
+    handshake: str = ""  # what the packet is in one that is counted
     came: Segment = Segment(0)  # noqa: RUF009 - frozen
     out: Segment | None = None
 
@@ -529,6 +532,8 @@ class Way:
         backend = self.model.backends[backend_id]
         address = backend.address.packed
         backend_port = backend.port or packet.dport
+        if service.is_watched and packet.protocol == TCP:
+            self.note_handshake(packet, service, backend_id)
         if service.mode == MODE_NAT:
             self.need_ttl(packet)
             if packet.source == address:
@@ -544,8 +549,6 @@ class Way:
             whose = {"backend_id": backend_id, "owner": backend.owner}
             first = First(self.model.now, service.mode, **whose)
             self.leave_trace(self.model.fragments, packet.datagram, first)
-        if service.is_watched and packet.protocol == TCP:
-            self.note_handshake(packet, service, backend_id)
         self.send_to_backend(service.id, backend_id)
         return "forwarded_nat" if service.mode == MODE_NAT else "forwarded_dr"
 
@@ -557,8 +560,10 @@ class Way:
         seen = Opening(handshake_of(service, packet), following, backend_id)
         handshakes = self.model.handshakes
         if begins:
+            self.handshake = "repeated" if handshakes.is_known(seen) else "begun"
             self.traces.append(partial(handshakes.begin, seen))
         elif handshakes.openings.get(place_of(seen)) == seen:
+            self.handshake = "completed"
             self.traces.append(partial(handshakes.complete, seen))
 
     # From a NAT backend
