@@ -5,12 +5,12 @@ that :mod:`control.checks` says. Programs of later releases read what is stored:
 added, and neither renamed nor removed.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any, Final, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control.checks import CHECKS, AnyCheck, Initial, Via
+from control.checks import BUILT_IN, CHECKS, AnyCheck, CheckDefaults, Initial, Via
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1000)]
@@ -21,20 +21,23 @@ Damping = Annotated[float, Meta(ge=0, le=3600)]
 _UNNAMED: Final = "tcp"  # the type of a check that does not say
 
 
-class _Schema(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"
-):
-    """What all kinds have."""
+class DefaultsSchema(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all kinds have, and a service may say for all of its checks."""
 
     interval: Seconds | UnsetType = UNSET
     timeout: Seconds | UnsetType = UNSET
     rise: Count | UnsetType = UNSET
     fall: Count | UnsetType = UNSET
-    port: Port | UnsetType | None = UNSET
     retry_interval: Seconds | UnsetType | None = UNSET
     initial: Initial | UnsetType = UNSET
     jitter: Jitter | UnsetType = UNSET
     damping: Damping | UnsetType = UNSET
+
+
+class _Schema(DefaultsSchema, frozen=True, kw_only=True, tag_field="type"):
+    """What all kinds have."""
+
+    port: Port | UnsetType | None = UNSET
 
 
 class _NetworkSchema(_Schema, frozen=True, kw_only=True):
@@ -148,13 +151,23 @@ _SCHEMAS: Final[dict[str, type[CheckSchema]]] = {
 }
 
 
-def to_check(written: CheckSchema) -> AnyCheck:
-    """Return what a written check means."""
-    given: dict[str, Any] = {
-        name: value
-        for name in written.__struct_fields__
-        if (value := getattr(written, name)) is not UNSET
-    }
+def to_defaults(
+    written: DefaultsSchema | UnsetType, otherwise: CheckDefaults = BUILT_IN
+) -> CheckDefaults:
+    """Return what defaults mean; what they do not say, ``otherwise`` does."""
+    if isinstance(written, UnsetType):
+        return otherwise
+    return replace(otherwise, **_given(written))
+
+
+def from_defaults(defaults: CheckDefaults) -> DefaultsSchema:
+    """Return defaults as they are written, nothing left out."""
+    return DefaultsSchema(**defaults.values())
+
+
+def to_check(written: CheckSchema, defaults: CheckDefaults = BUILT_IN) -> AnyCheck:
+    """Return what a written check means in a service that has ``defaults``."""
+    given = defaults.values() | _given(written)
     if "headers" in given:
         given["headers"] = tuple(sorted(given["headers"].items()))
     if "status" in given:
@@ -170,19 +183,28 @@ def from_check(check: AnyCheck) -> CheckSchema:
     return _SCHEMAS[check.kind](**values)
 
 
+def _given(written: Struct) -> dict[str, Any]:
+    return {
+        name: value
+        for name in written.__struct_fields__
+        if (value := getattr(written, name)) is not UNSET
+    }
+
+
 def name_types(services: Any) -> None:
     """Give each check without a type, in what is to become a list of services, its type.
 
     Before there were other types, files could leave it out. What does not look like a list
     of services is left as it is: msgspec will say what is wrong with it.
     """
-    for service in services if isinstance(services, list) else ():
-        if not isinstance(service, dict):
-            continue
-        several = service.get("checks")
-        for check in (
-            service.get("check"),
-            *(several if isinstance(several, list) else ()),
-        ):
-            if isinstance(check, dict):
+    for service in _mappings(services):
+        for one in (service, *_mappings(service.get("backends"))):
+            for check in _mappings([one.get("check")]) + _mappings(one.get("checks")):
                 check.setdefault("type", _UNNAMED)
+
+
+def _mappings(value: Any) -> list[dict[Any, Any]]:
+    """Return what is a mapping in what is to be a list."""
+    return (
+        [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    )

@@ -7,10 +7,10 @@ the values; the service that has the check raises it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import ClassVar, Final, get_args
+from typing import Any, ClassVar, Final, get_args
 
 from control.addresses import MAX_PORT, IpAddress
 
@@ -45,22 +45,17 @@ class Initial(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What all kinds have in common.
+class CheckDefaults:
+    """What all kinds have in common and a service may say once for all of its checks.
 
     ``rise`` successes in a row bring a backend up, ``fall`` failures in a row take it down.
     The defaults find a black hole within ``fall * (interval + timeout)`` = 6 s.
     """
 
-    kind: ClassVar[str]
-    uses_port: ClassVar[bool] = True
-    needs_port: ClassVar[bool] = True
-
     interval: float = 1.0
     timeout: float = 1.0
     rise: int = 2
     fall: int = 3
-    port: int | None = None  # None: the backend's own
     retry_interval: float | None = (
         None  # while results contradict the verdict; None: interval
     )
@@ -68,14 +63,8 @@ class Check:
     jitter: float = 0.1  # part of the interval by which it varies, both ways
     damping: float = 0.0  # seconds that a flapping backend is kept down at most; 0: none
 
-    def problems(self) -> Iterator[str]:
+    def problems_of_defaults(self) -> Iterator[str]:
         """Say what is wrong with the values, a clause each."""
-        yield from self.problems_in_common()
-
-    def problems_in_common(self) -> Iterator[str]:
-        """Say what is wrong with the values that are not of this kind alone."""
-        if self.port is not None and not 1 <= self.port <= MAX_PORT:
-            yield f"port {self.port} is not in 1…65535"
         for name, seconds in (
             ("interval", self.interval),
             ("timeout", self.timeout),
@@ -92,6 +81,34 @@ class Check:
             yield f"jitter {self.jitter:g} is not in 0…{MAX_JITTER:g}"
         if not 0 <= self.damping <= MAX_SECONDS:
             yield f"damping {self.damping:g} s is not in 0…{MAX_SECONDS:g} s"
+
+    def values(self) -> dict[str, Any]:
+        """Return the values by their names; of a check those that a service may say."""
+        return {field.name: getattr(self, field.name) for field in fields(CheckDefaults)}
+
+
+BUILT_IN: Final = CheckDefaults()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(CheckDefaults):
+    """What all kinds have in common."""
+
+    kind: ClassVar[str]
+    uses_port: ClassVar[bool] = True
+    needs_port: ClassVar[bool] = True
+
+    port: int | None = None  # None: the backend's own
+
+    def problems(self) -> Iterator[str]:
+        """Say what is wrong with the values, a clause each."""
+        yield from self.problems_in_common()
+
+    def problems_in_common(self) -> Iterator[str]:
+        """Say what is wrong with the values that are not of this kind alone."""
+        if self.port is not None and not 1 <= self.port <= MAX_PORT:
+            yield f"port {self.port} is not in 1…65535"
+        yield from self.problems_of_defaults()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +399,13 @@ AnyCheck = (
     | FileCheck
 )
 CHECKS: Final[dict[str, type[AnyCheck]]] = {one.kind: one for one in get_args(AnyCheck)}
+
+
+def following(check: AnyCheck, before: CheckDefaults, after: CheckDefaults) -> AnyCheck:
+    """Return a check whose service's defaults change: a value that was theirs follows."""
+    own, old, new = check.values(), before.values(), after.values()
+    moved = {name: new[name] for name in own if own[name] == old[name] != new[name]}
+    return replace(check, **moved) if moved else check
 
 
 def status_ranges(text: str) -> tuple[range, ...]:

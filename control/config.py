@@ -16,8 +16,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.access import Access, PeerNode, Sync, Tcp
 from control.addresses import MAX_PORT, IpAddress, IpNetwork, parse_address, split_port
-from control.check_schema import CheckSchema, name_types, to_check
-from control.checks import AnyCheck, TcpCheck
+from control.check_schema import (
+    CheckSchema,
+    DefaultsSchema,
+    name_types,
+    to_check,
+    to_defaults,
+)
+from control.checks import AnyCheck, CheckDefaults, TcpCheck
 from control.errors import ConfigError
 from control.mistakes import explain
 from control.model import (
@@ -31,13 +37,8 @@ from control.model import (
     Returns,
     Service,
 )
-from control.notify_schema import (
-    MAX_PROGRAMS,
-    EmailConfig,
-    ProgramConfig,
-    to_notifications,
-)
-from control.notifying.settings import Notifications
+from control.notify_schema import EmailConfig, ProgramConfig, to_notifications
+from control.notifying.settings import MAX_PROGRAMS, Notifications
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
@@ -72,6 +73,7 @@ Owner = Annotated[
 ]
 _REQUIRED: Final = ("certificate", "key", "client_ca")
 _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
+_OF_SERVICES: Final = {"services", "check_defaults"}
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
@@ -87,9 +89,12 @@ class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
     state: BackendState = BackendState.ACTIVE
     zone: str = ""
     drain_deadline: Annotated[datetime, Meta(tz=True)] | None = None
+    check: CheckSchema | Literal["none"] | UnsetType = UNSET
+    checks: tuple[CheckSchema, ...] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         _address("address", self.address)
+        _check_or_checks(self)
 
 
 class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,12 +147,12 @@ class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
     affinity: Affinity = Affinity.TRANSITION
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS
+    check_defaults: DefaultsSchema | UnsetType = UNSET
     pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
 
     def __post_init__(self) -> None:
         _address("vip", self.vip)
-        if self.check is not UNSET and self.checks is not UNSET:
-            raise ValueError("has both `check` and `checks`: put all into `checks`")
+        _check_or_checks(self)
 
 
 class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,6 +246,7 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
     email: EmailConfig | None = None
     peers: Annotated[tuple[PeerConfig, ...], Meta(max_length=16)] = ()
     sync: SyncConfig = SyncConfig()
+    check_defaults: DefaultsSchema | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         self._check_peers()
@@ -265,12 +271,14 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ServicesConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """A file with nothing but ``services``, as ``guideway apply`` takes and exports it."""
+    """A file of services alone, as ``guideway apply`` takes and exports it."""
 
     services: tuple[ServiceConfig, ...]
+    check_defaults: DefaultsSchema | UnsetType = UNSET
 
 
 _File = TypeVar("_File", FileConfig, ServicesConfig)
+_Checks = TypeVar("_Checks", tuple[AnyCheck, ...], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,13 +327,14 @@ def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
 def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
     """Return the services of a text called ``name``, and whether it has more than them.
 
-    It is a whole configuration file, all of which is checked, or has `services` alone.
+    It is a whole configuration file, all of which is checked, or has `services` alone, and
+    `check_defaults` for them.
     Raises ConfigError.
     """
     plain = parse_yaml(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `services` is required, `services: []` for none")
-    if isinstance(plain, dict) and not plain.keys() <= {"services"}:
+    if isinstance(plain, dict) and not plain.keys() <= _OF_SERVICES:
         return _named_state(_convert(plain, FileConfig, name), name), True
     return _named_state(_convert(plain, ServicesConfig, name), name), False
 
@@ -344,7 +353,7 @@ def _convert(plain: Any, schema: type[_File], name: str) -> _File:
 
 def _named_state(file: FileConfig | ServicesConfig, name: str) -> DesiredState:
     try:
-        return DesiredState(tuple(_service(service) for service in file.services))
+        return _state(file)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error.where}", error.problem) from error
 
@@ -393,28 +402,32 @@ def _metrics(metrics: MetricsConfig | str) -> MetricsEndpoint | None:
     return MetricsEndpoint(address, port, Path(metrics.vrrp_status))
 
 
-def _state(file: FileConfig) -> DesiredState:
-    return DesiredState(tuple(_service(service) for service in file.services))
+def _state(file: FileConfig | ServicesConfig) -> DesiredState:
+    defaults = to_defaults(file.check_defaults)
+    return DesiredState(tuple(_service(service, defaults) for service in file.services))
 
 
-def _service(service: ServiceConfig) -> Service:
+def _service(service: ServiceConfig, defaults: CheckDefaults) -> Service:
+    """Return the service; ``defaults`` are those of the whole file."""
+    own = to_defaults(service.check_defaults, defaults)
     return Service(
         name=service.name,
         vip=parse_address(service.vip),
         protocol=service.protocol,
         port=service.port,
         mode=service.mode,
-        backends=tuple(_backend(backend, service.port) for backend in service.backends),
-        checks=_checks(service),
+        backends=tuple(_backend(one, service.port, own) for one in service.backends),
+        checks=_checks(service, own, (TcpCheck(**own.values()),)),
         ring_size=service.ring_size,
         affinity=service.affinity,
         hash=service.hash,
         returns=service.returns,
         pool=service.pool.policy(service.port),
+        check_defaults=own,
     )
 
 
-def _backend(backend: BackendConfig, port: int) -> Backend:
+def _backend(backend: BackendConfig, port: int, defaults: CheckDefaults) -> Backend:
     address = parse_address(backend.address)
     deadline = backend.drain_deadline
     return Backend(
@@ -425,15 +438,24 @@ def _backend(backend: BackendConfig, port: int) -> Backend:
         state=backend.state,
         zone=backend.zone,
         drain_deadline=deadline.timestamp() if deadline else None,
+        checks=_checks(backend, defaults, None),
     )
 
 
-def _checks(service: ServiceConfig) -> tuple[AnyCheck, ...]:
-    if not isinstance(service.checks, UnsetType):
-        return tuple(to_check(check) for check in service.checks)
-    if isinstance(service.check, UnsetType):
-        return (TcpCheck(),)
-    return () if isinstance(service.check, str) else (to_check(service.check),)
+def _check_or_checks(one: BackendConfig | ServiceConfig) -> None:
+    if one.check is not UNSET and one.checks is not UNSET:
+        raise ValueError("has both `check` and `checks`: put all into `checks`")
+
+
+def _checks(
+    one: BackendConfig | ServiceConfig, defaults: CheckDefaults, otherwise: _Checks
+) -> tuple[AnyCheck, ...] | _Checks:
+    """Return the checks of a service or a backend, ``otherwise`` if it says nothing."""
+    if not isinstance(one.checks, UnsetType):
+        return tuple(to_check(check, defaults) for check in one.checks)
+    if isinstance(one.check, UnsetType):
+        return otherwise
+    return () if isinstance(one.check, str) else (to_check(one.check, defaults),)
 
 
 def _address(key: str, text: str) -> IpAddress:

@@ -343,7 +343,9 @@ class Daemon:
     def _remembered(self, state: DesiredState) -> dict[BackendKey, Health]:
         """Return what the maps take backends for, if some check wants to know."""
         if not any(
-            c.initial is Initial.BEFORE for service in state for c in service.checks
+            check.initial is Initial.BEFORE
+            for service in state
+            for _, check in service.every_check
         ):
             return {}
         actual = self._instance.maps.read()

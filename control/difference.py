@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from control.checks import AnyCheck
+from control.checks import AnyCheck, CheckDefaults
 from control.disruption import Disruption, disruption
-from control.document import check_document, pool_document
+from control.document import check_document, defaults_document, pool_document
 from control.drains import deadline_text
 from control.model import Backend, DesiredState, Service
 from control.pool_policy import PoolPolicy
@@ -79,6 +79,7 @@ SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
     "hash": lambda service: service.hash.value,
     "returns": lambda service: service.returns.value,
     "pool": lambda service: _pool(service.pool, service),
+    "check_defaults": lambda service: _defaults(service.check_defaults),
 }
 BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "address": lambda backend: str(backend.address),
@@ -87,6 +88,7 @@ BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
     "state": lambda backend: backend.state.value,
     "zone": lambda backend: backend.zone,
     "drain_deadline": deadline_text,
+    "checks": lambda backend: "" if backend.checks is None else _checks(backend.checks),
 }
 
 
@@ -177,6 +179,11 @@ def _fields(
 def _pool(policy: PoolPolicy, service: Service) -> str:
     keys = pool_document(policy, service.port).items()
     return ", ".join(f"{name}={value}" for name, value in keys) or "default"
+
+
+def _defaults(defaults: CheckDefaults) -> str:
+    keys = defaults_document(defaults).items()
+    return ", ".join(f"{name}={value}" for name, value in keys) or "built in"
 
 
 def _checks(checks: Iterable[AnyCheck]) -> str:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from control.check_schema import from_check
-from control.checks import CHECKS, AnyCheck, TcpCheck
+from control.check_schema import from_check, from_defaults
+from control.checks import BUILT_IN, CHECKS, AnyCheck, CheckDefaults, TcpCheck
 from control.drains import deadline_text
 from control.model import (
     Affinity,
@@ -73,8 +73,11 @@ def service_document(service: Service) -> dict[str, Any]:
     if service.protocol is not Protocol.TCP:
         written["protocol"] = service.protocol.value
     written["mode"] = service.mode.value
-    if service.checks != (TcpCheck(),):
-        written |= _checks_document(service.checks)
+    defaults = service.check_defaults
+    if defaults != BUILT_IN:
+        written["check_defaults"] = defaults_document(defaults)
+    if service.checks != (TcpCheck(**defaults.values()),):
+        written |= _checks_document(service.checks, defaults)
     if service.ring_size is not None:
         written["ring_size"] = service.ring_size
     if service.affinity is not Affinity.TRANSITION:
@@ -105,6 +108,8 @@ def backend_document(backend: Backend, service: Service) -> dict[str, Any]:
         written["zone"] = backend.zone
     if deadline := deadline_text(backend):
         written["drain_deadline"] = deadline
+    if backend.checks is not None:
+        written |= _checks_document(backend.checks, service.check_defaults)
     return written
 
 
@@ -132,10 +137,23 @@ def pool_document(policy: PoolPolicy, port: int) -> dict[str, Any]:
     return written
 
 
-def check_document(check: AnyCheck) -> dict[str, Any]:
-    """Return a check as plain values."""
+def defaults_document(defaults: CheckDefaults) -> dict[str, Any]:
+    """Return the defaults of a service's checks as plain values; empty: built in."""
+    written = msgspec.to_builtins(from_defaults(defaults))
+    ordinary = BUILT_IN.values()
+    values = defaults.values()
+    return _Flow(
+        (name, _plain(value))
+        for name, value in written.items()
+        if values[name] != ordinary[name]
+    )
+
+
+def check_document(check: AnyCheck, defaults: CheckDefaults = BUILT_IN) -> dict[str, Any]:
+    """Return a check, of a service that has ``defaults``, as plain values."""
     written = msgspec.to_builtins(from_check(check))
     ordinary = {field.name: field.default for field in fields(CHECKS[check.kind])}
+    ordinary |= defaults.values()
     return _Flow(
         (name, _plain(value))
         for name, value in written.items()
@@ -143,12 +161,14 @@ def check_document(check: AnyCheck) -> dict[str, Any]:
     )
 
 
-def _checks_document(checks: tuple[AnyCheck, ...]) -> dict[str, Any]:
+def _checks_document(
+    checks: tuple[AnyCheck, ...], defaults: CheckDefaults
+) -> dict[str, Any]:
     if not checks:
         return {"check": "none"}
     if len(checks) == 1:
-        return {"check": check_document(checks[0])}
-    return {"checks": [check_document(check) for check in checks]}
+        return {"check": check_document(checks[0], defaults)}
+    return {"checks": [check_document(check, defaults) for check in checks]}
 
 
 def _plain(value: Any) -> Any:

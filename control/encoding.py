@@ -8,10 +8,19 @@ go on reading the earlier.
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from control.addresses import parse_address
-from control.check_schema import CheckSchema, from_check, name_types, to_check
+from control.check_schema import (
+    CheckSchema,
+    DefaultsSchema,
+    from_check,
+    from_defaults,
+    name_types,
+    to_check,
+    to_defaults,
+)
+from control.checks import BUILT_IN
 from control.errors import ConfigError
 from control.model import (
     Affinity,
@@ -40,6 +49,7 @@ class StoredBackend(Struct, frozen=True, omit_defaults=True):
     state: BackendState
     zone: str = ""
     drain_deadline: float | None = None  # Unix time
+    checks: tuple[CheckSchema, ...] | None = None  # null: the service's
 
 
 class StoredPool(Struct, frozen=True, omit_defaults=True):
@@ -70,6 +80,7 @@ class StoredService(Struct, frozen=True):
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS
     pool: StoredPool = msgspec.field(default_factory=StoredPool)
+    check_defaults: DefaultsSchema | UnsetType = UNSET  # of what checks say, all is there
 
 
 class StoredState(Struct, frozen=True):
@@ -157,6 +168,11 @@ def _store_service(service: Service) -> StoredService:
         hash=service.hash,
         returns=service.returns,
         pool=_store_pool(service.pool),
+        check_defaults=(
+            from_defaults(service.check_defaults)
+            if service.check_defaults != BUILT_IN
+            else UNSET
+        ),
     )
 
 
@@ -182,6 +198,7 @@ def _store_backend(backend: Backend) -> StoredBackend:
         backend.state,
         backend.zone,
         backend.drain_deadline,
+        None if backend.checks is None else tuple(map(from_check, backend.checks)),
     )
 
 
@@ -199,6 +216,7 @@ def _load_service(stored: StoredService) -> Service:
         hash=stored.hash,
         returns=stored.returns,
         pool=_load_pool(stored.pool, stored.port),
+        check_defaults=to_defaults(stored.check_defaults),
     )
 
 
@@ -225,4 +243,5 @@ def _load_backend(stored: StoredBackend) -> Backend:
         stored.state,
         stored.zone,
         stored.drain_deadline,
+        None if stored.checks is None else tuple(map(to_check, stored.checks)),
     )

@@ -13,7 +13,16 @@ from itertools import count
 from typing import Final, Self
 
 from control.addresses import IpAddress, endpoint, with_port
-from control.checks import AnyCheck, NetworkCheck, PortCheck, TcpCheck, Via
+from control.checks import (
+    BUILT_IN,
+    AnyCheck,
+    CheckDefaults,
+    NetworkCheck,
+    PortCheck,
+    TcpCheck,
+    Via,
+    following,
+)
 from control.errors import ConfigError, ConflictError, NotFoundError
 from control.pool_policy import EACH_BY_ITSELF, SORRY, PoolPolicy
 
@@ -90,6 +99,7 @@ class Backend:
     zone: str = ""  # failure domain: what fails together with it; "": only itself
     # Unix time at which a draining backend loses the flows it still has; None: never.
     drain_deadline: float | None = None
+    checks: tuple[AnyCheck, ...] | None = None  # instead of the service's; None: those
 
     @property
     def identity(self) -> str:
@@ -118,6 +128,7 @@ class Service:
     hash: Hash = Hash.FLOW
     returns: Returns = Returns.STATELESS  # of mode nat
     pool: PoolPolicy = EACH_BY_ITSELF
+    check_defaults: CheckDefaults = BUILT_IN  # what its checks and its backends' go by
 
     def __post_init__(self) -> None:
         _check_service(self)
@@ -145,6 +156,34 @@ class Service:
                 return backend
         known = tuple(backend.name for backend in self.backends)
         raise NotFoundError("backend", name, within=self.name, known=known)
+
+    def checks_of(self, backend: Backend) -> tuple[AnyCheck, ...]:
+        """Return the checks that ``backend`` has to pass; none: it is always up."""
+        return self.checks if backend.checks is None else backend.checks
+
+    @property
+    def every_check(self) -> Iterator[tuple[str, AnyCheck]]:
+        """All checks of the service and its backends, with the path of each."""
+        for number, check in enumerate(self.checks):
+            yield f"checks[{number}]", check
+        for place, backend in enumerate(self.backends):
+            for number, check in enumerate(backend.checks or ()):
+                yield f"backends[{place}].checks[{number}]", check
+
+    def with_check_defaults(self, defaults: CheckDefaults) -> Self:
+        """Return the service with other defaults; checks that had the old ones follow."""
+        old = self.check_defaults
+        return replace(
+            self,
+            check_defaults=defaults,
+            checks=tuple(following(check, old, defaults) for check in self.checks),
+            backends=tuple(
+                replace(b, checks=tuple(following(c, old, defaults) for c in b.checks))
+                if b.checks
+                else b
+                for b in self.backends
+            ),
+        )
 
     def with_backend(self, backend: Backend) -> Self:
         """Return the service with ``backend`` added, or changed if its name is there."""
@@ -235,6 +274,15 @@ class DesiredState:
             backend = replace(backend, zone=zone)
         return self.with_service(old.with_backend(backend))
 
+    def with_backend_checks(
+        self, service: str, name: str, checks: tuple[AnyCheck, ...] | None
+    ) -> Self:
+        """Return the state with other checks of a backend; None: its service's."""
+        old = self.service(service)
+        return self.with_service(
+            old.with_backend(replace(old.backend(name), checks=checks))
+        )
+
     def without_backend(self, service: str, name: str) -> Self:
         """Return the state without that backend, or raise NotFoundError."""
         return self.with_service(self.service(service).without_backend(name))
@@ -263,7 +311,8 @@ def _check_service(service: Service) -> None:
         raise ConfigError(where, problem, "backends")
     if service.ring_size is not None:
         _check_ring_size(where, service.ring_size, len(service.backends))
-    _check_checks(where, service)
+    _check_defaults(where, service)
+    _check_checks(where, service, service.checks, "")
     names: set[str] = set()
     places: set[tuple[IpAddress, int]] = set()
     for field, problem in service.pool.problems():
@@ -312,6 +361,8 @@ def _check_backend(where: str, service: Service, backend: Backend, at: str) -> N
     _check_drain(here, backend, at)
     _check_port(here, backend.port, f"{at}.port")
     _check_address(here, backend.address, f"{at}.address")
+    if backend.checks:
+        _check_checks(here, service, backend.checks, f"{at}.")
     if backend.address.version != service.vip.version:
         raise ConfigError(
             here,
@@ -352,20 +403,31 @@ def _check_drain(here: str, backend: Backend, at: str) -> None:
         raise ConfigError(here, problem, f"{at}.drain_deadline")
 
 
-def _check_checks(where: str, service: Service) -> None:
-    if len(service.checks) > MAX_CHECKS:
-        problem = f"{len(service.checks)} checks are more than {MAX_CHECKS}"
-        raise ConfigError(where, problem, "checks")
-    for number, check in enumerate(service.checks):
-        many = len(service.checks) > 1
+def _check_defaults(where: str, service: Service) -> None:
+    if found := next(service.check_defaults.problems_of_defaults(), None):
+        raise ConfigError(f"{where}, check_defaults", found, "check_defaults")
+
+
+def _check_checks(
+    where: str, service: Service, checks: tuple[AnyCheck, ...], path: str
+) -> None:
+    """Refuse checks, of ``service`` or a backend of it, that cannot be made.
+
+    Their fields are at ``path``.
+    """
+    if len(checks) > MAX_CHECKS:
+        problem = f"{len(checks)} checks are more than {MAX_CHECKS}"
+        raise ConfigError(where, problem, f"{path}checks")
+    for number, check in enumerate(checks):
+        many = len(checks) > 1
         here = f"{where}, check {number + 1} ({check.kind})" if many else f"{where}, check"
-        at = f"checks[{number}]"
+        at = f"{path}checks[{number}]"
         if service.port == 0 and check.port is None and check.needs_port:
             problem = "a service of every port needs a port in its check"
             raise ConfigError(where, problem, f"{at}.port")
         if found := next(check.problems(), None):
             raise ConfigError(here, found, at)
-        if check in service.checks[:number]:
+        if check in checks[:number]:
             raise ConfigError(here, "is there twice", at)
         if (
             isinstance(check, PortCheck)
@@ -444,7 +506,7 @@ def _check_sources(state: DesiredState) -> None:
     """Refuse probes from VIPs: who has the VIP too keeps the answer to itself."""
     vips = {str(service.vip): service.name for service in reversed(state.services)}
     for number, service in enumerate(state):
-        for place, check in enumerate(service.checks):
+        for path, check in service.every_check:
             source = check.source if isinstance(check, NetworkCheck) else None
             name = vips.get(str(ip_address(source))) if source is not None else None
             if name is not None:
@@ -452,7 +514,7 @@ def _check_sources(state: DesiredState) -> None:
                     f"service {service.name!r}, check ({check.kind})",
                     f"source {source} is the VIP of service {name!r}, and answers to a "
                     "VIP do not come here; give an address of the node's own",
-                    f"services[{number}].checks[{place}].source",
+                    f"services[{number}].{path}.source",
                 )
 
 

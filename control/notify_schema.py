@@ -16,7 +16,6 @@ from control.notifying.settings import (
     Severity,
 )
 
-MAX_PROGRAMS: Final = 256
 _PORTS: Final = {Encryption.STARTTLS: 587, Encryption.TLS: 465, Encryption.NONE: 25}
 _SEVERITIES: Final = {one.name.lower(): one for one in Severity}
 _ADDRESS: Final = re.compile(

@@ -298,7 +298,11 @@ class NodeObserver:
         current = served is not None and backend in served.service.backends
         return BackendStatus(
             backend=backend,
-            health=(health or Health.UNKNOWN) if service.checks else Health.UNCHECKED,
+            health=(
+                (health or Health.UNKNOWN)
+                if service.checks_of(backend)
+                else Health.UNCHECKED
+            ),
             reason=self._reason(key, served) if served and current else _NOT_YET,
             since=self.monitor.since(key),
             share=slots / len(served.ring) if served and served.ring else 0.0,

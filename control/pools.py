@@ -71,9 +71,10 @@ def _pool(service: Service, facts: Facts, known: Image, ids: Ids) -> Pool:
         for backend in service.backends
         if backend.in_table
     }
-    assumed = bool(service.checks) and any(
-        facts.health.get((service.name, name), Health.UNKNOWN) is Health.UNKNOWN
-        for name in served & conditions.keys()
+    assumed = any(
+        facts.health.get((service.name, backend.name), Health.UNKNOWN) is Health.UNKNOWN
+        for backend in service.backends
+        if backend.in_table and backend.name in served and service.checks_of(backend)
     )
     pool = decide(
         service,

@@ -264,7 +264,7 @@ def _trouble(service: Service, backend: Backend, facts: Facts, *, serves: bool) 
 def health_of(service: Service, backend: Backend, facts: Facts, *, serves: bool) -> Health:
     """Return what a backend counts as, for whom health alone is asked."""
     health = facts.health.get((service.name, backend.name), Health.UNKNOWN)
-    if not service.checks or (health is Health.UNKNOWN and serves):
+    if not service.checks_of(backend) or (health is Health.UNKNOWN and serves):
         return Health.UNCHECKED
     return health
 

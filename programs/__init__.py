@@ -67,9 +67,25 @@ def run(
                 _end(process, manner.grace)
         if output and manner.said:
             manner.said(output.text)
+    return _problem(command[0], code, timeout, stopped=stopping.is_set())
+
+
+def _problem(name: str, code: int | None, timeout: float, *, stopped: bool) -> str:
+    """Return what is wrong with an end, "" if nothing is; ``code`` None: we made it."""
+    if code is None and stopped:
+        return f"{name} was stopped half-way, since its daemon ends"
     if code is None:
-        return f"{command[0]} took longer than {timeout:g} s"
-    return f"{command[0]} ended with {code}" if code else ""
+        return f"{name} took longer than {timeout:g} s"
+    if code < 0:
+        return f"{name} was ended by {_signal_name(-code)}"
+    return f"{name} ended with {code}" if code else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those for real time
+        return f"signal {number}"
 
 
 class _Output:

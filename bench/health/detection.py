@@ -4,7 +4,8 @@ import asyncio
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -38,14 +39,6 @@ class Detection:
     times: tuple[float, ...]
 
 
-def keepalived_worst(death: Death) -> float:
-    """Return the seconds that keepalived 2.2.7 takes by its defaults, at most."""
-    check = KEEPALIVED
-    wait = check.timeout if death is Death.IS_SILENT else 0.0
-    retries, pause = check.fall - 1, check.retry_interval or check.interval
-    return check.interval + wait + retries * (pause + wait)
-
-
 def detect(check: AnyCheck, death: Death, backends: int) -> Detection:
     """Let backends die that are checked at points of time spread over an interval."""
     return asyncio.run(_detect(check, death, backends))
@@ -61,9 +54,7 @@ async def _detect(check: AnyCheck, death: Death, backends: int) -> Detection:
             if len(found) == backends:
                 everybody.set()
 
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        listener.listen(1000)
+    with listening() as listener:
         port = listener.getsockname()[1]
         async with asyncio.TaskGroup() as tasks:
             monitor = Monitor(tasks, changed=lambda: None, told=told)
@@ -72,24 +63,35 @@ async def _detect(check: AnyCheck, death: Death, backends: int) -> Detection:
                 await asyncio.sleep(check.interval / backends)
             assert set(monitor.health().values()) == {Health.UP}  # noqa: S101
             died = time.monotonic()
-            revive = _kill(death, listener, port)
-            try:
+            with dying(death, listener, port):
                 await everybody.wait()
-            finally:
-                revive()
             monitor.watch(DesiredState())
     return Detection(tuple(sorted(when - died for when in found.values())))
 
 
-def _kill(death: Death, listener: socket.socket, port: int) -> Callable[[], None]:
-    """Have nobody answer any more; return what undoes it."""
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    """Give a socket that connections to any address of this host get to."""
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        listener.listen(1000)
+        yield listener
+
+
+@contextmanager
+def dying(death: Death, listener: socket.socket, port: int) -> Iterator[None]:
+    """Have nobody answer any more until the end of the block; who refused does so on."""
     if death is Death.REFUSES:
         listener.close()
-        return lambda: None
+        yield
+        return
     _nft("add", "table", "inet", _TABLE)
-    _nft("add", "chain", "inet", _TABLE, "in", "{ type filter hook input priority 0; }")
-    _nft("add", "rule", "inet", _TABLE, "in", f"tcp dport {port} drop")
-    return lambda: _nft("delete", "table", "inet", _TABLE)
+    try:
+        _nft("add", "chain", "inet", _TABLE, "in", "{ type filter hook input priority 0; }")
+        _nft("add", "rule", "inet", _TABLE, "in", f"tcp dport {port} drop")
+        yield
+    finally:
+        _nft("delete", "table", "inet", _TABLE)
 
 
 def _nft(*words: str) -> None:

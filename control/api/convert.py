@@ -9,11 +9,17 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from control.addresses import IpAddress, parse_address
-from control.api.convert_checks import checks_from_pb, checks_to_pb, one_check_to_pb
+from control.api.convert_checks import (
+    checks_from_pb,
+    checks_to_pb,
+    defaults_from_pb,
+    defaults_to_pb,
+    one_check_to_pb,
+)
 from control.api.convert_pool import pool_from_pb, pool_to_pb
 from control.api.fields import named_as_in, wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import AnyCheck, TcpCheck
+from control.checks import BUILT_IN, AnyCheck, CheckDefaults, TcpCheck
 from control.model import (
     Affinity,
     Backend,
@@ -71,6 +77,7 @@ def new_service(request: pb.AddServiceRequest) -> Service:
     if not wanted.HasField("port"):
         raise wrong("service.port", "is required; 0 is every port")
     with named_as_in(request):
+        defaults = defaults_from_pb(wanted.check_defaults, BUILT_IN)
         return Service(
             name=wanted.name,
             vip=_address("service.vip", wanted.vip),
@@ -78,15 +85,16 @@ def new_service(request: pb.AddServiceRequest) -> Service:
             port=wanted.port,
             mode=_mode(wanted.mode),
             backends=tuple(
-                _backend(backend, wanted.port, f"backends[{number}]")
+                _backend(backend, wanted.port, defaults, f"backends[{number}]")
                 for number, backend in enumerate(request.backends)
             ),
-            checks=_checks(wanted, (TcpCheck(),)),
+            checks=_checks(wanted, (TcpCheck(**defaults.values()),), defaults),
             ring_size=wanted.ring_size or None,
             affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
             hash=_hash(wanted.hash) or Hash.FLOW,
             returns=_returns(wanted.returns) or Returns.STATELESS,
             pool=pool_from_pb(wanted.pool, EACH_BY_ITSELF, wanted.port, "service.pool"),
+            check_defaults=defaults,
         )
 
 
@@ -107,10 +115,12 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
     if request.HasField("ring_size"):
         ring_size = request.ring_size or None
     with named_as_in(request):
+        defaults = defaults_from_pb(request.check_defaults, service.check_defaults)
+        service = service.with_check_defaults(defaults)
         changed = replace(
             service,
             mode=mode,
-            checks=_checks(request, service.checks),
+            checks=_checks(request, service.checks, defaults),
             ring_size=ring_size,
             affinity=_affinity(request.affinity) or service.affinity,
             hash=_hash(request.hash) or service.hash,
@@ -122,9 +132,9 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
 
 def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> DesiredState:
     """Return the state with one more backend; raise what is wrong."""
-    port = state.service(request.service).port
+    service = state.service(request.service)
     with named_as_in(request):
-        backend = _backend(request.backend, port, "backend")
+        backend = _backend(request.backend, service.port, service.check_defaults, "backend")
         return state.with_new_backend(request.service, backend)
 
 
@@ -144,7 +154,7 @@ def changed_backend(
             raise wrong("drain_within", problem)
         deadline = round(now + request.drain_within, 3)
     with named_as_in(request):
-        return state.with_changed_backend(
+        changed = state.with_changed_backend(
             request.service,
             request.backend,
             weight=request.weight if request.HasField("weight") else None,
@@ -152,6 +162,20 @@ def changed_backend(
             zone=request.zone if request.HasField("zone") else None,
             drain_deadline=deadline,
         )
+        return _with_checks(changed, request)
+
+
+def _with_checks(state: DesiredState, request: pb.SetBackendRequest) -> DesiredState:
+    """Return the state with other checks of a backend, if any are asked for."""
+    service, checks = state.service(request.service), None
+    if request.service_checks and request.checks:
+        raise wrong("service_checks", "contradicts `checks`: the service's or its own")
+    if not request.service_checks and not request.checks:
+        return state
+    if request.checks:
+        known = service.checks_of(service.backend(request.backend))
+        checks = checks_from_pb(request.checks, known, service.check_defaults)
+    return state.with_backend_checks(request.service, request.backend, checks)
 
 
 def service_to_pb(service: Service) -> pb.Service:
@@ -169,6 +193,7 @@ def service_to_pb(service: Service) -> pb.Service:
         hash=_HASHES_TO_PB[service.hash],
         returns=_RETURNS_TO_PB[service.returns],
         pool=pool_to_pb(service.pool),
+        check_defaults=defaults_to_pb(service.check_defaults),
     )
 
 
@@ -182,11 +207,21 @@ def backend_to_pb(backend: Backend) -> pb.Backend:
         state=_BACKEND_STATES_TO_PB[backend.state],
         zone=backend.zone,
         drain_deadline=backend.drain_deadline,
+        checks=_own_checks_to_pb(backend),
     )
 
 
-def _backend(wanted: pb.Backend, port: int, at: str) -> Backend:
-    """Return the backend ``at`` a place of the request, of a service that has ``port``."""
+def _own_checks_to_pb(backend: Backend) -> list[pb.HealthCheck]:
+    if backend.checks is None:
+        return []
+    return checks_to_pb(backend.checks) or [pb.HealthCheck(none=pb.NoCheck())]
+
+
+def _backend(wanted: pb.Backend, port: int, defaults: CheckDefaults, at: str) -> Backend:
+    """Return the backend ``at`` a place of the request, of a service that has ``port``.
+
+    ``defaults`` are those of the service's checks.
+    """
     address = _address(f"{at}.address", wanted.address)
     return Backend(
         name=wanted.name or str(address),
@@ -198,16 +233,19 @@ def _backend(wanted: pb.Backend, port: int, at: str) -> Backend:
         drain_deadline=(
             wanted.drain_deadline if wanted.HasField("drain_deadline") else None
         ),
+        checks=checks_from_pb(wanted.checks, (), defaults) if wanted.checks else None,
     )
 
 
 def _checks(
-    wanted: pb.Service | pb.ChangeServiceRequest, known: tuple[AnyCheck, ...]
+    wanted: pb.Service | pb.ChangeServiceRequest,
+    known: tuple[AnyCheck, ...],
+    defaults: CheckDefaults,
 ) -> tuple[AnyCheck, ...]:
     """Return the checks that are asked for; the ``known`` ones if none are."""
     one = (wanted.check,) if wanted.HasField("check") else ()
     asked = (*one, *wanted.checks)
-    return checks_from_pb(asked, known) if asked else known
+    return checks_from_pb(asked, known, defaults) if asked else known
 
 
 def _address(where: str, text: str) -> IpAddress:

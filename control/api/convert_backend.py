@@ -1,5 +1,6 @@
 """From what a node says of one backend to the API's messages."""
 
+from dataclasses import replace
 from typing import Final
 
 from control.api.convert_checks import checks_to_pb
@@ -22,14 +23,17 @@ def backend_to_pb(
     for status in service.backends:
         if status.backend.name == name:
             return pb.GetBackendResponse(
-                backend=backend_status_to_pb(status), probes=map(_probe_to_pb, probes)
+                backend=backend_status_to_pb(status),
+                probes=[_probe_to_pb(one, status.backend.port) for one in probes],
             )
     raise NotFoundError("backend", name, within=service.service.name)
 
 
-def _probe_to_pb(status: ProbeStatus) -> pb.ProbeStatus:
+def _probe_to_pb(status: ProbeStatus, port: int) -> pb.ProbeStatus:
+    """Return a probe of a backend that has ``port``; the check has another one only."""
+    other = status.port if status.port not in (0, port) else None
     return pb.ProbeStatus(
-        check=checks_to_pb([status.check])[0],
+        check=checks_to_pb([replace(status.check, port=other)])[0],
         port=status.port,
         health=HEALTH_TO_PB[status.health],
         since=status.since,

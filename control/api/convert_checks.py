@@ -5,13 +5,21 @@ Fields have the same names there and here, so that this is written once for all 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
 from control.api.fields import wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import CHECKS, AnyCheck, Initial, PortCheck, TcpCheck, Via
+from control.checks import (
+    CHECKS,
+    AnyCheck,
+    CheckDefaults,
+    Initial,
+    PortCheck,
+    TcpCheck,
+    Via,
+)
 
 _INITIALS: Final = {
     pb.INITIAL_FIRST: Initial.FIRST,
@@ -23,14 +31,17 @@ _VIAS: Final = {pb.VIA_BACKEND: Via.BACKEND, pb.VIA_VIP: Via.VIP}
 _VIAS_TO_PB: Final = {value: number for number, value in _VIAS.items()}
 _INITIALS_TO_PB: Final = {value: number for number, value in _INITIALS.items()}
 
+_Changed = TypeVar("_Changed", bound=CheckDefaults)
+
 
 def checks_from_pb(
-    wanted: Iterable[pb.HealthCheck], known: tuple[AnyCheck, ...]
+    wanted: Iterable[pb.HealthCheck], known: tuple[AnyCheck, ...], defaults: CheckDefaults
 ) -> tuple[AnyCheck, ...]:
-    """Return the checks that are asked for; ``known`` are those of the service so far.
+    """Return the checks that are asked for; ``known`` are those that there were.
 
-    Raises ConfigError.
+    ``defaults`` are those of the service. Raises ConfigError.
     """
+    values = defaults.values()
     asked = [one for one in wanted if not one.HasField("none")]
     found: list[AnyCheck] = []
     for one in asked:
@@ -39,11 +50,26 @@ def checks_from_pb(
             kinds = ", ".join(CHECKS)
             raise wrong("check.kind", f"is none that this guidewayd knows: none, {kinds}")
         if kind == "known":
-            found.extend(_changed(check, one.known) for check in known or (TcpCheck(),))
+            there = known or (TcpCheck(**values),)
+            found.extend(_changed(check, one.known) for check in there)
             continue
         alone = len(known) == len(asked) == 1 and known[0].kind == kind
-        found.append(_changed(known[0] if alone else CHECKS[kind](), getattr(one, kind)))
+        begun = known[0] if alone else CHECKS[kind](**values)
+        found.append(_changed(begun, getattr(one, kind)))
     return tuple(found)
+
+
+def defaults_from_pb(wanted: pb.CheckDefaults, known: CheckDefaults) -> CheckDefaults:
+    """Return ``known`` with what is set in ``wanted``; raise ConfigError."""
+    return _changed(known, wanted)
+
+
+def defaults_to_pb(defaults: CheckDefaults) -> pb.CheckDefaults:
+    """Return defaults as a message, nothing left out."""
+    values = defaults.values()
+    values["retry_interval"] = values["retry_interval"] or 0
+    values["initial"] = _INITIALS_TO_PB[defaults.initial]
+    return pb.CheckDefaults(**values)
 
 
 def checks_to_pb(checks: Sequence[AnyCheck]) -> list[pb.HealthCheck]:
@@ -58,7 +84,7 @@ def one_check_to_pb(checks: Sequence[AnyCheck]) -> pb.HealthCheck | None:
     return checks_to_pb(checks)[0] if len(checks) == 1 else None
 
 
-def _changed(check: AnyCheck, wanted: Message) -> AnyCheck:
+def _changed(check: _Changed, wanted: Message) -> _Changed:
     """Return ``check`` with what is set in ``wanted``."""
     optional = {field.name for field in fields(check) if field.default is None}
     given: dict[str, Any] = {}

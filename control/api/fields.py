@@ -53,6 +53,8 @@ def field_in(request: Message, field: str) -> str:
 
 def _of_backend(request: Message, inside: str) -> str:
     """Return where ``inside`` of a backend is in a request about one backend."""
+    if _TOP.split(inside)[0] == "checks":  # `none` among them shifts their numbers
+        inside = "checks"
     if inside in _names(request):  # beside the backend's name
         return inside
     is_message = isinstance(getattr(request, "backend", None), Message)

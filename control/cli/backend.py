@@ -1,6 +1,7 @@
 """``guideway backend``."""
 
 import time
+from typing import Final
 
 import click
 
@@ -16,11 +17,15 @@ from control.cli.options import (
     changing,
     comment_option,
     output_option,
+    own_check_options,
+    own_checks,
 )
 from control.cli.plain import backend_plain
 from control.cli.plain_backend import shown_backend_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import age, backends_table
+
+_QUIET: Final = 30.0  # seconds without a packet that mean that no flow is left
 
 
 @click.group()
@@ -80,6 +85,7 @@ def show(session: Session, service: str, name: str) -> None:
     shell_complete=zone_names,
     help="What fails together with it, such as a rack.",
 )
+@own_check_options
 @changing
 @output_option
 @pass_session
@@ -92,6 +98,8 @@ def add(  # noqa: PLR0913 (one parameter per option)
     name: str | None,
     weight: int | None,
     zone: str | None,
+    checks: tuple[pb.HealthCheck, ...],
+    no_check: bool,
 ) -> None:
     """Let the server at ADDRESS serve SERVICE.
 
@@ -108,6 +116,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
         what = " and ".join(f"--{name}" for name in sorted(twice))
         raise click.UsageError(f"{what}: stands behind the address already; say it once")
     new.MergeFrom(options)
+    new.checks.extend(own_checks(checks, no_check=no_check))
     request = pb.AddBackendRequest(service=service, backend=new)
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.AddBackend, request)
@@ -126,10 +135,14 @@ def add(  # noqa: PLR0913 (one parameter per option)
     shell_complete=zone_names,
     help="What fails together with it, such as a rack; '': nothing.",
 )
+@own_check_options
+@click.option(
+    "--service-check", is_flag=True, help="Let the service's checks count for it again."
+)
 @changing
 @output_option
 @pass_session
-def set_backend(
+def set_backend(  # noqa: PLR0913 (one parameter per option)
     session: Session,
     service: str,
     name: str,
@@ -137,6 +150,9 @@ def set_backend(
     weight: int | None,
     state: str | None,
     zone: str | None,
+    checks: tuple[pb.HealthCheck, ...],
+    no_check: bool,
+    service_check: bool,
 ) -> None:
     """Change what is given of the backend BACKEND of SERVICE."""
     facts = []
@@ -150,8 +166,16 @@ def set_backend(
     if zone is not None:
         request.zone = zone
         facts.append(f"zone {zone}" if zone else "no zone")
+    if wanted := own_checks(checks, no_check=no_check):
+        request.checks.extend(wanted)
+        facts.append("no check" if no_check else "checks of its own")
+    if service_check:
+        if wanted:
+            raise click.UsageError("--service-check contradicts --check and --no-check")
+        request.service_checks = True
+        facts.append("the checks of the service")
     if not facts:
-        raise click.UsageError("say what to change: --weight, --state or --zone")
+        raise click.UsageError("say what to change: --weight, --state, --zone or --check")
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     sentence = f"{name} has {' and '.join(facts)} in {service} now"
@@ -179,9 +203,7 @@ def set_backend(
     "--quiet",
     type=DurationParameter(),
     metavar=DurationParameter.name,
-    default="30s",
-    show_default=True,
-    help="With --wait: so long without a packet means that no flow is left.",
+    help="With --wait: so long without a packet means that no flow is left. Default: 30s.",
 )
 @comment_option
 @output_option
@@ -193,13 +215,15 @@ def drain(
     *,
     deadline: float | None,
     wait: bool,
-    quiet: float,
+    quiet: float | None,
 ) -> None:
     """Give BACKEND no part of SERVICE any more, but keep it.
 
     Flows that it has stay with it, until the deadline if there is one. With --wait, how far
-    it is goes to stderr every 5 seconds.
+    it is goes to stderr every 5 seconds, and a guidewayd that is restarted is asked again.
     """
+    if quiet is not None and not wait:
+        raise click.UsageError("--quiet says when --wait is over, and goes with it only")
     request = pb.SetBackendRequest(
         service=service,
         backend=name,
@@ -214,7 +238,9 @@ def drain(
     sentence = f"{name} gets no new flows of {service} any more; {flows}"
     if wait:
         click.echo(sentence, err=True)
-        outcome = wait_until_drained(session.client, service, name, quiet)
+        outcome = wait_until_drained(
+            session.client, service, name, _QUIET if quiet is None else quiet
+        )
         sentence = f"{name} is drained: {outcome}"
     session.done(sentence, answer.version)
 

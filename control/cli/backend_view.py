@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from control.addresses import with_port
+from control.cli.plain import CheckPlain
 from control.cli.plain_backend import ProbePlain, ProbeResultPlain, ShownBackendPlain
 from control.cli.tables import (
     age,
@@ -31,6 +32,7 @@ def backend_view(backend: ShownBackendPlain, now: float) -> RenderableType:
         ("address", with_port(backend["address"], backend["port"])),
         ("weight", weight_text(backend)),
         ("state", backend["state"]),
+        *([] if backend["checks"] is None else [("checks", _own(backend["checks"]))]),
         *([("zone", backend["zone"])] if backend["zone"] else []),
         ("MAC", backend["mac"] or "?"),
         ("health", _health(backend["health"], backend["since"], now)),
@@ -39,6 +41,11 @@ def backend_view(backend: ShownBackendPlain, now: float) -> RenderableType:
     )
     probes = (part for probe in backend["probes"] for part in _probe(probe, now))
     return paragraphs(known, *probes)
+
+
+def _own(checks: list[CheckPlain]) -> str:
+    """Say that a backend has checks instead of the service's."""
+    return ", ".join(map(check_text, checks)) + " of its own" if checks else "none"
 
 
 def _probe(probe: ProbePlain, now: float) -> tuple[RenderableType, ...]:

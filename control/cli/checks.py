@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -53,15 +54,33 @@ class CheckParameter(click.ParamType[pb.HealthCheck]):
         check = pb.HealthCheck()
         message: Message = getattr(check, kind)
         message.SetInParent()
-        for setting in settings:
-            key, separator, given = setting.partition("=")
-            if not separator:
-                self.fail(f"{setting!r} is not KEY=VALUE", param, ctx)
-            try:
-                _set(message, key, given)
-            except (ValueError, click.BadParameter) as error:
-                self.fail(f"{key}: {error}", param, ctx)
+        try:
+            _set_all(message, settings)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         return check
+
+
+class CheckDefaultsParameter(click.ParamType[pb.CheckDefaults]):
+    """``KEY=VALUE[,KEY=VALUE]…``, with keys as in the configuration file."""
+
+    name = "KEY=VALUE[,KEY=VALUE]…"
+
+    def convert(
+        self,
+        value: str | pb.CheckDefaults,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> pb.CheckDefaults:
+        """Return the defaults, or say what is wrong with ``value``."""
+        if isinstance(value, pb.CheckDefaults):
+            return value
+        defaults = pb.CheckDefaults()
+        try:
+            _set_all(defaults, value.split(","))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return defaults
 
 
 def with_common(check: pb.HealthCheck, common: pb.KnownChecks) -> pb.HealthCheck:
@@ -75,6 +94,18 @@ def with_common(check: pb.HealthCheck, common: pb.KnownChecks) -> pb.HealthCheck
         setattr(message, field.name, value)
     merged.MergeFrom(check)
     return merged
+
+
+def _set_all(message: Message, settings: Iterable[str]) -> None:
+    """Set what each of ``settings``, KEY=VALUE, says; raise ValueError."""
+    for setting in settings:
+        key, separator, given = setting.partition("=")
+        if not separator:
+            raise ValueError(f"{setting!r} is not KEY=VALUE")
+        try:
+            _set(message, key, given)
+        except (ValueError, click.BadParameter) as error:
+            raise ValueError(f"{key}: {error}") from error
 
 
 def _set(message: Message, key: str, given: str) -> None:

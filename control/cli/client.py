@@ -30,6 +30,10 @@ class Failure(click.ClickException):
         click.echo(f"guideway: {self.format_message()}", file=file, err=True)
 
 
+class Unanswered(Failure):
+    """Nobody answers; guidewayd may be about to start again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """The daemon behind a socket, or on another host."""
@@ -45,10 +49,12 @@ class Client:
         """
         place = self._reached()
         # Importing gRPC takes longer than most commands: not for --help, nor for nobody.
-        from control.cli.rpc import CallError, call  # noqa: PLC0415
+        from control.cli.rpc import CallError, GoneError, call  # noqa: PLC0415
 
         try:
             return call(place, method, request, self.timeout)
+        except GoneError as error:
+            raise Unanswered(str(error)) from error
         except CallError as error:
             raise Failure(str(error)) from error
 
@@ -92,7 +98,7 @@ class Client:
             ) from error
         except OSError as error:
             reason = error.strerror or error
-            raise Failure(
+            raise Unanswered(
                 f"cannot reach guidewayd at {self.socket}: is it running? ({reason})"
             ) from error
 
@@ -102,7 +108,7 @@ class Client:
                 pass
         except OSError as error:
             reason = error.strerror or error
-            raise Failure(
+            raise Unanswered(
                 f"cannot reach guidewayd at {remote.host} port {remote.port}: is it "
                 f"running, with `api.listen`? ({reason})"
             ) from error

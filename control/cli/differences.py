@@ -28,6 +28,7 @@ _USUAL: Final = {
     "hash": "flow",
     "returns": "stateless",
     "pool": "default",
+    "check_defaults": "built in",
 }
 _FEW: Final = 0.0005  # a share that would be shown as 0.0 %
 

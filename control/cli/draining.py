@@ -1,18 +1,18 @@
 """Waiting for a backend that drains, and saying how far it is."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import click
 
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.client import Client
+from control.cli.client import Client, Unanswered
 from control.cli.tables import age
 
 _INTERVAL: Final = 1.0  # seconds from look to look
 _SAY_EVERY: Final = 5.0  # seconds
+_PATIENCE: Final = 60.0  # seconds in which guidewayd has to be back, without a deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,30 @@ class Progress:
         return f"{busy}; {left}"
 
 
+@dataclass(slots=True)
+class Patience:
+    """How long a guidewayd that does not answer is asked again: it may be restarted.
+
+    Until the deadline, or for a minute if there is none, or little is left of it.
+    """
+
+    end: float | None = None  # Unix time; None: it answers
+    deadline: float = 0.0  # Unix time; 0: none is known
+
+    def gain(self, seen: Seen) -> None:
+        """Take in an answer."""
+        self.end, self.deadline = None, seen.deadline or 0.0
+
+    def lose(self, error: Unanswered, now: float) -> None:
+        """Take in that there was none at ``now``; raise ``error`` if that was the last."""
+        if self.end is None:
+            self.end = max(self.deadline, now + _PATIENCE)
+            left = age(self.end - now)
+            click.echo(f"{error.format_message()}; trying again for {left}", err=True)
+        if now >= self.end:
+            raise error
+
+
 def is_late(seen: Seen) -> bool:
     """Tell whether the deadline has passed."""
     return seen.deadline is not None and seen.time >= seen.deadline
@@ -64,15 +88,24 @@ def wait_until_drained(client: Client, service: str, backend: str, quiet: float)
 
     Progress goes to stderr.
     """
-    progress, said = Progress(quiet), 0.0
-    while not progress.observe(seen := _look(client, service, backend)):
+    progress, patience, said = Progress(quiet), Patience(), 0.0
+    while True:
+        try:
+            seen = _look(client, service, backend)
+        except Unanswered as error:
+            patience.lose(error, time.time())
+            time.sleep(_INTERVAL)
+            continue
+        patience.gain(seen)
+        if progress.observe(seen):
+            break
         if seen.time - said >= _SAY_EVERY:
             said = seen.time
             click.echo(f"{backend}: {progress.sentence(seen)}", err=True)
         time.sleep(_INTERVAL)
     if progress.is_quiet(seen):
         return f"nobody has sent it anything for {age(quiet)}"
-    _until(lambda: _is_cut(client, service, backend))
+    _until_cut(client, service, backend)
     return "its deadline has passed, and what flows it still had are cut"
 
 
@@ -109,6 +142,12 @@ def _status(client: Client, service: str, backend: str) -> pb.BackendStatus:
     raise click.ClickException(f"{backend} is gone: somebody removed it")
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
+def _until_cut(client: Client, service: str, backend: str) -> None:
+    patience = Patience()
+    while True:
+        try:
+            if _is_cut(client, service, backend):
+                return
+        except Unanswered as error:
+            patience.lose(error, time.time())
         time.sleep(_INTERVAL / 10)

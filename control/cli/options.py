@@ -8,7 +8,12 @@ import click
 
 from control.addresses import split_port
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.checks import KINDS, CheckParameter, with_common
+from control.cli.checks import (
+    KINDS,
+    CheckDefaultsParameter,
+    CheckParameter,
+    with_common,
+)
 from control.cli.known_names import check_kinds
 from control.cli.session import Session
 from control.cli.slips import did_you_mean
@@ -173,6 +178,7 @@ class CheckOptions(TypedDict):
     rise: int | None
     fall: int | None
     no_check: bool
+    check_defaults: pb.CheckDefaults | None
 
 
 def check_options(command: Command) -> Command:
@@ -194,8 +200,42 @@ def check_options(command: Command) -> Command:
         click.option("--rise", type=click.IntRange(1, 1000), help="Successes to come up."),
         click.option("--fall", type=click.IntRange(1, 1000), help="Failures to go down."),
         click.option("--no-check", is_flag=True, help="Take all backends as up."),
+        click.option(
+            "--check-defaults",
+            type=CheckDefaultsParameter(),
+            metavar=CheckDefaultsParameter.name,
+            help="What checks of the service and its backends have where they do not say "
+            "otherwise: interval=5,fall=2.",
+        ),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def own_check_options(command: Command) -> Command:
+    """Give a command the options of the checks of one backend."""
+    options = (
+        click.option(
+            "--check",
+            "checks",
+            type=CheckParameter(),
+            metavar=CheckParameter.name,
+            multiple=True,
+            shell_complete=check_kinds,
+            help="A health check for this backend, instead of the service's; may be "
+            "repeated, and all have to pass.",
+        ),
+        click.option("--no-check", is_flag=True, help="Take this backend as up."),
+    )
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+def own_checks(
+    checks: tuple[pb.HealthCheck, ...], *, no_check: bool
+) -> tuple[pb.HealthCheck, ...]:
+    """Return the checks of one backend that are asked for, none if none are."""
+    if no_check and checks:
+        raise click.UsageError("--no-check contradicts --check")
+    return (pb.HealthCheck(none=pb.NoCheck()),) if no_check else checks
 
 
 def health_checks(options: CheckOptions) -> list[pb.HealthCheck]:

@@ -3,6 +3,7 @@
 Programs rely on it: keys are added, and neither renamed nor removed. Times are seconds.
 """
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, cast
 
@@ -21,6 +22,19 @@ _NULLABLE: Final = frozenset(
     for field in fields(check)
     if field.default is None
 )
+
+
+class CheckDefaultsPlain(TypedDict, total=False):
+    """What the checks of a service have in common; keys are as in a check."""
+
+    interval: float
+    timeout: float
+    rise: int
+    fall: int
+    retry_interval: float | None
+    initial: str
+    jitter: float
+    damping: float
 
 
 class CheckPlain(TypedDict, total=False):
@@ -61,6 +75,7 @@ class BackendPlain(TypedDict):
     ramp: float | None  # part of its weight while it starts slowly; null: all
     kept: str  # why it serves although its checks fail; "": it does not
     suspected: str  # what its clients' handshakes say against it; "": nothing
+    checks: list[CheckPlain] | None  # instead of the service's; null: those
 
 
 class PoolPlain(TypedDict):
@@ -97,6 +112,7 @@ class ServicePlain(TypedDict):
     returns: str  # "stateless" or "tracked"; of mode nat
     backends: list[BackendPlain]
     pool: PoolPlain
+    check_defaults: CheckDefaultsPlain
 
 
 class ReasonPlain(TypedDict):
@@ -258,6 +274,9 @@ def service_plain(status: pb.ServiceStatus) -> ServicePlain:
         "returns": spelled(pb.Returns, service.returns),
         "backends": [backend_plain(service.name, backend) for backend in status.backends],
         "pool": _pool_plain(status),
+        "check_defaults": cast(
+            "CheckDefaultsPlain", _settings_plain(service.check_defaults)
+        ),
     }
 
 
@@ -305,7 +324,14 @@ def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:
         "ramp": status.ramp if status.HasField("ramp") else None,
         "kept": status.kept,
         "suspected": status.suspected,
+        "checks": _own_checks_plain(backend.checks),
     }
+
+
+def _own_checks_plain(checks: Sequence[pb.HealthCheck]) -> list[CheckPlain] | None:
+    if not checks:
+        return None
+    return [check_plain(one) for one in checks if not one.HasField("none")]
 
 
 def statistics_plain(answer: pb.GetStatisticsResponse) -> StatisticsPlain:
@@ -430,7 +456,11 @@ def check_plain(check: pb.HealthCheck) -> CheckPlain:
     """Return a health check."""
     kind = check.WhichOneof("kind") or "unknown"  # of a later release
     message: Message = getattr(check, kind, pb.NoCheck())
-    plain: dict[str, Any] = {"type": kind}
+    return cast("CheckPlain", {"type": kind} | _settings_plain(message))
+
+
+def _settings_plain(message: "Message") -> dict[str, Any]:
+    plain: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
         if field.name == "initial":
@@ -442,4 +472,4 @@ def check_plain(check: pb.HealthCheck) -> CheckPlain:
         elif field.name == "command":
             value = list(value)
         plain[field.name] = value if value or field.name not in _NULLABLE else None
-    return cast("CheckPlain", plain)
+    return plain

@@ -44,6 +44,10 @@ class CallError(Exception):
     """A call failed; the message is one sentence."""
 
 
+class GoneError(CallError):
+    """Nobody answered the call: guidewayd ends, or ended while it was asked."""
+
+
 def call(
     place: Place, method: "Method[Request, Answer]", request: Request, timeout: float
 ) -> Answer:
@@ -71,7 +75,13 @@ def _call(
         try:
             return pick(channel)(request, timeout=timeout, metadata=_claims())
         except grpc.RpcError as error:
-            raise CallError(_sentence(error, place, timeout)) from error
+            failed = GoneError if _is_gone(error) else CallError
+            raise failed(_sentence(error, place, timeout)) from error
+
+
+def _is_gone(error: grpc.RpcError) -> bool:
+    codes = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    return isinstance(error, grpc.Call) and error.code() in codes
 
 
 def _claims() -> tuple[tuple[str, str], ...]:

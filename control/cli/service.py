@@ -115,6 +115,7 @@ def add(  # noqa: PLR0913 (one parameter per option)
         hash=hash_value(settings["hash"]),
         returns=returns_value(settings["returns"]),
         pool=pool_policy(settings),
+        check_defaults=settings["check_defaults"],
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
     request.comment = session.comment
@@ -151,11 +152,12 @@ def change(
         hash=hash_value(settings["hash"]),
         returns=returns_value(settings["returns"]),
         pool=pool_policy(settings),
+        check_defaults=settings["check_defaults"],
     )
     if request == pb.ChangeServiceRequest(name=name):
         raise click.UsageError(
             "say what to change: --mode, --ring-size, --affinity, --hash, --returns, "
-            "--quorum and its like, or the check"
+            "--quorum and its like, --check-defaults, or the check"
         )
     request.comment = session.comment
     answer = session.client.call(lambda stub: stub.ChangeService, request)

@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from control.addresses import endpoint
+from control.checks import BUILT_IN
 from control.cli.plain import (
     BackendPlain,
     BackendTrafficPlain,
+    CheckDefaultsPlain,
     CheckPlain,
     DataPlanePlain,
     FollowerPlain,
@@ -66,12 +68,13 @@ def _serving(service: ServicePlain, serving: int) -> str:
 
 def service_view(service: ServicePlain, now: float) -> RenderableType:
     """Return all about one service; ``now`` is the Unix time."""
-    wanted = service["ring_size_wanted"]
+    wanted, defaults = service["ring_size_wanted"], _defaults(service["check_defaults"])
     facts = facts_of(
         ("service", service["name"]),
         ("address", _place(service)),
         ("mode", service["mode"]),
         ("check", _checks(service["checks"])),
+        *([("defaults", defaults)] if defaults else []),
         ("slots", f"{service['ring_size']} ({wanted or 'automatic'})"),
         ("affinity", f"{service['affinity']}, by {service['hash']}"),
         *([("returns", service["returns"])] if service["mode"] == "nat" else []),
@@ -344,6 +347,14 @@ def _place(service: ServicePlain) -> str:
 
 def _checks(checks: Iterable[CheckPlain]) -> str:
     return ", ".join(map(check_text, checks)) or "none"
+
+
+def _defaults(defaults: CheckDefaultsPlain) -> str:
+    """Return what is not built in of the defaults of a service's checks."""
+    built_in = BUILT_IN.values()
+    other = {key: one for key, one in defaults.items() if one != built_in[key]}
+    texts = (f"{one:g}" if isinstance(one, float) else one for one in other.values())
+    return ", ".join(f"{key}={text}" for key, text in zip(other, texts, strict=True))
 
 
 def check_text(check: CheckPlain) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 import structlog
@@ -116,15 +117,35 @@ class Monitor:
         self, new: Mapping[Probe, Health | None], memories: Mapping[Probe, Memory]
     ) -> None:
         """Start probes, spread over their interval, but not over more than they need."""
+        starts: list[tuple[float, Running]] = []
         for place, (probe, before) in enumerate(new.items()):
             check = probe.check
             running = Running(probe, Tracker.begin(check.initial, before))
             if (memory := memories.get(probe)) is not None:
                 running.recall(memory)
             delay = place / len(new) * min(check.interval, len(new) / _RATE)
-            name = f"{check.kind} probe of {probe.address}"
-            running.task = self._tasks.create_task(self._run(running, delay), name=name)
+            starts.append((delay, running))
             self._running[probe] = running
+        if starts:
+            starts.sort(key=itemgetter(0))
+            self._tasks.create_task(self._begin(starts), name="first probes")
+
+    async def _begin(self, starts: Iterable[tuple[float, Running]]) -> None:
+        """Begin probes after their delays: all at once would hold up the loop."""
+        begun = time.monotonic()
+        for delay, running in starts:
+            if self._is_to_begin(running):
+                await asyncio.sleep(max(0.0, begun + delay - time.monotonic()))
+            if self._is_to_begin(running):  # and was neither dropped nor hastened
+                self._probe(running)
+
+    def _is_to_begin(self, running: Running) -> bool:
+        return running.task is None and self._running.get(running.probe) is running
+
+    def _probe(self, running: Running) -> None:
+        """Probe a backend at once, and again and again."""
+        name = f"{running.probe.check.kind} probe of {running.probe.address}"
+        running.task = self._tasks.create_task(self._run(running), name=name)
 
     def health(self) -> dict[BackendKey, Health]:
         """Return the verdict on each backend that is probed."""
@@ -188,8 +209,7 @@ class Monitor:
         for running in self._of(key):
             if running.task:
                 running.task.cancel()
-            name = f"{running.probe.check.kind} probe of {running.probe.address}"
-            running.task = self._tasks.create_task(self._run(running, 0.0), name=name)
+            self._probe(running)
 
     def hindrances(self) -> Counter[str]:
         """Return why probes have no results, and how many for each reason."""
@@ -215,9 +235,8 @@ class Monitor:
         watched = self._watched.get(key)
         return watched.probes if watched else []
 
-    async def _run(self, running: Running, delay: float) -> None:
+    async def _run(self, running: Running) -> None:
         probe = running.probe
-        await asyncio.sleep(delay)
         while True:
             started = time.monotonic()
             try:

@@ -15,6 +15,12 @@ _OUR_SHORTAGE: Final = {
     errno.EADDRNOTAVAIL,
     errno.EAFNOSUPPORT,
 }
+# asyncio raises these without a word, such as where somebody hangs up amidst a handshake.
+_UNSAID: Final[dict[type[OSError], str]] = {
+    ConnectionResetError: os.strerror(errno.ECONNRESET),
+    ConnectionAbortedError: os.strerror(errno.ECONNABORTED),
+    BrokenPipeError: os.strerror(errno.EPIPE),
+}
 
 
 class NoResultError(Exception):
@@ -36,6 +42,7 @@ PASSED: Final = Result()
 def of_os_error(error: OSError, port: int) -> Result:
     """Return what the refusal of a socket says of a backend; raise NoResultError."""
     reason = os.strerror(error.errno) if error.errno else error.strerror or str(error)
+    reason = reason or _UNSAID.get(type(error)) or type(error).__name__
     if error.errno in _OUR_SHORTAGE:
         raise NoResultError(reason) from error
     return Result(one_line(f"port {port}: {reason}" if port else reason))

@@ -29,8 +29,10 @@ async def probe(peer: Peer, check: TlsCheck) -> Result:
 def failed(error: ssl.SSLError) -> Result:
     """Return what a handshake that failed says of a backend."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Result(one_line(f"its certificate is not right: {error.verify_message}"))
-    return Result(one_line(f"no TLS: {error.reason or error.strerror or error}"))
+        why = error.verify_message or error.reason or "no reason is given"
+        return Result(one_line(f"its certificate is not right: {why}"))
+    why = error.reason or error.strerror or str(error) or type(error).__name__
+    return Result(one_line(f"no TLS: {why}"))
 
 
 def context(ca: str | None, *, verify: bool) -> ssl.SSLContext:

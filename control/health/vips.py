@@ -26,8 +26,8 @@ def pairs(desired: DesiredState) -> tuple[Pair, ...]:
         dict.fromkeys(
             (service.vip, backend.address)
             for service in desired
-            if any(is_via_vip(check) for check in service.checks)
             for backend in service.backends
+            if any(is_via_vip(check) for check in service.checks_of(backend))
         )
     )
 

@@ -86,6 +86,8 @@ def _backend(backend: Backend, port: int) -> dict[str, Any]:
         plain["port"] = backend.port
     if backend.weight != 1:
         plain["weight"] = backend.weight
+    if backend.checks is not None:
+        plain["checks"] = [_check(check) for check in backend.checks]
     return plain
 
 

@@ -1,5 +1,6 @@
 """keepalived's virtual servers, as services."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -123,24 +124,29 @@ def _populated(
 def _checked(
     service: Service, asked: list[tuple[Statement, tuple[AnyCheck, ...]]], notes: Notes
 ) -> Service:
-    """Return the service with the checks of the first backend that has any."""
-    chosen = next((checks for _, checks in asked if checks), ())
-    for statement, checks in asked:
-        if checks != chosen:
-            notes.add(
-                statement.place,
-                statement.keyword,
-                "all backends of a service are checked alike: this one as the first that "
-                "has a check",
-            )
+    """Return the service with the checks that most backends have, and others their own.
+
+    ``asked`` has the statement and the checks of each backend, in their order.
+    """
+    fitting = [_fitting(service, *one, notes) for one in asked]
+    common = Counter(fitting).most_common(1)[0][0] if fitting else ()
+    pairs = zip(service.backends, fitting, strict=True)
+    backends = tuple(
+        backend if checks == common else replace(backend, checks=checks)
+        for backend, checks in pairs
+    )
+    return replace(service, checks=common, backends=backends)
+
+
+def _fitting(
+    service: Service, statement: Statement, checks: tuple[AnyCheck, ...], notes: Notes
+) -> tuple[AnyCheck, ...]:
+    """Return checks that the service can have; none, and a note, where it cannot."""
     try:
-        return replace(service, checks=chosen)
+        return replace(service, backends=(), checks=checks).checks
     except ConfigError as error:
-        for statement, _ in asked[:1]:
-            notes.add(
-                statement.place, statement.keyword, f"{error.problem}; left unchecked"
-            )
-        return service
+        notes.add(statement.place, statement.keyword, f"{error.problem}; left unchecked")
+        return ()
 
 
 def _named(taken: Mapping[str, Backend], address: str, port: int, weight: int) -> Backend:

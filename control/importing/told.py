@@ -9,7 +9,8 @@ import msgspec
 from control.importing.body import Body
 from control.importing.notes import Notes
 from control.importing.statements import Statement
-from control.notify_schema import MAX_PROGRAMS, EmailConfig, ProgramConfig
+from control.notify_schema import EmailConfig, ProgramConfig
+from control.notifying.settings import MAX_PROGRAMS
 
 _OF_SERVICE: Final = {"quorum_up": "service-up", "quorum_down": "service-down"}
 _OF_BACKEND: Final = {"notify_up": "backend-up", "notify_down": "backend-down"}

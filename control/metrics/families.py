@@ -207,7 +207,7 @@ def _handshakes(seen: Seen) -> Iterator[str]:
 
 def _up(seen: Seen, served: Served, backend: Backend) -> int:
     verdict = seen.health.get((served.service.name, backend.name))
-    return int(not served.service.checks or verdict is Health.UP)
+    return int(not served.service.checks_of(backend) or verdict is Health.UP)
 
 
 def _weight(seen: Seen, served: Served, backend: Backend) -> int:

@@ -33,6 +33,10 @@ class Backlog:
         else:
             self._waiting[subject] = both
 
+    def forget(self, subject: Subject) -> None:
+        """Have nothing of a subject wait any more."""
+        self._waiting.pop(subject, None)
+
     def pop(self) -> Change | None:
         """Take the change whose subject waits for longest; None if nothing waits."""
         for subject in self._waiting:

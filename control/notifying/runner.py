@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 from typing import Final
-from weakref import WeakValueDictionary
 
 import structlog
 
 from control.health.result import one_line
 from control.notifying.backlog import Backlog
-from control.notifying.changes import Change, Subject, concerns
-from control.notifying.settings import Program
+from control.notifying.changes import Change, concerns
+from control.notifying.settings import MAX_PROGRAMS, Program
+from control.notifying.turns import Turns
 from control.notifying.words import command, environment
 from programs import Manner, run
 
 _log: Final = structlog.get_logger()
-_MOST: Final = 4  # programs that run at a time
 _GRACE: Final = 1.0  # seconds from SIGTERM to SIGKILL
 _SHOWN: Final = 4  # programs that fail and are named
 
@@ -36,14 +35,18 @@ class _Told:
 
 
 class Runner:
-    """Tells programs of changes: each one by one, and of a subject one at a time."""
+    """Tells programs of changes: each one by one, and none is held up by another's.
+
+    See :class:`Turns` for the exception.
+    """
 
     def __init__(self, node: str) -> None:
         """``node`` is the name of this host."""
         self._node = node
         self._told: dict[Program, _Told] = {}
-        self._turns: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
-        self._threads = ThreadPoolExecutor(_MOST, "notify")
+        self._turns = Turns()
+        # Each program runs once at a time, so that none waits for a thread.
+        self._threads = ThreadPoolExecutor(MAX_PROGRAMS, "notify")
         self._stopping = Event()
         self._tasks: asyncio.TaskGroup | None = None
         self._running = set[asyncio.Task[None]]()
@@ -55,9 +58,13 @@ class Runner:
     def tell(self, change: Change) -> None:
         """Have those who want to know told soon; it does not wait."""
         for told in self._told.values():
-            if concerns(told.program, change.subject):
-                told.backlog.add(change)
-                self._start(told)
+            if not concerns(told.program, change.subject):
+                continue
+            if change.occasion not in told.program.events:
+                told.backlog.forget(change.subject)  # it is over
+                continue
+            told.backlog.add(change)
+            self._start(told)
 
     @property
     def problems(self) -> list[str]:
@@ -110,10 +117,8 @@ class Runner:
     async def _work(self, told: _Told) -> None:
         """Tell a program all that waits."""
         while not self._stopping.is_set() and (change := told.backlog.pop()):
-            if change.occasion in told.program.events:
-                turn = self._turns.setdefault(change.subject, asyncio.Lock())
-                async with turn:
-                    await self._run(told, change)
+            async with self._turns.take(change.subject, told.program):
+                await self._run(told, change)
         if told.backlog:
             _log.warning(
                 "changes not told",

@@ -33,6 +33,7 @@ class Encryption(StrEnum):
 
 
 EVERY_OCCASION: Final = frozenset(Occasion)
+MAX_PROGRAMS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)

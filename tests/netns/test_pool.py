@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from select import poll
 
 import pytest
 
+from control.api.v1 import guideway_pb2 as pb
 from tests.support.connections import Connection
 from tests.support.daemon import guideway, restart
 from tests.support.operator import change, change_one
@@ -87,6 +89,29 @@ def test_a_pool_dies_and_comes_back_and_meanwhile_the_sorry_server_answers(
 
 
 @pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_quorum_with_hysteresis_is_lost_late_and_comes_back_late(lab: Lab) -> None:
+    change(lab, "backend", "set", "web", "b1", "--weight", "2")
+    change(lab, "service", "change", "web", "--quorum", "2", "--hysteresis", "1")
+
+    lab.kill_servers("b1")
+    wait_for_health(lab, b1=False, b2=True)
+    assert who_answers(lab) == {"b2"}  # a weight of 1 is below the quorum, and enough
+
+    lab.kill_servers("b2")
+    wait_for_sorry(lab, serves=True)
+    lab.start_servers("b1")
+    wait_for_health(lab, b1=True, b2=False)
+    assert who_answers(lab) == {"b3"}  # and 2 is the quorum, and not enough
+
+    lab.start_servers("b2")
+    wait_for_sorry(lab, serves=False)
+    wait_for_health(lab, b1=True, b2=True)
+    assert who_answers(lab, count=24) == {"b1", "b2"}
+    change(lab, "service", "change", "web", "--quorum", "1", "--hysteresis", "0")
+    change(lab, "backend", "set", "web", "b1", "--weight", "1")
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
 def test_a_draining_backend_keeps_its_connections_until_its_deadline(lab: Lab) -> None:
     with ExitStack() as cleanup:
         connections = [cleanup.enter_context(Connection(lab)) for _ in range(16)]
@@ -116,6 +141,24 @@ def test_a_drain_is_waited_for_until_nobody_talks_to_the_backend(lab: Lab) -> No
     said = guideway(node, "backend", "drain", "web", "b2", "--wait", "--quiet", "1s")
 
     assert "b2 is drained: nobody has sent it anything for 1s" in said
+    guideway(node, "backend", "set", "web", "b2", "--state", "active")
+
+
+@pytest.mark.parametrize("lab", [DrTopology], ids=["dr"], indirect=True)
+def test_a_drain_is_waited_for_though_guidewayd_is_restarted(lab: Lab) -> None:
+    (node, *_) = lab.nodes.values()
+    drain = ("backend", "drain", "web", "b2", "--wait", "--quiet", "4s")
+
+    def drains() -> bool:
+        return reasons(node)["b2"] == "draining"
+
+    with ThreadPoolExecutor(1) as worker:
+        waiting = worker.submit(guideway, node, *drain)
+        eventually(drains, within=10, what="b2 drains")
+        restart(node)
+        said = waiting.result(timeout=60)
+
+    assert "b2 is drained: nobody has sent it anything for 4s" in said
     guideway(node, "backend", "set", "web", "b2", "--state", "active")
 
 
@@ -269,6 +312,17 @@ def test_when_checks_fail_for_no_reason_policies_say_who_serves_and_who_keeps_fl
         for one in others:
             with pytest.raises(OSError, match=r".*"):
                 one.ask()
+
+
+def wait_for_health(lab: Lab, **up: bool) -> None:
+    """Wait until every node has found out who of the backends is up."""
+
+    def found(node: Node) -> bool:
+        backends = node.api.service("web").backends
+        return {one.backend.name: one.health == pb.HEALTH_UP for one in backends} == up
+
+    for node in lab.nodes.values():
+        eventually(lambda node=node: found(node), within=15, what=f"who is up: {up}")
 
 
 def wait_for_kept(lab: Lab, why: str, wanted: set[str] | None = None) -> set[str]:

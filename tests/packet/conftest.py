@@ -54,6 +54,13 @@ def replies(bpffs: Path, balancer: Balancer) -> Iterator[int]:
     yield from _emptied(bpffs, balancer, "replies")
 
 
+@pytest.fixture
+def handshakes(bpffs: Path, balancer: Balancer) -> Iterator[int]:
+    """Return the map of connections that begin."""
+    with opened_map(bpffs, balancer.instance, "handshakes") as fd:
+        yield fd
+
+
 def _emptied(bpffs: Path, balancer: Balancer, name: str) -> Iterator[int]:
     with opened_map(bpffs, balancer.instance, name) as fd:
         for key, _ in list(libbpf.map_items(fd)):

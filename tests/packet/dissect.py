@@ -83,6 +83,11 @@ class Packet:
         return self.frame[self.l4 + 13] if self.protocol == TCP else 0
 
     @property
+    def sequence(self) -> int:
+        """Return the sequence number of a TCP packet."""
+        return int.from_bytes(self.frame[self.l4 + 4 : self.l4 + 8], "big")
+
+    @property
     def icmp_type(self) -> int:
         return self.frame[self.l4]
 

@@ -57,12 +57,12 @@ def new_fuzzer(stack: ExitStack) -> Fuzzer:
     stack.enter_context(mounted_bpffs(bpffs))
     instance = stack.enter_context(loaded_program(bpffs))
     stack.enter_context(network())
-    records, fragments, replies = (
+    maps = (
         stack.enter_context(opened_map(bpffs, instance, name))
-        for name in ("records", "fragments", "replies")
+        for name in ("records", "fragments", "replies", "handshakes")
     )
     balancer = Balancer(instance)
-    return Fuzzer(balancer, world.make(balancer), records, fragments, replies)
+    return Fuzzer(balancer, world.make(balancer), *maps)
 
 
 def run(fuzzer: Fuzzer, seconds: float) -> int:

@@ -7,6 +7,7 @@ as shrinking demands.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
 from socket import ntohs
@@ -17,9 +18,10 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 
 from dataplane import abi, libbpf
 from dataplane.abi import ffi
+from dataplane.records import Index
 from tests.packet.balancer import Balancer, Verdict, age
 from tests.packet.generate import Steps, read_steps, tapes
-from tests.packet.model import Model, Outcome
+from tests.packet.model import HANDSHAKES, Model, Outcome
 
 # A test run leaves room for every tag, and the maps do not change.
 _UNREACHED = {"no_headroom", "port_gone"}
@@ -53,9 +55,15 @@ class Fuzzer:
     records: int  # the maps that the program fills
     fragments: int
     replies: int
+    handshakes: int
     packets: int = 0
     reached: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     known: dict[tuple[object, ...], Steps] = field(default_factory=dict)
+    # Handshakes of all packets that were compared: begun, repeated, completed.
+    shaken: np.ndarray = field(default_factory=lambda: np.zeros(3, np.int64))
+
+    def __post_init__(self) -> None:
+        self.forget_handshakes(range(HANDSHAKES))
 
     def run(self, rounds: int) -> None:
         """Draw and compare; the smallest disagreement that was found is raised."""
@@ -84,6 +92,7 @@ class Fuzzer:
         """Do the steps from the beginning; DisagreementError where the two differ."""
         self.forget()
         before = [self.counted(name) for name in ("service_counters", "backend_counters")]
+        opened = self.counted("handshake_counters", "gw_handshakes")
         wanted: tuple[Counts, Counts] = ({}, {})
         for number, step in enumerate(steps, 1):
             if isinstance(step, int):
@@ -106,6 +115,10 @@ class Fuzzer:
         check(steps, self.model.recorded(), recorded(self.records))
         check(steps, self.model.remembered(), remembered(self.fragments))
         check(steps, self.model.tracked(), tracked(self.replies))
+        counts = {one: tuple(each) for one, each in self.model.handshakes.counts.items()}
+        shaken = gained(self.counted("handshake_counters", "gw_handshakes"), opened)
+        check(steps, counts, shaken)
+        self.shaken += np.sum([*shaken.values(), (0, 0, 0)], axis=0)
 
     def compare_packet(self, packet: bytes, outcome: Outcome, steps: Steps) -> None:
         before = self.counted("reason_counters")
@@ -130,6 +143,7 @@ class Fuzzer:
         return {each: self.reached[each] for each in every if self.reached[each] < at_least}
 
     def forget(self) -> None:
+        self.forget_handshakes(self.model.handshakes.openings)
         self.model.forget()
         for fd in (self.fragments, self.records, self.replies):
             for key, _ in list(libbpf.map_items(fd)):
@@ -140,11 +154,17 @@ class Fuzzer:
         for fd in (self.fragments, self.records, self.replies):
             age(fd, seconds)
 
-    def counted(self, name: str) -> np.ndarray:
-        """Return packets and bytes by number; much faster than by `counters`."""
+    def forget_handshakes(self, places: Iterable[int]) -> None:
+        nobody = bytes(abi.sizeof("gw_handshake"))
+        for place in places:
+            libbpf.map_update(self.handshakes, Index(place).pack(), nobody)
+
+    def counted(self, name: str, of: str = "gw_counter") -> np.ndarray:
+        """Return counts by number; much faster than by `counters`."""
         words = np.frombuffer(self.balancer.instance.maps.values(name), np.int64)
-        by_cpu = words.reshape(-1, libbpf.possible_cpus(), abi.sizeof("gw_counter") // 8)
-        return by_cpu.sum(axis=1)[:, :2]
+        by_cpu = words.reshape(-1, libbpf.possible_cpus(), abi.sizeof(of) // 8)
+        counts = by_cpu.sum(axis=1)
+        return counts[:, :2] if of == "gw_counter" else counts  # no flows
 
 
 def gained(now: np.ndarray, before: np.ndarray) -> Counts:

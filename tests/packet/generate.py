@@ -206,7 +206,7 @@ def protocol_of(family: Family, payload: Packet) -> int:
 def segment(protocol: int, source: int, dest: int, flags: str, size: int) -> Packet:
     ports = {"sport": source, "dport": dest}
     if protocol == 6:
-        header = TCP(**ports, flags=flags)
+        header = TCP(**ports, flags=flags, seq="S" not in flags)  # the SYN is before it
     elif flags == "S":  # a UDP packet may do without a checksum
         header = UDP(**ports, chksum=0)
     else:

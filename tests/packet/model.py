@@ -49,6 +49,7 @@ FRAGMENT_SECONDS = 30
 REPLY_SECONDS = 900
 ECHO_TTL = 64
 BROADCAST = b"\xff" * 6
+HANDSHAKES = 8192  # that are known at a time
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
@@ -118,6 +119,45 @@ class Speaker:
     port: int
 
 
+class Opening(NamedTuple):
+    """A SYN that nothing has followed yet, or what may follow one."""
+
+    flow: int  # hash
+    following: int  # sequence number
+    backend_id: int
+
+
+@dataclass
+class Handshakes:
+    """Those of watched services that are known, and what was counted of each backend."""
+
+    openings: dict[int, Opening] = field(default_factory=dict)  # by place in the map
+    counts: dict[int, list[int]] = field(default_factory=dict)  # begun, repeated, completed
+
+    def is_known(self, seen: Opening) -> bool:
+        known = self.openings.get(place_of(seen))
+        return bool(known) and known._replace(following=0) == seen._replace(following=0)
+
+    def begin(self, seen: Opening) -> None:
+        self.count(seen, 1 if self.is_known(seen) else 0)
+        self.openings[place_of(seen)] = seen
+
+    def complete(self, seen: Opening) -> None:
+        self.count(seen, 2)
+        del self.openings[place_of(seen)]
+
+    def count(self, seen: Opening, what: int) -> None:
+        self.counts.setdefault(seen.backend_id, [0, 0, 0])[what] += 1
+
+    def clear(self) -> None:
+        self.openings.clear()
+        self.counts.clear()
+
+
+def place_of(opening: Opening) -> int:
+    return (opening.flow >> 32) % HANDSHAKES
+
+
 class First(NamedTuple):
     """What became of the first fragment of a datagram."""
 
@@ -152,6 +192,7 @@ class Model:
     records: dict[Flow, Record] = field(default_factory=dict)
     fragments: dict[Datagram, First] = field(default_factory=dict)
     replies: dict[ReplyFlow, Speaker] = field(default_factory=dict)
+    handshakes: Handshakes = field(default_factory=Handshakes)
     now: int = 0  # seconds
 
     def __post_init__(self):
@@ -172,6 +213,7 @@ class Model:
         self.records.clear()
         self.fragments.clear()
         self.replies.clear()
+        self.handshakes.clear()
         self.now = 0
 
     def receive(self, frame: bytes) -> Outcome:
@@ -191,7 +233,7 @@ class Model:
             way.service_id if gets_out else None,
             way.backend_id if gets_out else None,
             way.packet and way.packet.version,
-            (reason, way.service_id, *way.path()),
+            (reason, way.service_id, way.handshake, *way.path()),
         )
 
     def recorded(self) -> dict[tuple[object, ...], int]:
@@ -331,11 +373,25 @@ def slot_of(service: Service, flow: Flow, vip: bytes) -> int:
     mix = service.hash_seed << 32
     if service.hash != HASH_SOURCE:
         mix |= host(port(flow.client_port)) << 16 | host(port(flow.port))
-    for word in (first << 32 | second, third << 32 | fourth, host(vip[-4:])):
+    mix = mixed(mix, first << 32 | second, third << 32 | fourth, host(vip[-4:]))
+    return (mix >> 32) * service.ring_size >> 32
+
+
+def handshake_of(service: Service, packet: Packet) -> int:
+    """Return the hash that tells a connection from others."""
+    ports = host(port(packet.sport)) << 16 | host(port(packet.dport))
+    ends = mapped(packet.source) + mapped(packet.dest)
+    words = [host(ends[at : at + 4]) for at in range(0, 32, 4)]
+    pairs = (high << 32 | low for high, low in zip(words[::2], words[1::2], strict=True))
+    return mixed(service.hash_seed << 32 | ports, *pairs)
+
+
+def mixed(mix: int, *words: int) -> int:
+    for word in words:
         mix ^= word
         mix ^= mix >> 32
         mix = mix * 0xFF51AFD7ED558CCD % 2**64
-    return (mix >> 32) * service.ring_size >> 32
+    return mix
 
 
 def host(data: bytes) -> int:
@@ -355,6 +411,7 @@ class Way:
     backend_id: int | None = None
     tags: list[bytes] = field(default_factory=list)  # as on the wire
     traces: Traces = field(default_factory=list)
+    handshake: str = ""  # what the packet is in one that is counted
     came: Segment = Segment(0)  # noqa: RUF009 - frozen
     out: Segment | None = None
 
@@ -475,6 +532,8 @@ class Way:
         backend = self.model.backends[backend_id]
         address = backend.address.packed
         backend_port = backend.port or packet.dport
+        if service.is_watched and packet.protocol == TCP:
+            self.note_handshake(packet, service, backend_id)
         if service.mode == MODE_NAT:
             self.need_ttl(packet)
             if packet.source == address:
@@ -492,6 +551,20 @@ class Way:
             self.leave_trace(self.model.fragments, packet.datagram, first)
         self.send_to_backend(service.id, backend_id)
         return "forwarded_nat" if service.mode == MODE_NAT else "forwarded_dr"
+
+    def note_handshake(self, packet: Packet, service: Service, backend_id: int) -> None:
+        begins = packet.flags & (SYN | ACK | FIN | RST) == SYN
+        if not begins and packet.flags & (SYN | ACK | FIN | RST) != ACK:
+            return
+        following = (packet.sequence + begins) % 2**32
+        seen = Opening(handshake_of(service, packet), following, backend_id)
+        handshakes = self.model.handshakes
+        if begins:
+            self.handshake = "repeated" if handshakes.is_known(seen) else "begun"
+            self.traces.append(partial(handshakes.begin, seen))
+        elif handshakes.openings.get(place_of(seen)) == seen:
+            self.handshake = "completed"
+            self.traces.append(partial(handshakes.complete, seen))
 
     # From a NAT backend
 

@@ -18,14 +18,18 @@ pytestmark = pytest.mark.timeout(600)  # making a disagreement small takes its t
 
 
 @pytest.fixture
-def fuzzer(balancer: Balancer, records: int, fragments: int, replies: int) -> Fuzzer:
-    return Fuzzer(balancer, world.make(balancer), records, fragments, replies)
+def fuzzer(
+    balancer: Balancer, records: int, fragments: int, replies: int, handshakes: int
+) -> Fuzzer:
+    maps = records, fragments, replies, handshakes
+    return Fuzzer(balancer, world.make(balancer), *maps)
 
 
 def test_the_program_does_what_the_model_says(fuzzer: Fuzzer) -> None:
     fuzzer.run(ROUNDS)
 
     assert fuzzer.seldom(AT_LEAST) == {}  # what is not reached is not compared
+    assert fuzzer.shaken.all()
 
 
 def test_every_slot_of_every_service_is_met_by_a_flow(fuzzer: Fuzzer) -> None:

@@ -7,6 +7,7 @@ from string import ascii_letters, digits
 from hypothesis import strategies as st
 
 from control.checks import (
+    BUILT_IN,
     CHECKS,
     DNS_RCODES,
     MAX_COUNT,
@@ -14,6 +15,7 @@ from control.checks import (
     MAX_SECONDS,
     MIN_SECONDS,
     AnyCheck,
+    CheckDefaults,
     Initial,
     NetworkCheck,
     PortCheck,
@@ -55,12 +57,12 @@ _COMMON = {
     "timeout": seconds,
     "rise": counts,
     "fall": counts,
-    "port": st.none() | ports,
     "retry_interval": st.none() | seconds,
     "initial": st.sampled_from(Initial),
     "jitter": st.floats(min_value=0, max_value=MAX_JITTER),
     "damping": st.floats(min_value=0, max_value=MAX_SECONDS),
 }
+check_defaults = st.builds(CheckDefaults, **_COMMON)
 _NETWORK = {  # no source: it has to be of the service's family
     "interface": st.none() | st.sampled_from(["eth0", "bond0.10"]),
 }
@@ -105,6 +107,7 @@ checks = st.one_of(
             check,
             **(
                 _COMMON
+                | {"port": st.none() | ports}
                 | (_NETWORK if issubclass(check, NetworkCheck) else {})
                 | _PARTICULAR.get(kind, {})
             ),
@@ -148,6 +151,10 @@ def _through(mode: Mode) -> st.SearchStrategy[AnyCheck]:
     return checks | through if mode is Mode.DR else checks
 
 
+def _several(mode: Mode, most: int) -> st.SearchStrategy[tuple[AnyCheck, ...]]:
+    return st.lists(_through(mode), max_size=most, unique=True).map(tuple)
+
+
 @st.composite
 def services(draw: st.DrawFn, index: int) -> Service:
     """Draw the service number ``index``."""
@@ -166,6 +173,7 @@ def services(draw: st.DrawFn, index: int) -> Service:
             weight=draw(st.integers(0, MAX_WEIGHT)),
             state=draw(st.sampled_from(BackendState)),
             zone=draw(st.just("") | names),
+            checks=draw(st.none() | _several(mode, 2)),
         )
         for name, host in zip(backend_names, hosts, strict=True)
     ]
@@ -183,7 +191,8 @@ def services(draw: st.DrawFn, index: int) -> Service:
         port=port,
         mode=mode,
         backends=tuple(backends),
-        checks=tuple(draw(st.lists(_through(mode), max_size=3, unique=True))),
+        checks=draw(_several(mode, 3)),
+        check_defaults=draw(st.just(BUILT_IN) | check_defaults),
         ring_size=draw(st.sampled_from([None, 11, 4093, 65537])),
         affinity=draw(st.sampled_from(Affinity)),
         hash=draw(st.sampled_from(Hash)),

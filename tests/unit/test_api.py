@@ -42,6 +42,17 @@ DEFAULT_CHECK = pb.HealthCheck(
     )
 )
 
+DEFAULT_CHECK_DEFAULTS = pb.CheckDefaults(
+    interval=1,
+    timeout=1,
+    rise=2,
+    fall=3,
+    retry_interval=0,
+    initial=pb.INITIAL_FIRST,
+    jitter=0.1,
+    damping=0,
+)
+
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
@@ -59,6 +70,7 @@ def test_an_added_service_is_listed_with_what_was_left_out(api: Api) -> None:
     settings.affinity, settings.hash = pb.AFFINITY_TRANSITION, pb.HASH_FLOW
     settings.returns = pb.RETURNS_STATELESS
     settings.pool.CopyFrom(DEFAULT_POOL)
+    settings.check_defaults.CopyFrom(DEFAULT_CHECK_DEFAULTS)
     web = pb.ServiceStatus(
         service=settings,
         ring_size=4093,

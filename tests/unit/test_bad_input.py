@@ -25,10 +25,12 @@ WHOLE: dict[str, Any] = {
             "port": 80,
             "mode": "nat",
             "backends": [{"address": "10.0.0.1"}],
+            "check_defaults": {},
             "pool": {},
         }
     ],
     "api": {},
+    "check_defaults": {},
     "email": {"server": "mx.example", "from": "a@example.org", "to": ["b@example.org"]},
     "limits": {},
     "metrics": {},

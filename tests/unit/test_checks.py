@@ -7,11 +7,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from control.api.convert_checks import checks_from_pb, checks_to_pb
+from control.api.convert_checks import (
+    checks_from_pb,
+    checks_to_pb,
+    defaults_from_pb,
+    defaults_to_pb,
+)
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import (
+    BUILT_IN,
     CHECKS,
     AnyCheck,
+    CheckDefaults,
     DnsCheck,
     ExecCheck,
     FileCheck,
@@ -33,7 +40,7 @@ from control.config import parse
 from control.encoding import decode
 from control.errors import ConfigError
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
-from tests.support.desired_states import checks
+from tests.support.desired_states import check_defaults, checks
 
 
 @pytest.fixture
@@ -114,14 +121,25 @@ def test_a_check_that_cannot_work_is_refused(check: AnyCheck, problem: str) -> N
     assert said.startswith(problem)
 
 
+@given(check_defaults, check_defaults)
+def test_defaults_are_the_same_after_a_journey_through_the_api(
+    defaults: CheckDefaults, others: CheckDefaults
+) -> None:
+    assert list(defaults.problems_of_defaults()) == []
+    assert defaults_from_pb(defaults_to_pb(defaults), others) == defaults
+
+
 @given(checks)
 def test_what_the_strategies_make_is_right(check: AnyCheck) -> None:
     assert list(check.problems()) == []
 
 
-@given(checks)
-def test_a_check_is_the_same_after_a_journey_through_the_api(check: AnyCheck) -> None:
-    assert checks_from_pb(checks_to_pb((check,)), (TcpCheck(),)) == (check,)
+@given(checks, check_defaults)
+def test_a_check_is_the_same_after_a_journey_through_the_api(
+    check: AnyCheck, defaults: CheckDefaults
+) -> None:
+    found = checks_from_pb(checks_to_pb((check,)), (TcpCheck(),), defaults)
+    assert found == (check,)
 
 
 def test_ranges_of_status_codes_are_read() -> None:
@@ -346,7 +364,8 @@ def test_a_client_that_knows_of_one_check_sees_it_or_none() -> None:
 
     assert tcp.WhichOneof("kind") == "tcp"
     assert (tcp.tcp.interval, tcp.tcp.port, tcp.tcp.rise) == (1, 0, 2)
-    assert checks_from_pb([pb.HealthCheck(none=pb.NoCheck())], (TcpCheck(),)) == ()
+    none = [pb.HealthCheck(none=pb.NoCheck())]
+    assert checks_from_pb(none, (TcpCheck(),), BUILT_IN) == ()
 
 
 def test_a_state_that_an_earlier_release_has_stored_is_read() -> None:

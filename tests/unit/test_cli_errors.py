@@ -84,7 +84,7 @@ def test_what_the_daemon_refuses_is_one_sentence(
             "say what to change: --mode, --ring-size, --affinity, --hash, --returns, --",
         ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
-        ("backend set web a", "say what to change: --weight, --state or --zone"),
+        ("backend set web a", "say what to change: --weight, --state, --zone or --check"),
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
         ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
         (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),

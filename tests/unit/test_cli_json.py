@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from control.cli.plain import CheckDefaultsPlain
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import BACKEND_MAC, STARTED
 
@@ -48,6 +49,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
         "affinity": "transition",
         "hash": "flow",
         "returns": "stateless",
+        "check_defaults": {key: CHECK[key] for key in CheckDefaultsPlain.__annotations__},
         "pool": {
             "quorum": 1,
             "hysteresis": 0,
@@ -81,6 +83,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "ramp": None,
                 "kept": "",
                 "suspected": "",
+                "checks": None,
             },
             {
                 "service": "web",
@@ -100,6 +103,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
                 "ramp": None,
                 "kept": "",
                 "suspected": "",
+                "checks": None,
             },
         ],
     }

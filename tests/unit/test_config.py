@@ -289,7 +289,10 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     ("value", "sentence"),
     [
         ("{intervall: 3}", "unknown field `intervall`; did you mean `interval`?"),
-        ("{bogus: 3}", "keys here are interval, timeout, rise, fall, port, retry_interval"),
+        (
+            "{bogus: 3}",
+            "keys here are interval, timeout, rise, fall, retry_interval, initial",
+        ),
         ("often", "Invalid enum value 'often'; it is one of none"),
         ("2024-02-31", "not YAML that can be read"),
         ("!!int abc", "not YAML that can be read"),

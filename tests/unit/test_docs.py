@@ -40,7 +40,7 @@ def test_every_check_that_is_shown_is_read() -> None:
     shown = [
         code
         for code in re.findall(r"```yaml\n(.*?)```", GUIDEWAYD, re.DOTALL)
-        if code.startswith("check")
+        if code.startswith("check") and "services:" not in code
     ]
 
     assert len(shown) > 1
@@ -49,6 +49,23 @@ def test_every_check_that_is_shown_is_read() -> None:
         file = {"interfaces": ["eth0"], "services": [service | yaml.safe_load(code)]}
         _, state = config.parse(yaml.safe_dump(file), "docs")
         assert state.service("web").checks
+
+
+def test_defaults_of_checks_that_are_shown_mean_what_is_said_of_them() -> None:
+    (shown,) = (
+        code
+        for code in re.findall(r"```yaml\n(.*?)```", GUIDEWAYD, re.DOTALL)
+        if code.startswith("check_defaults")
+    )
+    state, is_whole = config.parse_services(shown, "docs")
+    (web,) = state
+
+    asked = [
+        [(check.path, check.interval, check.fall, check.rise) for check in checks]
+        for checks in map(web.checks_of, web.backends)
+    ]
+    assert asked == [[("/health", 5, 2, 1)], [("/ready", 5, 2, 2)], []]
+    assert not is_whole
 
 
 def test_every_key_of_every_check_is_explained() -> None:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 
-from control.checks import IcmpCheck, TcpCheck
+from control.checks import CheckDefaults, IcmpCheck, TcpCheck
 from control.config import parse_services
 from control.document import backend_document, dump, pool_document, service_document
 from control.errors import ConfigError
@@ -91,7 +91,7 @@ def test_a_wrong_text_is_refused_in_a_sentence(text: str, sentence: str) -> None
 
 def test_every_setting_that_is_not_the_default_is_written() -> None:
     backend = Backend(
-        "b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1", 1.5
+        "b", IPv4Address("10.0.0.1"), 81, 2, BackendState.DRAINING, "rack1", 1.5, ()
     )
     service = Service(
         name="dns",
@@ -115,6 +115,7 @@ def test_every_setting_that_is_not_the_default_is_written() -> None:
             slow_start=30.0,
         ),
     )
+    service = service.with_check_defaults(CheckDefaults(fall=2))
     policy = replace(service.pool, watch_handshakes=True)  # which UDP has not
 
     for one, written in (
@@ -123,4 +124,5 @@ def test_every_setting_that_is_not_the_default_is_written() -> None:
         (policy, pool_document(policy, service.port)),
     ):
         assert all(getattr(one, field.name) != field.default for field in fields(one))
-        assert written.keys() == {field.name for field in fields(one)}
+        keys = {"checks" if key == "check" else key for key in written}
+        assert keys == {field.name for field in fields(one)}

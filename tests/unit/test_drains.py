@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from control.cli.draining import Progress, Seen, is_late
+from control.cli.client import Unanswered
+from control.cli.draining import Patience, Progress, Seen, is_late
 from control.drains import next_deadline, overdue
 from control.errors import ConfigError
 from control.model import Backend, BackendState, DesiredState, Mode, Protocol, Service
@@ -79,3 +80,20 @@ def test_a_wait_is_over_at_the_deadline_though_packets_still_come() -> None:
     assert progress.observe(late)
     assert is_late(late)
     assert not progress.is_quiet(late)
+
+
+@pytest.mark.parametrize(
+    ("deadline", "end"), [(None, 260.0), (210.0, 260.0), (900.0, 900.0)]
+)
+def test_a_guidewayd_that_is_gone_is_asked_again_until_the_deadline_or_for_a_minute(
+    deadline: float | None, end: float
+) -> None:
+    patience, gone = Patience(), Unanswered("cannot reach guidewayd")
+    patience.gain(Seen(199, 5, deadline))
+
+    patience.lose(gone, 200)
+    patience.lose(gone, end - 1)
+    with pytest.raises(Unanswered):
+        patience.lose(gone, end)
+    patience.gain(Seen(end, 5, deadline))
+    patience.lose(gone, end + 1)  # it was there in between

@@ -320,6 +320,18 @@ def test_services_that_ask_the_same_of_a_backend_share_one_probe() -> None:
     watching(scenario)
 
 
+def test_a_port_that_is_written_out_is_the_same_question() -> None:
+    async def scenario(monitor: Monitor, backends: Backends) -> None:
+        one = desired(FAST, replace(FAST, port=80)).services[0]
+        vip = IPv4Address("192.0.2.2")
+        other = replace(one, name="other", vip=vip, checks=(replace(FAST, port=80),))
+        monitor.watch(DesiredState((one, other)))
+        await until(monitor.known)
+        assert backends.asked.total() == 1
+
+    watching(scenario)
+
+
 def test_a_backend_with_several_checks_has_to_pass_them_all() -> None:
     async def scenario(monitor: Monitor, backends: Backends) -> None:
         web = HttpCheck(interval=0.01, rise=2, fall=2)
@@ -358,6 +370,24 @@ def test_what_was_before_counts_until_as_many_results_contradict_as_ever() -> No
         assert (monitor.health(), monitor.known()) == ({KEY: Health.UP}, True)
         await until(lambda: monitor.health()[KEY] is Health.DOWN)
         assert backends.asked.total() == 3
+
+    watching(scenario)
+
+
+@pytest.mark.parametrize("health", [Health.UP, Health.DOWN])
+def test_a_check_that_is_changed_begins_as_it_was_before_if_it_says_so(
+    health: Health,
+) -> None:
+    async def scenario(monitor: Monitor, backends: Backends) -> None:
+        backends.up = health is Health.UP
+        monitor.watch(desired(FAST))
+        await until(monitor.known)
+        asked = backends.asked.total()
+        changed = replace(FAST, fall=5, initial=Initial.BEFORE)
+        monitor.watch(desired(changed), monitor.health())
+        assert (monitor.health(), monitor.known()) == ({KEY: health}, True)
+        await until(lambda: backends.asked.total() > asked)
+        assert monitor.health() == {KEY: health}
 
     watching(scenario)
 

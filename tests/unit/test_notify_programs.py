@@ -104,6 +104,45 @@ def test_programs_for_up_and_down_of_a_backend_do_not_overtake_each_other(
     assert told.read_text() == "down\nup\n"
 
 
+def test_one_that_hangs_delays_no_other_that_is_told_of_the_same(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    hanging = [shell(f"sleep 60 # {number}") for number in range(6)]  # more than CPUs
+    quick = shell(f"echo $GUIDEWAY_NEW >> {told}")
+    took: list[float] = []
+
+    async def work(runner: Runner) -> None:
+        begun = time.monotonic()
+        runner.tell(DOWN)
+        await asyncio.to_thread(_until, told)
+        took.append(time.monotonic() - begun)
+
+    running(*hanging, quick, work=work, within=0.1)
+
+    assert told.read_text() == "down\n"
+    assert took[0] < 10
+
+
+def test_what_is_told_to_two_in_turn_runs_in_the_order_in_which_they_came(
+    tmp_path: Path,
+) -> None:
+    told = tmp_path / "told"
+    down = shell(
+        f"echo down >> {told}; sleep 0.3", events=frozenset({Occasion.BACKEND_DOWN})
+    )
+    up = shell(f"echo up >> {told}", events=frozenset({Occasion.BACKEND_UP}))
+
+    async def work(runner: Runner) -> None:
+        runner.tell(DOWN)
+        await asyncio.to_thread(_until, told)
+        runner.tell(UP)
+        await asyncio.sleep(0)  # who is to be told of it waits for its turn
+        runner.tell(DOWN)
+
+    running(down, up, work=work)
+
+    assert told.read_text() == "down\nup\ndown\n"
+
+
 def test_one_that_fails_is_a_problem_until_it_succeeds(tmp_path: Path) -> None:
     flag = tmp_path / "works"
     program = shell(f"test -e {flag} || exit 3", timeout=5)

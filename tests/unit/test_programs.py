@@ -33,6 +33,7 @@ def test_what_it_says_is_kept_and_so_is_how_it_ended() -> None:
         b"out\nerror\n",
     )
     assert shell("true") == ("", b"")
+    assert shell("kill -TERM $$")[0] == "/bin/sh was ended by SIGTERM"
 
 
 def test_who_prints_without_end_is_read_and_mostly_forgotten() -> None:
@@ -88,7 +89,7 @@ def test_a_stop_ends_what_is_under_way() -> None:
     problem = run(("/bin/sleep", "60"), 60, None, stopping)
 
     timer.join()
-    assert problem == "/bin/sleep took longer than 60 s"
+    assert problem == "/bin/sleep was stopped half-way, since its daemon ends"
     assert time.monotonic() - begun < 10
 
 

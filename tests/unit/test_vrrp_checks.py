@@ -45,7 +45,7 @@ def alive(pid: int) -> bool:
     [
         (("/bin/true",), ""),
         (("/bin/sh", "-c", "exit 3"), "/bin/sh ended with 3"),
-        (("/bin/sh", "-c", "kill -9 $$"), "/bin/sh ended with -9"),
+        (("/bin/sh", "-c", "kill -9 $$"), "/bin/sh was ended by SIGKILL"),
         (
             ("/no/such/thing",),
             "/no/such/thing does not start: "

@@ -416,6 +416,7 @@ class Service(_message.Message):
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    CHECK_DEFAULTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity on the node: 1 to 63 letters, digits and any of . - _ :"""
     vip: _builtins.str
@@ -449,6 +450,10 @@ class Service(_message.Message):
     def pool(self) -> Global___PoolPolicy:
         """How it treats its backends as a whole. Absent in AddService: each serves by itself."""
 
+    @_builtins.property
+    def check_defaults(self) -> Global___CheckDefaults:
+        """What its checks, and those of its backends, have where they do not say otherwise."""
+
     def __init__(
         self,
         *,
@@ -464,10 +469,11 @@ class Service(_message.Message):
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
         pool: Global___PoolPolicy | None = ...,
+        check_defaults: Global___CheckDefaults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "pool", b"pool", "port", b"port"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "check", b"check", "check_defaults", b"check_defaults", "pool", b"pool", "port", b"port"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_port", b"_port", "affinity", b"affinity", "check", b"check", "check_defaults", b"check_defaults", "checks", b"checks", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "port", b"port", "protocol", b"protocol", "returns", b"returns", "ring_size", b"ring_size", "vip", b"vip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__port: _TypeAlias = _typing.Literal["port"]  # noqa: Y015
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
@@ -637,6 +643,82 @@ class HealthCheck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___HealthCheck: _TypeAlias = HealthCheck  # noqa: Y015
+
+@_typing.final
+class CheckDefaults(_message.Message):
+    """What the checks of a service have in common. Fields: see TcpCheck. What is absent has the
+    default that is named there in AddService, and stays as it is in ChangeService, where checks
+    that had the old value get the new one. Answers have everything.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    RISE_FIELD_NUMBER: _builtins.int
+    FALL_FIELD_NUMBER: _builtins.int
+    RETRY_INTERVAL_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    DAMPING_FIELD_NUMBER: _builtins.int
+    interval: _builtins.float
+    timeout: _builtins.float
+    rise: _builtins.int
+    fall: _builtins.int
+    retry_interval: _builtins.float
+    initial: Global___Initial.ValueType
+    jitter: _builtins.float
+    damping: _builtins.float
+    def __init__(
+        self,
+        *,
+        interval: _builtins.float | None = ...,
+        timeout: _builtins.float | None = ...,
+        rise: _builtins.int | None = ...,
+        fall: _builtins.int | None = ...,
+        retry_interval: _builtins.float | None = ...,
+        initial: Global___Initial.ValueType | None = ...,
+        jitter: _builtins.float | None = ...,
+        damping: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_damping", b"_damping", "_fall", b"_fall", "_initial", b"_initial", "_interval", b"_interval", "_jitter", b"_jitter", "_retry_interval", b"_retry_interval", "_rise", b"_rise", "_timeout", b"_timeout", "damping", b"damping", "fall", b"fall", "initial", b"initial", "interval", b"interval", "jitter", b"jitter", "retry_interval", b"retry_interval", "rise", b"rise", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__damping: _TypeAlias = _typing.Literal["damping"]  # noqa: Y015
+    _WhichOneofArgType__damping: _TypeAlias = _typing.Literal["_damping", b"_damping"]  # noqa: Y015
+    _WhichOneofReturnType__fall: _TypeAlias = _typing.Literal["fall"]  # noqa: Y015
+    _WhichOneofArgType__fall: _TypeAlias = _typing.Literal["_fall", b"_fall"]  # noqa: Y015
+    _WhichOneofReturnType__initial: _TypeAlias = _typing.Literal["initial"]  # noqa: Y015
+    _WhichOneofArgType__initial: _TypeAlias = _typing.Literal["_initial", b"_initial"]  # noqa: Y015
+    _WhichOneofReturnType__interval: _TypeAlias = _typing.Literal["interval"]  # noqa: Y015
+    _WhichOneofArgType__interval: _TypeAlias = _typing.Literal["_interval", b"_interval"]  # noqa: Y015
+    _WhichOneofReturnType__jitter: _TypeAlias = _typing.Literal["jitter"]  # noqa: Y015
+    _WhichOneofArgType__jitter: _TypeAlias = _typing.Literal["_jitter", b"_jitter"]  # noqa: Y015
+    _WhichOneofReturnType__retry_interval: _TypeAlias = _typing.Literal["retry_interval"]  # noqa: Y015
+    _WhichOneofArgType__retry_interval: _TypeAlias = _typing.Literal["_retry_interval", b"_retry_interval"]  # noqa: Y015
+    _WhichOneofReturnType__rise: _TypeAlias = _typing.Literal["rise"]  # noqa: Y015
+    _WhichOneofArgType__rise: _TypeAlias = _typing.Literal["_rise", b"_rise"]  # noqa: Y015
+    _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
+    _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__damping) -> _WhichOneofReturnType__damping | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fall) -> _WhichOneofReturnType__fall | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__initial) -> _WhichOneofReturnType__initial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interval) -> _WhichOneofReturnType__interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__jitter) -> _WhichOneofReturnType__jitter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_interval) -> _WhichOneofReturnType__retry_interval | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rise) -> _WhichOneofReturnType__rise | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
+
+Global___CheckDefaults: _TypeAlias = CheckDefaults  # noqa: Y015
 
 @_typing.final
 class NoCheck(_message.Message):
@@ -2134,6 +2216,7 @@ class Backend(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
     DRAIN_DEADLINE_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its identity within the service; see Service.name. Empty in a request: the address."""
     address: _builtins.str
@@ -2150,6 +2233,12 @@ class Backend(_message.Message):
     """
     drain_deadline: _builtins.float
     """Unix time at which a draining backend loses the flows that it still has; absent: never."""
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
+        """Up to 16 that it has to pass instead of the service's; `none` alone: it is taken as up.
+        Empty: the service's. What is absent of one has the service's default.
+        """
+
     def __init__(
         self,
         *,
@@ -2160,10 +2249,11 @@ class Backend(_message.Message):
         state: Global___BackendState.ValueType = ...,
         zone: _builtins.str = ...,
         drain_deadline: _builtins.float | None = ...,
+        checks: _abc.Iterable[Global___HealthCheck] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "drain_deadline", b"drain_deadline", "port", b"port", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "address", b"address", "drain_deadline", b"drain_deadline", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline", "_port", b"_port", "_weight", b"_weight", "address", b"address", "checks", b"checks", "drain_deadline", b"drain_deadline", "name", b"name", "port", b"port", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__drain_deadline: _TypeAlias = _typing.Literal["drain_deadline"]  # noqa: Y015
     _WhichOneofArgType__drain_deadline: _TypeAlias = _typing.Literal["_drain_deadline", b"_drain_deadline"]  # noqa: Y015
@@ -2596,6 +2686,7 @@ class ChangeServiceRequest(_message.Message):
     RETURNS_FIELD_NUMBER: _builtins.int
     CHECKS_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    CHECK_DEFAULTS_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     mode: Global___Mode.ValueType
@@ -2622,6 +2713,10 @@ class ChangeServiceRequest(_message.Message):
     def pool(self) -> Global___PoolPolicy:
         """What is absent of it stays as it is."""
 
+    @_builtins.property
+    def check_defaults(self) -> Global___CheckDefaults:
+        """Likewise."""
+
     def __init__(
         self,
         *,
@@ -2634,11 +2729,12 @@ class ChangeServiceRequest(_message.Message):
         returns: Global___Returns.ValueType = ...,
         checks: _abc.Iterable[Global___HealthCheck] | None = ...,
         pool: Global___PoolPolicy | None = ...,
+        check_defaults: Global___CheckDefaults | None = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "mode", b"mode", "pool", b"pool", "ring_size", b"ring_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "check", b"check", "check_defaults", b"check_defaults", "mode", b"mode", "pool", b"pool", "ring_size", b"ring_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_ring_size", b"_ring_size", "affinity", b"affinity", "check", b"check", "check_defaults", b"check_defaults", "checks", b"checks", "comment", b"comment", "hash", b"hash", "mode", b"mode", "name", b"name", "pool", b"pool", "returns", b"returns", "ring_size", b"ring_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -2772,6 +2868,8 @@ class SetBackendRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ZONE_FIELD_NUMBER: _builtins.int
     DRAIN_WITHIN_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    SERVICE_CHECKS_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Name of the service."""
@@ -2788,8 +2886,16 @@ class SetBackendRequest(_message.Message):
     makes Backend.drain_deadline of it. Only of a backend that drains; any `state` without it
     takes an older deadline away.
     """
+    service_checks: _builtins.bool
+    """True: the service's checks count for it again. Goes without `checks`."""
     comment: _builtins.str
     """See AddServiceRequest."""
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___HealthCheck]:
+        """Empty: as they are. Else see Backend.checks; what is absent of one stays as it is if the
+        backend is asked by one check, of the same kind.
+        """
+
     def __init__(
         self,
         *,
@@ -2799,11 +2905,13 @@ class SetBackendRequest(_message.Message):
         state: Global___BackendState.ValueType | None = ...,
         zone: _builtins.str | None = ...,
         drain_within: _builtins.float | None = ...,
+        checks: _abc.Iterable[Global___HealthCheck] | None = ...,
+        service_checks: _builtins.bool = ...,
         comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "drain_within", b"drain_within", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "comment", b"comment", "drain_within", b"drain_within", "service", b"service", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within", "_state", b"_state", "_weight", b"_weight", "_zone", b"_zone", "backend", b"backend", "checks", b"checks", "comment", b"comment", "drain_within", b"drain_within", "service", b"service", "service_checks", b"service_checks", "state", b"state", "weight", b"weight", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__drain_within: _TypeAlias = _typing.Literal["drain_within"]  # noqa: Y015
     _WhichOneofArgType__drain_within: _TypeAlias = _typing.Literal["_drain_within", b"_drain_within"]  # noqa: Y015
