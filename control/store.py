@@ -163,18 +163,18 @@ class Store:
             )
         return self.version
 
-    def apply_file(self, state: DesiredState, digest: str) -> int:
+    def apply_file(self, state: DesiredState, digest: str, path: Path) -> int:
         """Make ``state`` the state if the file it comes from is not the one applied last.
 
-        ``digest`` stands for the file's contents. So an edited file wins when it is loaded,
-        over a version that waits for its confirmation too, and what the API has changed
-        since outlives a restart with the same file. Return the version that counts now;
-        raise HostError as :meth:`update` does.
+        ``digest`` stands for the contents of the file at ``path``. So an edited file wins
+        when it is loaded, over a version that waits for its confirmation too, and what the
+        API has changed since outlives a restart with the same file. Return the version that
+        counts now; raise HostError as :meth:`update` does.
         """
         if not self.has_applied(digest):
             if state != self._state:
                 self._accept(state)
-            comment = f"file {digest[:12]}"
+            comment = f"read {path}"
             self._put(
                 state, source="file", author="guidewayd", comment=comment, digest=digest
             )

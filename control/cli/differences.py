@@ -83,6 +83,9 @@ def _service(service: ServiceDifferencePlain) -> Iterator[RenderableType]:
         yield Text(f"{head}  {_summary(service['fields'])}", _style(change))
     for backend in service["backends"]:
         yield _backend(backend)
+    if other := service["other_service"]:
+        when = "has these flows so far" if change == "added" else "has its flows then"
+        yield Text(f"    service {other} {when}")
     if service["disruption"] is not None:
         yield from _disruption(service["disruption"])
     elif change == "removed":
