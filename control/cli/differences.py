@@ -115,7 +115,7 @@ def _backend(backend: BackendDifferencePlain) -> Text:
 
 
 def _field(field: FieldPlain) -> str:
-    return f"{field['field']} {field['before']} → {field['after']}"
+    return f"{field['field']} {field['before'] or 'none'} → {field['after'] or 'none'}"
 
 
 def _disruption(disruption: DisruptionPlain) -> Iterator[RenderableType]:

@@ -70,6 +70,16 @@ def test_a_trial_of_what_is_so_already_says_that_nothing_changes(cli: CommandLin
     assert said == "nothing changes: version 1 is the same\n"
 
 
+def test_what_is_not_there_before_or_after_is_called_none(cli: CommandLine) -> None:
+    cli.said("backend set web a --zone rack1")
+
+    tried = cli.rows("backend set web b --zone rack1 --dry-run")
+    undone = cli.rows(["backend", "set", "web", "a", "--zone", "", "--dry-run"])
+
+    assert "~ backend b zone none → rack1" in tried
+    assert "~ backend a zone rack1 → none" in undone
+
+
 def test_a_service_is_renamed_and_keeps_its_flows(cli: CommandLine) -> None:
     rows = cli.rows("service change web --name www --dry-run")
 
