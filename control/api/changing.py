@@ -12,7 +12,6 @@ from control.api.convert_difference import difference_to_pb
 from control.api.identity import author_of
 from control.api.status_codes import Context
 from control.api.v1 import difference_pb2 as pb
-from control.confirmation import check_timeout
 from control.difference import foresee
 from control.model import DesiredState
 from control.status import Observer
@@ -47,11 +46,11 @@ class Changing:
 
     def make(self, change: Change, terms: Terms, context: Context) -> Step:
         """Make a change that ``context`` asks for; raise as Store.update does."""
-        if terms.confirm is not None:
-            check_timeout(terms.confirm)
         before = self._store.state
         if terms.dry_run:
-            after = self._store.preview(change, expected=terms.expected)
+            after = self._store.preview(
+                change, expected=terms.expected, confirm=terms.confirm
+            )
             return Step(self._store.version, before, after)
         version = self._store.update(
             change,
