@@ -5,6 +5,8 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv6Network, ip_network
@@ -40,6 +42,7 @@ from control.model import (
 from control.notify_schema import EmailConfig, ProgramConfig, to_notifications
 from control.notifying.settings import MAX_PROGRAMS, Notifications
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
+from control.yaml_places import place_of
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
 
@@ -76,6 +79,7 @@ _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _OF_SERVICES: Final = {"services", "check_defaults"}
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
+_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
 
@@ -320,8 +324,9 @@ def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
     plain = parse_yaml(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `interfaces` and `services` are required")
-    file = _convert(plain, FileConfig, name)
-    return _node(file), _named_state(file, name)
+    with _located(text, name):
+        file = _convert(plain, FileConfig)
+        return _node(file), _state(file)
 
 
 def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
@@ -334,28 +339,43 @@ def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
     plain = parse_yaml(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `services` is required, `services: []` for none")
-    if isinstance(plain, dict) and not plain.keys() <= _OF_SERVICES:
-        return _named_state(_convert(plain, FileConfig, name), name), True
-    return _named_state(_convert(plain, ServicesConfig, name), name), False
+    with _located(text, name):
+        if isinstance(plain, dict) and not plain.keys() <= _OF_SERVICES:
+            return _state(_convert(plain, FileConfig)), True
+        return _state(_convert(plain, ServicesConfig)), False
 
 
-def _convert(plain: Any, schema: type[_File], name: str) -> _File:
-    if isinstance(plain, dict):
-        name_types(plain.get("services"))
+@contextmanager
+def _located(text: str, name: str) -> Iterator[None]:
+    """Let a ConfigError of the body, whose field is a path in ``text``, say where it is."""
     try:
-        return msgspec.convert(plain, schema)
-    except msgspec.ValidationError as error:
-        raise ConfigError(name, explain(error, schema)[:_MAX_SENTENCE]) from error
+        yield
+    except ConfigError as error:
+        problem = str(error) if error.where and not error.field else error.problem
+        key = _KEY.search(problem)
+        place = place_of(text, error.field, key[1] if key else "")
+        if place.words:
+            problem = f"{place.words}: {problem}"
+        raise ConfigError(place.within(name), problem[:_MAX_SENTENCE]) from error
     except UnicodeEncodeError as error:
         problem = f"{error.object!a} has half a character in it; write the whole one"
         raise ConfigError(name, problem) from error
 
 
-def _named_state(file: FileConfig | ServicesConfig, name: str) -> DesiredState:
+def _convert(plain: Any, schema: type[_File]) -> _File:
+    if isinstance(plain, dict):
+        name_types(plain.get("services"))
     try:
-        return _state(file)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error.where}", error.problem) from error
+        return msgspec.convert(plain, schema)
+    except msgspec.ValidationError as error:
+        problem, path = explain(error, schema)
+        raise ConfigError("", problem, path) from error
+
+
+def _state(file: FileConfig | ServicesConfig) -> DesiredState:
+    defaults = to_defaults(file.check_defaults)
+    services = enumerate(file.services)
+    return DesiredState(tuple(_service(*each, defaults) for each in services))
 
 
 def _node(file: FileConfig) -> NodeConfig:
@@ -402,12 +422,18 @@ def _metrics(metrics: MetricsConfig | str) -> MetricsEndpoint | None:
     return MetricsEndpoint(address, port, Path(metrics.vrrp_status))
 
 
-def _state(file: FileConfig | ServicesConfig) -> DesiredState:
-    defaults = to_defaults(file.check_defaults)
-    return DesiredState(tuple(_service(service, defaults) for service in file.services))
+def _service(number: int, service: ServiceConfig, defaults: CheckDefaults) -> Service:
+    try:
+        return _to_service(service, defaults)
+    except ConfigError as error:
+        field = error.field
+        if service.checks is UNSET:
+            field = field.replace("checks[0]", "check")
+        at = f"services[{number}].{field}"
+        raise ConfigError(error.where, error.problem, at) from error
 
 
-def _service(service: ServiceConfig, defaults: CheckDefaults) -> Service:
+def _to_service(service: ServiceConfig, defaults: CheckDefaults) -> Service:
     """Return the service; ``defaults`` are those of the whole file."""
     own = to_defaults(service.check_defaults, defaults)
     return Service(

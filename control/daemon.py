@@ -165,7 +165,7 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
                 seed = instance.seed()
                 if not undo_overdue(store) or not store.has_applied(_digest(desired)):
                     _refuse_emptiness(store, desired, instance, seed)
-                _apply_file(store, desired)
+                _apply_file(store, desired, path)
                 health = await asyncio.to_thread(
                     Keeper.open, config.state_directory / "health.db"
                 )
@@ -422,7 +422,7 @@ class Daemon:
         try:
             config, desired = await asyncio.to_thread(load, self._path)
             check_users(config.notifications)
-            _apply_file(self._store, desired)
+            _apply_file(self._store, desired, self._path)
         except GuidewayError as error:
             self._unread = str(error)
             _log.error("not reloaded", problem=self._unread)
@@ -529,8 +529,8 @@ def _open_store(config: NodeConfig) -> Store:
     return Store.open(config.state_directory / "desired.db", accept)
 
 
-def _apply_file(store: Store, desired: DesiredState) -> None:
-    store.apply_file(desired, _digest(desired))
+def _apply_file(store: Store, desired: DesiredState, path: Path) -> None:
+    store.apply_file(desired, _digest(desired), path)
 
 
 def _digest(desired: DesiredState) -> str:

@@ -1,6 +1,7 @@
 """What differs between two desired states, in services and backends. Pure.
 
-A name is who somebody is: what has another name is another one.
+A name is who somebody is: what has another name is another one. But a service that has
+another name where packets find it is renamed, for its flows stay.
 """
 
 import shlex
@@ -53,7 +54,11 @@ class ServiceDifference:
     change: Change
     fields: tuple[FieldDifference, ...]  # all of them if it was added or removed
     backends: tuple[BackendDifference, ...]
-    disruption: Disruption | None = None  # None: nobody has computed it
+    # None: it has no flows so far, or all of them end, or nobody has computed it.
+    disruption: Disruption | None = None
+    # The service that has the flows of `disruption` otherwise: if this one was added, so
+    # far, and else then. "": there is none.
+    other_service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Difference:
 
 
 _Named = TypeVar("_Named", Service, Backend)
+_Pair = tuple[Service | None, Service | None]
+_Places = Mapping[tuple[object, ...], Service]  # who is where packets find it
 SERVICE_FIELDS: Final[Mapping[str, Callable[[Service], str]]] = {
     "vip": lambda service: str(service.vip),
     "protocol": lambda service: service.protocol.value,
@@ -94,36 +101,82 @@ BACKEND_FIELDS: Final[Mapping[str, Callable[[Backend], str]]] = {
 
 def difference(before: DesiredState, after: DesiredState) -> Difference:
     """Return what differs from ``before`` to ``after``, in the order of ``after``."""
-    pairs = list(_pairs(before.services, after.services))
-    services = tuple(_service(*pair) for pair in pairs if pair[0] != pair[1])
+    pairs = list(_service_pairs(before, after))
     return Difference(
-        tuple(one for one in services if one.fields or one.backends),
-        is_reordered=_is_reordered(before.services, after.services)
-        or any(
-            _is_reordered(old.backends, new.backends) for old, new in pairs if old and new
-        ),
+        tuple(one for pair in pairs if (one := _service(*pair))),
+        is_reordered=_any_reordered(before, after, pairs),
     )
 
 
 def foresee(before: DesiredState, after: DesiredState, standing: Standing) -> Difference:
-    """Return what differs, and what that does to the flows of services that stay.
+    """Return what differs, and what that does to flows.
 
-    Takes a millisecond or two for each of these.
+    Takes a millisecond or two for each service that has some.
     """
-    found = difference(before, after)
-    tables = Tables()
+    flows = _Flows(_places(before), _places(after), standing, Tables())
+    pairs = list(_service_pairs(before, after))
     services = tuple(
-        replace(
-            one,
-            disruption=disruption(
-                before.service(one.name), after.service(one.name), standing, tables
-            ),
-        )
-        if one.change is Change.CHANGED
-        else one
-        for one in found.services
+        replace(one, disruption=foreseen, other_service=other)
+        for pair in pairs
+        if (one := _service(*pair))
+        for foreseen, other in [flows.foresee(*pair)]
     )
-    return replace(found, services=services)
+    return Difference(services, is_reordered=_any_reordered(before, after, pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Flows:
+    """Whose flows are whose, before and after."""
+
+    before: _Places
+    after: _Places
+    standing: Standing
+    tables: Tables
+
+    def foresee(
+        self, old: Service | None, new: Service | None
+    ) -> tuple[Disruption | None, str]:
+        """Return what becomes of a service's flows, and which other one has them."""
+        if old is None:
+            assert new is not None  # noqa: S101 - nobody does not differ from nobody
+            owner = _holder(self.before, new)
+            return (self._step(owner, new), owner.name) if owner else (None, "")
+        heir = _holder(self.after, old)
+        if heir is None:
+            return (self._step(old, new) if new else None), ""
+        if heir is not new:
+            return self._step(old, heir), heir.name
+        # By its old name it is known how its backends are.
+        return self._step(old, replace(new, name=old.name)), ""
+
+    def _step(self, old: Service, new: Service) -> Disruption:
+        return disruption(old, new, self.standing, self.tables)
+
+
+def _places(state: DesiredState) -> _Places:
+    return {_place(service): service for service in state}
+
+
+def _place(service: Service) -> tuple[object, ...]:
+    return service.vip, service.protocol, service.port
+
+
+def _holder(places: _Places, service: Service) -> Service | None:
+    """Return who has the packets to the place of ``service``."""
+    every_port = service.vip, service.protocol, 0
+    return places.get(_place(service)) or places.get(every_port)
+
+
+def _service_pairs(before: DesiredState, after: DesiredState) -> Iterator[_Pair]:
+    """Give what is one service together, as :func:`_pairs`; renamed ones, too."""
+    pairs = list(_pairs(before.services, after.services))
+    gone = {_place(old): old for old, new in pairs if old and not new}
+    for old, new in pairs:  # who is gone comes last
+        if new is None:
+            if old and _place(old) in gone:
+                yield old, None
+        else:
+            yield old or gone.pop(_place(new), None), new
 
 
 def _pairs(
@@ -136,20 +189,34 @@ def _pairs(
     yield from ((one, None) for one in before if one.name not in new)
 
 
+def _any_reordered(
+    before: DesiredState, after: DesiredState, pairs: Iterable[_Pair]
+) -> bool:
+    return _is_reordered(before.services, after.services) or any(
+        _is_reordered(old.backends, new.backends) for old, new in pairs if old and new
+    )
+
+
 def _is_reordered(before: Iterable[_Named], after: Iterable[_Named]) -> bool:
     old, new = [one.name for one in before], [one.name for one in after]
     staying = set(old) & set(new)
     return [one for one in old if one in staying] != [one for one in new if one in staying]
 
 
-def _service(before: Service | None, after: Service | None) -> ServiceDifference:
+def _service(before: Service | None, after: Service | None) -> ServiceDifference | None:
+    """Return how a service differs; None if it does not, but for the order of backends."""
+    if before == after:
+        return None
     name, change = _what(before, after)
     pairs = _pairs(before.backends if before else (), after.backends if after else ())
-    return ServiceDifference(
-        name,
-        change,
-        tuple(_fields(before, after, SERVICE_FIELDS)),
-        tuple(_backend(*pair) for pair in pairs if pair[0] != pair[1]),
+    fields = list(_fields(before, after, SERVICE_FIELDS))
+    if before and before.name != name:
+        fields.insert(0, FieldDifference("name", before.name, name))
+    backends = tuple(_backend(*pair) for pair in pairs if pair[0] != pair[1])
+    return (
+        ServiceDifference(name, change, tuple(fields), backends)
+        if fields or backends
+        else None
     )
 
 

@@ -4,12 +4,12 @@ Flows are taken to be spread evenly over the hashes. Health is as it is now: a b
 is new is taken to be up, and one that is down to stay so.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from control.addresses import with_port
 from control.model import Affinity, Backend, Service
 from control.pool import ORDINARY, Condition, Memory, Pool, decide
 from control.pool_policy import EACH_BY_ITSELF
@@ -58,27 +58,41 @@ def disruption(
 ) -> Disruption:
     """Return what becomes of the flows from ``before`` to ``after``.
 
+    If one of them is of every port, and not the other, it is about those of that port.
     ``tables`` remembers what was computed before.
     """
-    numbers: dict[str, int] = {}  # by identity
+    numbers = _Numbers(before.port or after.port)
     old = _ring(before, standing, numbers, tables)
     new = _ring(after, standing, numbers, tables)
     sizes = len(old.owners), len(new.owners)
     shares = _shares(old, new, numbers, standing)
     if not sizes[0]:
         return Disruption(*sizes, sizes[1], 0.0, 0.0, shares)
-    if not sizes[1] or _where(before) != _where(after):
+    if not sizes[1] or not (_where(before) == _where(after) or _hands_over(before, after)):
         return Disruption(*sizes, max(sizes), 1.0, _unkept(old, new), shares)
     moved, flows, broken = _compare(old, new)
     return Disruption(*sizes, moved, flows, broken, shares)
 
 
-def _ring(
-    service: Service, standing: Standing, numbers: dict[str, int], tables: Tables
-) -> _Ring:
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Numbers of backends: who is reached at one address and port has one number."""
+
+    port: int  # that packets are sent to; 0: every port
+    given: dict[str, int] = field(default_factory=dict)
+
+    def of(self, backend: Backend) -> int:
+        reached = with_port(backend.address, backend.port or self.port)
+        return self.given.setdefault(reached, len(self.given))
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+def _ring(service: Service, standing: Standing, numbers: _Numbers, tables: Tables) -> _Ring:
     backends = [_weighted(service, backend, standing) for backend in service.members]
     for backend in backends:
-        numbers.setdefault(backend.identity, len(numbers))
+        numbers.of(backend)
     pool = _pool(service, standing)
     down_now = standing.unable | standing.failing
     up = [
@@ -96,11 +110,11 @@ def _ring(
             one.name for one in members if (service.name, one.name) in standing.suspected
         )
         table = effective_table(service, members, down, tables, doubted)
-        owners = np.array([numbers[one.identity] for one in members], np.int64)[table]
+        owners = np.array([numbers.of(one) for one in members], np.int64)[table]
     if service.pool.keep_flows:
         unable = standing.unable - standing.failing
         up = [one for one in backends if (service.name, one.identity) not in unable]
-    return _Ring(service, owners, frozenset(numbers[one.identity] for one in up), pool)
+    return _Ring(service, owners, frozenset(map(numbers.of, up)), pool)
 
 
 def _pool(service: Service, standing: Standing) -> Pool:
@@ -139,13 +153,23 @@ def _where(service: Service) -> tuple[object, ...]:
     return service.vip, service.protocol, service.port
 
 
+def _hands_over(before: Service, after: Service) -> bool:
+    """Tell whether one of two services has a port that the other has with all others."""
+    return (
+        before.name != after.name
+        and (before.vip, before.protocol) == (after.vip, after.protocol)
+        and 0 in (before.port, after.port)
+    )
+
+
+def _inherits(before: Service, after: Service) -> bool:
+    """Tell whether the ring of ``after`` remembers who had its slots."""
+    return _where(before) == _where(after) and after.affinity is not Affinity.NONE
+
+
 def _unkept(old: _Ring, new: _Ring) -> float:
     """Return the share of flows that nobody keeps where no ring follows."""
-    keeps = (
-        _where(old.service) == _where(new.service)
-        and old.service.mode is new.service.mode
-        and new.service.affinity is not Affinity.NONE
-    )
+    keeps = _inherits(old.service, new.service) and old.service.mode is new.service.mode
     able = new.able if keeps else frozenset()
     return float(np.mean(~np.isin(old.owners, list(able))))
 
@@ -164,7 +188,7 @@ def _compare(old: _Ring, new: _Ring) -> tuple[int, float, float]:
     if old.service.mode is not new.service.mode:
         return moved, flows, 1.0
     kept = becomes
-    if new.service.affinity is not Affinity.NONE:
+    if _inherits(old.service, new.service):
         # As control/transition.py has it: a slot inherits from the one at its middle.
         size, before = len(new.owners), len(old.owners)
         middles = (2 * np.arange(size) + 1) * before // (2 * size)
@@ -194,7 +218,7 @@ def _chance(old: _Ring, new: _Ring) -> float:
 
 
 def _shares(
-    old: _Ring, new: _Ring, numbers: Mapping[str, int], standing: Standing
+    old: _Ring, new: _Ring, numbers: _Numbers, standing: Standing
 ) -> tuple[Share, ...]:
     parts = [_parts(ring, numbers, standing) for ring in (old, new)]
     names = dict.fromkeys((*parts[1], *parts[0]))
@@ -208,7 +232,7 @@ def _shares(
 
 
 def _parts(
-    ring: _Ring, numbers: Mapping[str, int], standing: Standing
+    ring: _Ring, numbers: _Numbers, standing: Standing
 ) -> dict[str, tuple[int, int]]:
     """Return weight and slots of each backend, by name."""
     counts = np.bincount(ring.owners, minlength=len(numbers)).tolist()
@@ -217,5 +241,5 @@ def _parts(
         backend = _weighted(ring.service, one, standing)
         serves = not ring.pool.is_sorry(one.name) or ring.pool.sorry
         weight = backend.weight if backend.in_table and serves else 0
-        parts[backend.name] = weight, counts[numbers[backend.identity]]
+        parts[backend.name] = weight, counts[numbers.of(backend)]
     return parts

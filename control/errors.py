@@ -76,9 +76,15 @@ class StaleError(GuidewayError):
     current: int
 
     def __str__(self) -> str:
+        if self.expected > self.current:
+            return (
+                f"version {self.expected} is expected, and the desired state is only "
+                f"version {self.current}: is this another node, or was its state lost?"
+            )
         return (
-            f"the desired state is version {self.current}, and the change was made for "
-            f"version {self.expected}: see by `guideway diff {self.expected}` what is new"
+            f"version {self.expected} is expected, and the desired state is version "
+            f"{self.current} by now: `guideway diff {self.expected}` shows what is new; if "
+            f"the change is still right, expect version {self.current}"
         )
 
 

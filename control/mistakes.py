@@ -16,12 +16,17 @@ _NO_TEXT: Final = re.compile(r"Expected `str`.*, got `(?:int|float|bool)`")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
 
 
-def explain(error: msgspec.ValidationError, schema: type[msgspec.Struct]) -> str:
-    """Return the sentence of ``error``, which ``schema`` has raised, with a remedy."""
+def explain(
+    error: msgspec.ValidationError, schema: type[msgspec.Struct]
+) -> tuple[str, str]:
+    """Return the sentence of ``error``, which ``schema`` has raised, and its place.
+
+    The sentence has a remedy, and the place is a path such as ``services[0].port``.
+    """
     problem, _, place = str(error).partition(" - at ")
-    node = _walk(inspect.type_info(schema), place.strip("`"))
-    where = f" - at {place}" if place else ""
-    return f"{problem}{_remedy(problem, node)}{where}"
+    path = place.strip("`")
+    node = _walk(inspect.type_info(schema), path)
+    return problem + _remedy(problem, node), path.removeprefix("$").removeprefix(".")
 
 
 def _remedy(problem: str, node: inspect.Type | None) -> str:

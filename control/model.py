@@ -492,13 +492,14 @@ def _check_loops(state: DesiredState) -> None:
     """Refuse backends that are VIPs: their packets would come back to the node."""
     vips = {service.vip: service for service in reversed(state.services)}
     numbers = {int(vip) for vip in vips}  # hashed much quicker than addresses
-    for service in state:
-        for backend in service.members:
+    for number, service in enumerate(state):
+        for place, backend in enumerate(service.members):
             if int(backend.address) in numbers and (other := vips.get(backend.address)):
                 raise ConfigError(
                     f"service {service.name!r}, backend {backend.name!r}",
                     f"{backend.address} is the VIP of service {other.name!r}, and a VIP is "
                     "not forwarded to another one; give the servers' own addresses",
+                    f"services[{number}].backends[{place}].address",
                 )
 
 

@@ -120,13 +120,17 @@ class Store:
         self._encoder.prepare(state)
         return state
 
-    def preview(self, change: Change, *, expected: int | None = None) -> DesiredState:
+    def preview(
+        self, change: Change, *, expected: int | None = None, confirm: float | None = None
+    ) -> DesiredState:
         """Return what :meth:`update` would make the state; raise what it would raise."""
+        if confirm is not None:
+            check_timeout(confirm)
         if expected is not None and expected != self.version:
             raise StaleError(expected, self.version)
         wanted = change(self._state)
         if wanted != self._state:
-            self._refuse_while_pending(wanted)
+            self._refuse_while_pending(wanted, confirm)
             self._accept(wanted)
         return wanted
 
@@ -149,32 +153,25 @@ class Store:
         What ``change`` and ``accept`` raise goes to the caller; HostError says that the new
         state could not be stored. Whatever is raised, nothing has changed then.
         """
-        if confirm is not None:
-            check_timeout(confirm)
-        wanted = self.preview(change, expected=expected)
-        if self._pending is not None and confirm is not None and wanted != self._state:
-            raise ConfirmationError(
-                f"version {self._pending.version} waits to be confirmed: what undoes it "
-                "cannot wait itself"
-            )
+        wanted = self.preview(change, expected=expected, confirm=confirm)
         if wanted != self._state:
             self._put(
                 wanted, source=source, author=author, comment=comment, confirm=confirm
             )
         return self.version
 
-    def apply_file(self, state: DesiredState, digest: str) -> int:
+    def apply_file(self, state: DesiredState, digest: str, path: Path) -> int:
         """Make ``state`` the state if the file it comes from is not the one applied last.
 
-        ``digest`` stands for the file's contents. So an edited file wins when it is loaded,
-        over a version that waits for its confirmation too, and what the API has changed
-        since outlives a restart with the same file. Return the version that counts now;
-        raise HostError as :meth:`update` does.
+        ``digest`` stands for the contents of the file at ``path``. So an edited file wins
+        when it is loaded, over a version that waits for its confirmation too, and what the
+        API has changed since outlives a restart with the same file. Return the version that
+        counts now; raise HostError as :meth:`update` does.
         """
         if not self.has_applied(digest):
             if state != self._state:
                 self._accept(state)
-            comment = f"file {digest[:12]}"
+            comment = f"read {path}"
             self._put(
                 state, source="file", author="guidewayd", comment=comment, digest=digest
             )
@@ -266,10 +263,17 @@ class Store:
         """Let go of the file; the store is of no use afterwards."""
         self._database.close()
 
-    def _refuse_while_pending(self, wanted: DesiredState) -> None:
-        if self.pending is None or wanted == self._base:
+    def _refuse_while_pending(self, wanted: DesiredState, confirm: float | None) -> None:
+        if self.pending is None:
             return
         pending, left = self.pending
+        if wanted == self._base:
+            if confirm is None:
+                return
+            raise ConfirmationError(
+                f"version {pending.version} waits to be confirmed: what undoes it cannot "
+                "wait itself"
+            )
         raise ConfirmationError(
             f"version {pending.version} waits to be confirmed, for {left:.0f} s more: keep "
             f"it by `guideway confirm`, or undo it by `guideway rollback {pending.base}`, "

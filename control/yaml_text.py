@@ -89,7 +89,7 @@ def parse_yaml(text: str, name: str) -> Any:
         _check_extent(text, name)
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = f"not YAML: {error.problem}{_remedy(str(error.problem))}"
         raise ConfigError(f"{name}{line}", problem) from error
     except yaml.YAMLError as error:
@@ -139,7 +139,7 @@ def _check_extent(text: str, name: str) -> None:
     extent = _Extent()
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         if problem := extent.add(event):
-            line = f" line {event.start_mark.line + 1}" if event.start_mark else ""
+            line = f":{event.start_mark.line + 1}" if event.start_mark else ""
             raise ConfigError(f"{name}{line}", problem)
 
 

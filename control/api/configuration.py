@@ -1,14 +1,12 @@
 """``guideway.v1.Configuration`` on top of a store.
 
-What takes longer than a moment (converting a large state, computing what a change does to
-flows) happens in a thread. A change itself does not wait for anything, so that none comes
-between what was expected of the state and what is made of it.
+What takes longer than a moment, such as converting a large state, happens in a thread.
 """
 
 import asyncio
 from typing import Final
 
-from control.api.claims import source_of
+from control.api.changing import Changing, Terms
 from control.api.comments import comment_or
 from control.api.convert_configuration import (
     pending_to_pb,
@@ -16,13 +14,10 @@ from control.api.convert_configuration import (
     state_to_pb,
     version_to_pb,
 )
-from control.api.convert_difference import difference_to_pb
 from control.api.identity import author_of
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import configuration_pb2_grpc as pb_grpc
-from control.confirmation import check_timeout
-from control.difference import foresee
 from control.errors import ConfigError
 from control.model import DesiredState
 from control.status import Observer
@@ -36,7 +31,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
 
     def __init__(self, store: Store, observer: Observer) -> None:
         self._store = store
-        self._observer = observer
+        self._changing = Changing(store, observer)
 
     @reports_errors
     async def Apply(  # noqa: N802
@@ -92,7 +87,7 @@ class Configuration(pb_grpc.ConfigurationServicer):
         else:
             asked = request.HasField("to_version")
             after = await self._state(request.to_version if asked else now)
-        found = await self._foresee(before, after)
+        found = await self._changing.foresee(before, after)
         return pb.DiffResponse(**{"from": number}, difference=found)
 
     @reports_errors
@@ -121,30 +116,18 @@ class Configuration(pb_grpc.ConfigurationServicer):
         context: Context,
     ) -> pb.ApplyResponse:
         """Make ``wanted`` the desired state, or say what that would do."""
-        asked = request.HasField("expected_version")
-        expected = request.expected_version if asked else None
-        confirm = None
-        if request.HasField("confirm_timeout"):
-            confirm = request.confirm_timeout
-            check_timeout(confirm)
-        comment = comment_or(request.comment, ours)
+        terms = Terms(
+            comment_or(request.comment, ours),
+            request.dry_run,
+            request.expected_version if request.HasField("expected_version") else None,
+            request.confirm_timeout if request.HasField("confirm_timeout") else None,
+        )
         wanted = await asyncio.to_thread(self._store.prepare, wanted)
-        before = self._store.state
-        if request.dry_run:
-            self._store.preview(lambda _: wanted, expected=expected)
-        else:
-            self._store.update(
-                lambda _: wanted,
-                source=source_of(context),
-                author=author_of(context),
-                comment=comment,
-                expected=expected,
-                confirm=confirm,
-            )
-        version, pending = self._store.version, self._store.pending
+        made = self._changing.make(lambda _: wanted, terms, context)
+        pending = self._store.pending
         return pb.ApplyResponse(
-            version=version,
-            difference=await self._foresee(before, wanted),
+            version=made.version,
+            difference=await self._changing.foresee(made.before, made.after),
             pending=pending_to_pb(pending),
         )
 
@@ -155,9 +138,3 @@ class Configuration(pb_grpc.ConfigurationServicer):
         if number == self._store.version:
             return self._store.state
         return await asyncio.to_thread(self._store.decode, self._store.find(number))
-
-    async def _foresee(self, before: DesiredState, after: DesiredState) -> pb.Difference:
-        standing = self._observer.standing()
-        return await asyncio.to_thread(
-            lambda: difference_to_pb(foresee(before, after, standing))
-        )

@@ -31,6 +31,7 @@ from control.model import (
     Returns,
     Service,
 )
+from control.moving import following, with_changed
 from control.pool_policy import EACH_BY_ITSELF
 
 _Value = TypeVar("_Value")
@@ -109,25 +110,33 @@ def added_service(
 def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> DesiredState:
     """Return the state with what is given of a service changed; raise what is wrong."""
     service = state.service(request.name)
-    mode, ring_size = service.mode, service.ring_size
+    mode, port, ring_size = service.mode, service.port, service.ring_size
     if request.mode != pb.MODE_UNSPECIFIED:
         mode = _mode(request.mode)
+    if request.HasField("port"):
+        port = request.port
     if request.HasField("ring_size"):
         ring_size = request.ring_size or None
     with named_as_in(request):
         defaults = defaults_from_pb(request.check_defaults, service.check_defaults)
-        service = service.with_check_defaults(defaults)
+        inheriting = service.with_check_defaults(defaults)
+        backends, pool = following(inheriting, mode, port)
         changed = replace(
-            service,
+            inheriting,
+            name=request.new_name if request.HasField("new_name") else service.name,
+            vip=_address("vip", request.vip) if request.HasField("vip") else service.vip,
+            protocol=_other_protocol(request.protocol) or service.protocol,
+            port=port,
             mode=mode,
-            checks=_checks(request, service.checks, defaults),
+            backends=backends,
+            checks=_checks(request, inheriting.checks, defaults),
             ring_size=ring_size,
             affinity=_affinity(request.affinity) or service.affinity,
             hash=_hash(request.hash) or service.hash,
             returns=_returns(request.returns) or service.returns,
-            pool=pool_from_pb(request.pool, service.pool, service.port, "pool"),
+            pool=pool_from_pb(request.pool, pool, port, "pool"),
         )
-        return state.with_service(changed)
+        return with_changed(state, service, changed)
 
 
 def added_backend(state: DesiredState, request: pb.AddBackendRequest) -> DesiredState:
@@ -259,6 +268,10 @@ def _protocol(number: pb.Protocol.ValueType) -> Protocol:
     if number not in _PROTOCOLS:
         raise wrong("service.protocol", "is required: tcp or udp")
     return _PROTOCOLS[number]
+
+
+def _other_protocol(number: pb.Protocol.ValueType) -> Protocol | None:
+    return _optional(number, _PROTOCOLS, "protocol", "tcp or udp")
 
 
 def _mode(number: pb.Mode.ValueType) -> Mode:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from control.api.v1 import configuration_pb2 as pb
+from control.api.v1 import difference_pb2 as pb
 from control.difference import (
     BackendDifference,
     Change,
@@ -35,6 +35,7 @@ def _difference_to_pb(one: ServiceDifference) -> pb.ServiceDifference:
         fields=_fields_to_pb(one.fields),
         backends=[_backend_to_pb(backend) for backend in one.backends],
         disruption=_disruption_to_pb(one.disruption) if one.disruption else None,
+        other_service=one.other_service,
     )
 
 

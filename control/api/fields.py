@@ -63,6 +63,8 @@ def _of_backend(request: Message, inside: str) -> str:
 
 def _of_settings(settings: Message, field: str) -> str:
     top = _TOP.split(field)[0]
+    if top == "name" and "new_name" in _names(settings):
+        return "new_name"  # the name that it has is not to be found fault with
     if top not in _names(settings):
         return ""
     return _of_check(settings, field) if top == "checks" else field

@@ -12,7 +12,7 @@ from control.access import Role
 from control.api.audit import Audit
 from control.api.details import refusal, status
 from control.api.identity import Identities, Peer, acting_as
-from control.api.roles import Rule, rule_of
+from control.api.roles import Rule, role_for, rule_of
 from control.api.status_codes import Context, refuse
 from control.errors import ForbiddenError
 
@@ -46,7 +46,7 @@ class Guard(grpc.aio.ServerInterceptor):
         if inspect.isasyncgenfunction(method):
 
             async def streaming(request: Any, context: Context) -> AsyncGenerator[Any]:
-                peer, _ = await self._let_in(name, rule, context)
+                peer, _ = await self._let_in(name, rule, request, context)
                 with acting_as(peer):
                     async with aclosing(method(request, context)) as answers:
                         async for answer in answers:
@@ -55,21 +55,21 @@ class Guard(grpc.aio.ServerInterceptor):
             return streaming
 
         async def calling(request: Any, context: Context) -> Any:
-            peer, allowed = await self._let_in(name, rule, context)
+            peer, allowed = await self._let_in(name, rule, request, context)
             with acting_as(peer):
                 work = _in_time(method(request, context), allowed, context)
-                if allowed.role is Role.CHANGE:
+                if role_for(allowed, request) is Role.CHANGE:
                     return await self._change(name, work, peer, context)
                 return await work
 
         return calling
 
     async def _let_in(
-        self, name: str, rule: Rule | None, context: Context
+        self, name: str, rule: Rule | None, request: object, context: Context
     ) -> tuple[Peer, Rule]:
         """Return who calls, if that may; end the call otherwise."""
         peer = self._identities.peer_of(context)
-        if rule is None or peer.role < rule.role:
+        if rule is None or peer.role < role_for(rule, request):
             why = f"{peer.author} may not call {name}: {_reason(peer, rule)}"
             self._audit.refused(peer, name, "PERMISSION_DENIED", why)
             await refuse(context, refusal(ForbiddenError(why)))

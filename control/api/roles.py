@@ -70,6 +70,16 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
 }
 
 
+def role_for(rule: Rule, request: object) -> Role:
+    """Return the role that a request needs: who asks what a change would do only looks.
+
+    Whatever has a field ``dry_run`` changes nothing where that is set.
+    """
+    if rule.role is Role.CHANGE and getattr(request, "dry_run", False):
+        return Role.VIEW
+    return rule.role
+
+
 def rule_of(method: str) -> Rule | None:
     """Return the rule for ``/package.Service/Method``; None if there is none."""
     service, _, name = method.removeprefix("/").rpartition("/")

@@ -5,8 +5,9 @@ time up to their first ``await``, and a change has none: changes do not interlea
 """
 
 import time
+from typing import TypeAlias, TypeVar
 
-from control.api.claims import source_of
+from control.api.changing import Changing, Terms
 from control.api.comments import comment_or
 from control.api.convert import (
     added_backend,
@@ -23,7 +24,6 @@ from control.api.convert_status import (
     service_status_to_pb,
     statistics_to_pb,
 )
-from control.api.identity import author_of
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1 import guideway_pb2_grpc as pb_grpc
@@ -31,12 +31,30 @@ from control.errors import NotFoundError
 from control.status import Observer, Operations
 from control.store import Change, Store
 
+_Request: TypeAlias = (
+    pb.AddServiceRequest
+    | pb.ChangeServiceRequest
+    | pb.RemoveServiceRequest
+    | pb.AddBackendRequest
+    | pb.SetBackendRequest
+    | pb.RemoveBackendRequest
+)
+_Answer = TypeVar(
+    "_Answer",
+    pb.AddServiceResponse,
+    pb.ChangeServiceResponse,
+    pb.RemoveServiceResponse,
+    pb.AddBackendResponse,
+    pb.SetBackendResponse,
+    pb.RemoveBackendResponse,
+)
+
 
 class LoadBalancer(pb_grpc.LoadBalancerServicer):
     """The methods are described in guideway.proto."""
 
     def __init__(self, store: Store, observer: Observer, plane: Operations) -> None:
-        self._store = store
+        self._changing = Changing(store, observer)
         self._observer = observer
         self._plane = plane
 
@@ -76,39 +94,39 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.AddServiceResponse:
         """See guideway.proto."""
         service = new_service(request)
-        version = self._update(
+        return await self._change(
+            request,
             context,
             lambda state: added_service(state, service, request),
-            request.comment,
             f"add service {service.name}",
+            pb.AddServiceResponse,
         )
-        return pb.AddServiceResponse(version=version)
 
     @reports_errors
     async def ChangeService(  # noqa: N802
         self, request: pb.ChangeServiceRequest, context: Context
     ) -> pb.ChangeServiceResponse:
         """See guideway.proto."""
-        version = self._update(
+        return await self._change(
+            request,
             context,
             lambda state: changed_service(state, request),
-            request.comment,
-            f"change service {request.name}",
+            _of_change(request),
+            pb.ChangeServiceResponse,
         )
-        return pb.ChangeServiceResponse(version=version)
 
     @reports_errors
     async def RemoveService(  # noqa: N802
         self, request: pb.RemoveServiceRequest, context: Context
     ) -> pb.RemoveServiceResponse:
         """See guideway.proto."""
-        version = self._update(
+        return await self._change(
+            request,
             context,
             lambda state: state.without_service(request.name),
-            request.comment,
             f"remove service {request.name}",
+            pb.RemoveServiceResponse,
         )
-        return pb.RemoveServiceResponse(version=version)
 
     @reports_errors
     async def AddBackend(  # noqa: N802
@@ -116,39 +134,39 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
     ) -> pb.AddBackendResponse:
         """See guideway.proto."""
         name = request.backend.name or request.backend.address
-        version = self._update(
+        return await self._change(
+            request,
             context,
             lambda state: added_backend(state, request),
-            request.comment,
             f"add backend {name} to {request.service}",
+            pb.AddBackendResponse,
         )
-        return pb.AddBackendResponse(version=version)
 
     @reports_errors
     async def SetBackend(  # noqa: N802
         self, request: pb.SetBackendRequest, context: Context
     ) -> pb.SetBackendResponse:
         """See guideway.proto."""
-        version = self._update(
+        return await self._change(
+            request,
             context,
             lambda state: changed_backend(state, request, time.time()),
-            request.comment,
             f"set backend {request.backend} of {request.service}",
+            pb.SetBackendResponse,
         )
-        return pb.SetBackendResponse(version=version)
 
     @reports_errors
     async def RemoveBackend(  # noqa: N802
         self, request: pb.RemoveBackendRequest, context: Context
     ) -> pb.RemoveBackendResponse:
         """See guideway.proto."""
-        version = self._update(
+        return await self._change(
+            request,
             context,
             lambda state: state.without_backend(request.service, request.backend),
-            request.comment,
             f"remove backend {request.backend} from {request.service}",
+            pb.RemoveBackendResponse,
         )
-        return pb.RemoveBackendResponse(version=version)
 
     @reports_errors
     async def GetStatistics(  # noqa: N802
@@ -195,10 +213,24 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         explanation = await self._observer.explain(question_from_pb(request))
         return pb.ExplainResponse(explanation=explanation_to_pb(explanation))
 
-    def _update(self, context: Context, change: Change, comment: str, ours: str) -> int:
-        return self._store.update(
-            change,
-            source=source_of(context),
-            author=author_of(context),
-            comment=comment_or(comment, ours),
-        )
+    async def _change(
+        self,
+        request: _Request,
+        context: Context,
+        change: Change,
+        ours: str,  # what the history says without a comment
+        answer: type[_Answer],
+    ) -> _Answer:
+        """Make a change, or say what it would do if ``request`` wants no more."""
+        terms = Terms(comment_or(request.comment, ours), request.dry_run)
+        made = self._changing.make(change, terms, context)
+        if not terms.dry_run:
+            return answer(version=made.version)
+        foreseen = await self._changing.foresee(made.before, made.after)
+        return answer(version=made.version, difference=foreseen)
+
+
+def _of_change(request: pb.ChangeServiceRequest) -> str:
+    if request.HasField("new_name"):
+        return f"change service {request.name}, now {request.new_name}"
+    return f"change service {request.name}"

@@ -53,12 +53,12 @@ def apply(session: Session, file: Path, **options: Unpack[ChangeOptions]) -> Non
     request = pb.ApplyRequest(
         state=state_to_pb(state),
         expected_version=options["expected_version"],
-        dry_run=options["dry_run"],
+        dry_run=session.dry_run,
         comment=session.comment,
         confirm_timeout=options["confirm"],
     )
     answer = session.client.configure(lambda stub: stub.Apply, request)
-    tell(session, answer, options)
+    tell(session, answer)
 
 
 @click.command(epilog="Example: guideway validate guideway.yaml")

@@ -7,6 +7,7 @@ import click
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.backend_view import backend_view
+from control.cli.change import done
 from control.cli.draining import wait_until_drained
 from control.cli.durations import DurationParameter
 from control.cli.known_names import backend_names, service_names, zone_names
@@ -16,6 +17,7 @@ from control.cli.options import (
     BackendParameter,
     changing,
     comment_option,
+    dry_run_option,
     output_option,
     own_check_options,
     own_checks,
@@ -118,11 +120,9 @@ def add(  # noqa: PLR0913 (one parameter per option)
     new.MergeFrom(options)
     new.checks.extend(own_checks(checks, no_check=no_check))
     request = pb.AddBackendRequest(service=service, backend=new)
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.AddBackend, request)
-    session.done(
-        f"{new.name or new.address} is added to {service}", answer.version, service
-    )
+    done(session, f"{new.name or new.address} is added to {service}", answer, service)
 
 
 @backend.command("set", epilog="Example: guideway backend set web 10.0.0.3 --weight 5")
@@ -176,10 +176,10 @@ def set_backend(  # noqa: PLR0913 (one parameter per option)
         facts.append("the checks of the service")
     if not facts:
         raise click.UsageError("say what to change: --weight, --state, --zone or --check")
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     sentence = f"{name} has {' and '.join(facts)} in {service} now"
-    session.done(sentence, answer.version, service)
+    done(session, sentence, answer, service)
 
 
 @backend.command(
@@ -206,6 +206,7 @@ def set_backend(  # noqa: PLR0913 (one parameter per option)
     help="With --wait: so long without a packet means that no flow is left. Default: 30s.",
 )
 @comment_option
+@dry_run_option
 @output_option
 @pass_session
 def drain(
@@ -230,19 +231,19 @@ def drain(
         state=pb.BACKEND_STATE_DRAINING,
         drain_within=deadline,
     )
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     flows = "those that it has stay"
     if deadline is not None:
         flows = f"those that it has stay for {age(deadline)} more"
     sentence = f"{name} gets no new flows of {service} any more; {flows}"
-    if wait:
+    if wait and not session.dry_run:
         click.echo(sentence, err=True)
         outcome = wait_until_drained(
             session.client, service, name, _QUIET if quiet is None else quiet
         )
         sentence = f"{name} is drained: {outcome}"
-    session.done(sentence, answer.version)
+    done(session, sentence, answer)
 
 
 @backend.command(epilog="Example: guideway backend remove web 10.0.0.3")
@@ -254,6 +255,6 @@ def drain(
 def remove(session: Session, service: str, name: str) -> None:
     """Remove BACKEND from SERVICE."""
     request = pb.RemoveBackendRequest(service=service, backend=name)
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.RemoveBackend, request)
-    session.done(f"{name} serves {service} no more", answer.version)
+    done(session, f"{name} serves {service} no more", answer, service)

@@ -84,6 +84,9 @@ def _service(service: ServiceDifferencePlain) -> Iterator[RenderableType]:
         yield Text(f"{head}  {_summary(service['fields'])}", _style(change))
     for backend in service["backends"]:
         yield _backend(backend)
+    if other := service["other_service"]:
+        when = "has these flows so far" if change == "added" else "has its flows then"
+        yield Text(f"    service {other} {when}")
     if service["disruption"] is not None:
         yield from _disruption(service["disruption"])
     elif change == "removed":
@@ -113,7 +116,7 @@ def _backend(backend: BackendDifferencePlain) -> Text:
 
 
 def _field(field: FieldPlain) -> str:
-    return f"{field['field']} {field['before']} → {field['after']}"
+    return f"{field['field']} {field['before'] or 'none'} → {field['after'] or 'none'}"
 
 
 def _disruption(disruption: DisruptionPlain) -> Iterator[RenderableType]:

@@ -124,12 +124,12 @@ def rollback(session: Session, version: int, **options: Unpack[ChangeOptions]) -
     request = pb.RollbackRequest(
         version=version,
         expected_version=options["expected_version"],
-        dry_run=options["dry_run"],
+        dry_run=session.dry_run,
         comment=session.comment,
         confirm_timeout=options["confirm"],
     )
     answer = session.client.configure(lambda stub: stub.Rollback, request)
-    tell(session, answer, options)
+    tell(session, answer)
 
 
 @click.command(epilog="Example: guideway confirm")
@@ -140,4 +140,6 @@ def confirm(session: Session, version: int | None) -> None:
     """Keep the version that waits for it; VERSION, if that is given, and no other."""
     request = pb.ConfirmRequest(version=version)
     answer = session.client.configure(lambda stub: stub.Confirm, request)
-    session.done(f"version {answer.version} is confirmed, and stays", answer.version)
+    session.said(
+        f"version {answer.version} is confirmed, and stays", version=answer.version
+    )

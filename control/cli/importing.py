@@ -10,6 +10,7 @@ from control.cli.client import Failure
 from control.cli.known_names import own_interfaces
 
 if TYPE_CHECKING:
+    from control.importing.files import Files
     from control.importing.plain import Imported
 
 _HEADINGS: Final = {
@@ -44,7 +45,7 @@ def import_() -> None:
     epilog="Example: guideway import keepalived /etc/keepalived/keepalived.conf "
     "--for guidewayd > guideway.yaml"
 )
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(allow_dash=True))
 @interface_option
 @click.option(
     "--for",
@@ -68,16 +69,20 @@ def keepalived(
     *,
     strict: bool,
 ) -> None:
-    """Turn the keepalived.conf FILE into files for guidewayd and guideway-vrrpd."""
+    """Turn the keepalived.conf FILE into files for guidewayd and guideway-vrrpd.
+
+    - is the standard input; what it includes is looked for from here.
+    """
     from control.importing.files import Files  # noqa: PLC0415 - slow to import
     from control.importing.keepalived import import_keepalived  # noqa: PLC0415
     from control.importing.notes import RefusedError  # noqa: PLC0415
 
     files = Files()
     try:
+        name, text = _read(files, file)
         imported = import_keepalived(
-            file,
-            files.text(file),
+            name,
+            text,
             files.include,
             identity=identity or platform.node().partition(".")[0],
             interfaces=interfaces,
@@ -95,21 +100,27 @@ def keepalived(
 @strict_option
 def ipvsadm(file: str, interfaces: tuple[str, ...], *, strict: bool) -> None:
     """Turn FILE, or - for the standard input, with what `ipvsadm-save -n` prints."""
-    from control.importing.files import MAX_BYTES, Files  # noqa: PLC0415 - slow to import
+    from control.importing.files import Files  # noqa: PLC0415 - slow to import
     from control.importing.ipvsadm import import_ipvsadm  # noqa: PLC0415
     from control.importing.notes import RefusedError  # noqa: PLC0415
 
     files = Files()
     try:
-        if file == "-":
-            name = "standard input"
-            text = files.decoded(name, sys.stdin.buffer.read(MAX_BYTES + 1))
-        else:
-            name, text = file, files.text(file)
+        name, text = _read(files, file)
         imported = import_ipvsadm(name, text, interfaces)
     except RefusedError as error:
         raise Failure(str(error)) from error
     _show(imported, None, strict=strict)
+
+
+def _read(files: "Files", file: str) -> tuple[str, str]:
+    """Return what is to be imported, with its name; raise RefusedError."""
+    from control.importing.files import MAX_BYTES  # noqa: PLC0415 - slow to import
+
+    if file != "-":
+        return file, files.text(file)
+    name = "standard input"
+    return name, files.decoded(name, sys.stdin.buffer.read(MAX_BYTES + 1))
 
 
 def _show(imported: "Imported", program: str | None, *, strict: bool) -> None:

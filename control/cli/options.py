@@ -14,8 +14,9 @@ from control.cli.checks import (
     CheckParameter,
     with_common,
 )
+from control.cli.durations import DurationParameter
 from control.cli.known_names import check_kinds
-from control.cli.session import Session
+from control.cli.session import PATIENCE, Session
 from control.cli.slips import did_you_mean
 from control.model import MAX_RING_SIZE, MAX_WEIGHT
 
@@ -94,6 +95,21 @@ comment_option: Final = click.option(
 )
 
 
+def _set_dry_run(context: click.Context, _: click.Parameter, value: bool) -> None:
+    session = context.find_object(Session)
+    if session is not None:
+        session.dry_run = value
+
+
+dry_run_option: Final = click.option(
+    "--dry-run",
+    is_flag=True,
+    callback=_set_dry_run,
+    expose_value=False,
+    help="Only say what would change, and what that does to flows.",
+)
+
+
 def _set_wait(context: click.Context, _: click.Parameter, value: bool) -> None:
     session = context.find_object(Session)
     if session is not None:
@@ -103,15 +119,41 @@ def _set_wait(context: click.Context, _: click.Parameter, value: bool) -> None:
 wait_option: Final = click.option(
     "--wait",
     is_flag=True,
+    is_eager=True,  # before --timeout, which looks for it
     callback=_set_wait,
     expose_value=False,
-    help="End only when the kernel has it, all health is known, and who is up serves.",
+    help="End only when the kernel has it, the health of what changed is known, and who is "
+    "up serves.",
+)
+
+
+def _set_patience(context: click.Context, _: click.Parameter, value: float | None) -> None:
+    session = context.find_object(Session)
+    if session is None or value is None:
+        return
+    if not session.wait:
+        raise click.UsageError(
+            "--timeout behind a command says how long --wait waits, which is not there; "
+            "how long an answer may take stands before the command"
+        )
+    session.patience = value
+
+
+timeout_option: Final = click.option(
+    "--timeout",
+    type=DurationParameter(),
+    metavar=DurationParameter.name,
+    callback=_set_patience,
+    expose_value=False,
+    help=f"With --wait: fail after so long; {PATIENCE:g}s if it is not there.",
 )
 
 
 def changing(command: Command) -> Command:
-    """Give a command what all that change something take: --comment and --wait."""
-    return comment_option(wait_option(command))
+    """Give a command what all that change something take: --dry-run, --comment, --wait."""
+    for option in (timeout_option, wait_option, comment_option, dry_run_option):
+        command = option(command)
+    return command
 
 
 class FlowOptions(TypedDict):

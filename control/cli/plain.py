@@ -89,7 +89,7 @@ class PoolPlain(TypedDict):
     max_ejected: float  # part of the backends, 0…1
     slow_start: float  # seconds; 0: none
     watch_handshakes: bool  # of TCP, to suspect backends that do not answer
-    live_weight: int | None  # of backends that are up; null: the policy is the default
+    live_weight: int  # of backends that are up
     quorum_reached: bool
     sorry_serves: bool
     sorry_problem: str  # why the sorry server could not serve; "": it could, or is not
@@ -292,11 +292,20 @@ def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
         "max_ejected": wanted.max_ejected,
         "slow_start": wanted.slow_start,
         "watch_handshakes": wanted.watch_handshakes,
-        "live_weight": found.live_weight if known else None,
+        "live_weight": found.live_weight if known else _serving_weight(status),
         "quorum_reached": found.quorum if known else True,
         "sorry_serves": found.sorry,
         "sorry_problem": found.sorry_problem,
     }
+
+
+def _serving_weight(status: pb.ServiceStatus) -> int:
+    """Return the weight that is up where each backend serves by itself."""
+    return sum(
+        one.dynamic_weight if one.HasField("dynamic_weight") else one.backend.weight
+        for one in status.backends
+        if not one.reason
+    )
 
 
 def backend_plain(service: str, status: pb.BackendStatus) -> BackendPlain:

@@ -6,7 +6,8 @@ Programs rely on it, see plain.py.
 from collections.abc import Iterable
 from typing import TypedDict
 
-from control.api.v1 import configuration_pb2 as pb
+from control.api.v1 import configuration_pb2
+from control.api.v1 import difference_pb2 as pb
 from control.cli.plain import spelled
 
 
@@ -66,7 +67,8 @@ class ServiceDifferencePlain(TypedDict):
     change: str  # "added", "removed" or "changed"
     fields: list[FieldPlain]
     backends: list[BackendDifferencePlain]
-    disruption: DisruptionPlain | None  # null: it was added or removed
+    disruption: DisruptionPlain | None  # null: it has no flows so far, or all of them end
+    other_service: str  # that has these flows: if it is added, so far, else then; "": none
 
 
 class DifferencePlain(TypedDict):
@@ -76,12 +78,12 @@ class DifferencePlain(TypedDict):
     reordered: bool
 
 
-def version_plain(version: pb.Version) -> VersionPlain:
+def version_plain(version: configuration_pb2.Version) -> VersionPlain:
     """Return what the history says of a version."""
     return {
         "version": version.version,
         "time": version.time,
-        "source": spelled(pb.Source, version.source),
+        "source": spelled(configuration_pb2.Source, version.source),
         "author": version.author,
         "comment": version.comment,
         "confirmed": (
@@ -113,6 +115,7 @@ def _service(one: pb.ServiceDifference) -> ServiceDifferencePlain:
             for backend in one.backends
         ],
         "disruption": (_disruption(one.disruption) if one.HasField("disruption") else None),
+        "other_service": one.other_service,
     }
 
 

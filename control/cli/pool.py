@@ -98,7 +98,7 @@ def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:
 
 def pool_facts(pool: PoolPlain) -> Iterator[tuple[str, str]]:
     """Yield what there is to say of a service's pool."""
-    if pool["live_weight"] is not None:
+    if pool["quorum"] > 1 or pool["sorry_server"] or not pool["quorum_reached"]:
         band = f" ± {pool['hysteresis']}" if pool["hysteresis"] else ""
         there = "there" if pool["quorum_reached"] else "lost"
         wanted = f"{pool['quorum']}{band}"

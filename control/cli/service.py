@@ -7,6 +7,7 @@ import click
 
 from control.addresses import endpoint
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.change import done
 from control.cli.ipvsadm import services_as_ipvsadm
 from control.cli.known_names import service_names
 from control.cli.options import (
@@ -118,17 +119,24 @@ def add(  # noqa: PLR0913 (one parameter per option)
         check_defaults=settings["check_defaults"],
     )
     request = pb.AddServiceRequest(service=wanted, backends=backends)
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.AddService, request)
-    session.done(
-        f"service {name} is added at {endpoint(vip, port)}/{protocol}", answer.version, name
-    )
+    sentence = f"service {name} is added at {endpoint(vip, port)}/{protocol}"
+    done(session, sentence, answer, name)
 
 
 @service.command(
     epilog="Example: guideway service change web --check http,path=/health --fall 2"
 )
 @click.argument("name", shell_complete=service_names)
+@click.option("--name", "new_name", metavar="NEW", help="Call it so; its flows stay.")
+@click.option("--vip", metavar="ADDRESS", help="What clients reach; its flows end.")
+@click.option(
+    "--port",
+    type=PORT,
+    help="0: every port; its flows end. Backends listen where they did, but by dr.",
+)
+@click.option("--protocol", type=PROTOCOL, help="Its flows end.")
 @click.option("--mode", type=MODE, help="dr: rewrite the MAC; nat: address and port.")
 @flow_options
 @check_options
@@ -136,15 +144,30 @@ def add(  # noqa: PLR0913 (one parameter per option)
 @changing
 @output_option
 @pass_session
-def change(
+def change(  # noqa: PLR0913 (one parameter per option)
     session: Session,
     name: str,
+    *,
+    new_name: str | None,
+    vip: str | None,
+    port: int | None,
+    protocol: str | None,
     mode: str | None,
     **settings: Unpack[Settings],
 ) -> None:
-    """Change what is given of the service NAME."""
+    """Change what is given of the service NAME.
+
+    With another VIP, port or protocol it is another service to clients: what they have
+    open ends. --dry-run says what a change does to flows.
+    """
     request = pb.ChangeServiceRequest(
         name=name,
+        new_name=new_name,
+        vip=vip,
+        port=port,
+        protocol=(
+            None if protocol is None else pb.Protocol.Value(f"PROTOCOL_{protocol.upper()}")
+        ),
         mode=None if mode is None else pb.Mode.Value(f"MODE_{mode.upper()}"),
         checks=health_checks(settings),
         ring_size=settings["ring_size"],
@@ -156,12 +179,16 @@ def change(
     )
     if request == pb.ChangeServiceRequest(name=name):
         raise click.UsageError(
-            "say what to change: --mode, --ring-size, --affinity, --hash, --returns, "
-            "--quorum and its like, --check-defaults, or the check"
+            "say what to change: --name, --vip, --port, --protocol, --mode, --ring-size, "
+            "--affinity, --hash, --returns, --quorum and its like, --check-defaults, or "
+            "the check"
         )
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.ChangeService, request)
-    session.done(f"service {name} is changed", answer.version, name)
+    sentence = f"service {name} is changed"
+    if new_name is not None:
+        sentence += f", and called {new_name} now"
+    done(session, sentence, answer, new_name or name)
 
 
 @service.command(epilog="Example: guideway service remove web")
@@ -172,6 +199,6 @@ def change(
 def remove(session: Session, name: str) -> None:
     """Remove the service NAME and its backends."""
     request = pb.RemoveServiceRequest(name=name)
-    request.comment = session.comment
+    request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.RemoveService, request)
-    session.done(f"service {name} is gone", answer.version)
+    done(session, f"service {name} is gone", answer)

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 
 from control.cli.client import Client
 
+PATIENCE: Final = 30.0  # seconds that a change may take to become what the node does
 _PIPE_WIDTH: Final = 1000  # columns: whole lines for grep
 
 
@@ -22,7 +23,9 @@ class Session:
     client: Client
     output: str  # "table", "json" …; a command's own -o comes after the root's
     comment: str = ""  # for the history: why something is changed
+    dry_run: bool = False  # change nothing, but say what a change would do
     wait: bool = False  # until a change is what the node does
+    patience: float = PATIENCE  # seconds, with ``wait``
 
     def patient(self, timeout: float) -> Client:
         """Return the client with another ``timeout``, unless --timeout says something."""
@@ -53,18 +56,6 @@ class Session:
             width=None if sys.stdout.isatty() else _PIPE_WIDTH,
         )
         console.print(table())
-
-    def done(self, sentence: str, version: int, service: str = "") -> None:
-        """Say what a change did; ``version`` of the desired state holds it.
-
-        With ``--wait``, return when the node does it; raise Failure if that takes long, or
-        if nobody serves ``service`` then.
-        """
-        self.said(sentence, version=version)
-        if self.wait:
-            from control.cli.convergence import wait_for  # noqa: PLC0415 - of changes only
-
-            wait_for(self.client, version, [service])
 
     def said(self, sentence: str, **facts: object) -> None:
         """Say what was done; ``facts`` are for programs."""

@@ -4,10 +4,12 @@
     call.py METHOD JSON [SOCKET]
 
 `list` prints the methods, with `stream` where many answers come. METHOD is one of them,
-JSON its request, `{}` for an empty one; each answer is printed as a line of JSON. Needs
+JSON its request, `{}` for an empty one; each answer is printed as a line of JSON. SOCKET is
+that of GUIDEWAY_SOCKET, or else guidewayd's usual one. Needs
 grpcio and grpcio-reflection, and no code of guideway: the server describes its messages.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -20,7 +22,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-SOCKET = "/run/guideway/guidewayd.sock"
+SOCKET = os.environ.get("GUIDEWAY_SOCKET", "/run/guideway/guidewayd.sock")
 TIMEOUT = 30  # seconds that an answer may take
 
 

@@ -2,11 +2,14 @@
 
     drain.py SERVICE BACKEND [SOCKET]
 
+SOCKET is that of GUIDEWAY_SOCKET, or else guidewayd's usual one.
+
 It speaks gRPC with the code that is generated from control/api/v1/*.proto. In a checkout
 that `deploy/setup` made ready, run it by `.venv/bin/python`; for a project of your own,
 generate the code from these files (`make proto` shows how), in any language.
 """
 
+import os
 import sys
 
 import grpc
@@ -17,7 +20,7 @@ from control.api.v1 import events_pb2, guideway_pb2
 from control.api.v1.events_pb2_grpc import EventsStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 
-SOCKET = "/run/guideway/guidewayd.sock"
+SOCKET = os.environ.get("GUIDEWAY_SOCKET", "/run/guideway/guidewayd.sock")
 TIMEOUT = 10  # seconds that an answer may take; without one, a call may wait for ever
 DRAINED_WITHIN = 30  # seconds
 

@@ -9,6 +9,7 @@ import grpc
 
 from control.api.address import target
 from control.api.v1 import guideway_pb2 as pb
+from control.api.v1.configuration_pb2_grpc import ConfigurationStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.model import DesiredState
 from tests.support.running_api import Node, running_api
@@ -29,6 +30,7 @@ class Api:
 
     stub: LoadBalancerStub
     node: Node
+    configuration: ConfigurationStub
 
     @property
     def state(self) -> DesiredState:
@@ -43,4 +45,4 @@ def api_client(directory: Path) -> Iterator[Api]:
         running_api(directory) as (socket, node),
         grpc.insecure_channel(target(socket)) as channel,
     ):
-        yield Api(LoadBalancerStub(channel), node)
+        yield Api(LoadBalancerStub(channel), node, ConfigurationStub(channel))

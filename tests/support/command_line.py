@@ -35,7 +35,7 @@ class CommandLine:
         assert (result.exit_code, result.stderr) == (0, "")
         return result.stdout
 
-    def rows(self, line: str) -> list[str]:
+    def rows(self, line: str | Sequence[str]) -> list[str]:
         """Return the lines that a command prints, one space between words."""
         return [
             " ".join(row.split()) for row in self.said(line).splitlines() if row.strip()

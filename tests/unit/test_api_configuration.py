@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from control.api.convert_configuration import state_from_pb, state_to_pb
 from control.api.v1 import configuration_pb2 as pb
-from control.api.v1 import guideway_pb2
+from control.api.v1 import difference_pb2, guideway_pb2
 from control.model import DesiredState
 from tests.support.api_client import ADD_WEB
 from tests.support.configuration import Api, configuration_api, web
@@ -39,7 +39,7 @@ def test_a_state_is_applied_whole_and_once(api: Api) -> None:
 
     assert (first.version, again.version) == (1, 1)
     assert [one.name for one in first.difference.services] == ["web"]
-    assert again.difference == pb.Difference()
+    assert again.difference == difference_pb2.Difference()
     assert api.exported() == (1, web(1, 2))
     assert api.apply(EMPTY).version == 2
     assert api.exported() == (2, EMPTY)
@@ -122,10 +122,13 @@ def test_versions_and_states_are_compared(api: Api) -> None:
     def between(old: int, new: int | None = None) -> pb.DiffRequest:
         return pb.DiffRequest(**{"from": old}, to_version=new)
 
-    changed, added = ("web", pb.CHANGE_CHANGED), ("web", pb.CHANGE_ADDED)
+    changed, added = (
+        ("web", difference_pb2.CHANGE_CHANGED),
+        ("web", difference_pb2.CHANGE_ADDED),
+    )
     assert diff(between(1, 2)) == [changed]
     assert diff(between(0, 2)) == [added]
-    assert diff(pb.DiffRequest(**{"from": 2})) == [("web", pb.CHANGE_REMOVED)]
+    assert diff(pb.DiffRequest(**{"from": 2})) == [("web", difference_pb2.CHANGE_REMOVED)]
     assert diff(pb.DiffRequest(to_state=state_to_pb(web(1)))) == [added]
     assert diff(pb.DiffRequest(**{"from": 1}, to_state=state_to_pb(web(9)))) == [changed]
     assert diff(pb.DiffRequest()) == []
@@ -151,8 +154,8 @@ def test_a_change_for_another_version_is_refused(api: Api) -> None:
 
     assert refused.value.code() is grpc.StatusCode.ABORTED
     assert refused.value.details() == (
-        "the desired state is version 1, and the change was made for version 0: see by "
-        "`guideway diff 0` what is new"
+        "version 0 is expected, and the desired state is version 1 by now: `guideway diff "
+        "0` shows what is new; if the change is still right, expect version 1"
     )
     assert api.apply(web(2), expected_version=1).version == 2
 
@@ -269,7 +272,9 @@ def test_store_and_answers_agree_whatever_is_asked(operations) -> None:
                 shown = api.configuration.GetVersion(pb.GetVersionRequest(version=number))
                 assert state_from_pb(shown.state) == state
             answer = api.configuration.Diff(pb.DiffRequest(to_version=number))
-            assert (answer.difference == pb.Difference()) == (state == history[-1])
+            assert (answer.difference == difference_pb2.Difference()) == (
+                state == history[-1]
+            )
 
 
 def _ask(api: Api, operation: str, what, history: list[DesiredState]):

@@ -19,10 +19,12 @@ from structlog.testing import capture_logs
 from control.api.address import target
 from control.api.convert import backend_to_pb, service_to_pb
 from control.api.convert_configuration import state_from_pb, state_to_pb
+from control.api.convert_difference import difference_to_pb
 from control.api.v1 import configuration_pb2
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1.configuration_pb2_grpc import ConfigurationStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
+from control.difference import foresee
 from control.errors import GuidewayError
 from control.facts import Facts, Network, NextHop
 from control.model import (
@@ -33,6 +35,7 @@ from control.model import (
     Protocol,
     Service,
 )
+from control.moving import with_changed
 from dataplane.plan import plan
 from tests.support.kernel_maps import KernelMaps
 from tests.support.running_api import running_api
@@ -91,27 +94,42 @@ class Operators(RuleBasedStateMachine):
 
     def ask(
         self,
-        call: Callable[[], Any],
+        method: Callable[[Any], Any],
+        request: Any,
         change: Callable[[DesiredState], DesiredState],
         *,
         confirm: bool = False,
     ) -> None:
-        """Ask for a change, and see that it is made, or refused if the model refuses it."""
-        now = self.states[-1]
+        """Ask for a change, and see that it is made, or refused if the model refuses it.
+
+        Before, it is tried, which comes to the same, and changes nothing.
+        """
+        now, number = self.states[-1], len(self.states) - 1
+        trial = type(request)()
+        trial.CopyFrom(request)
+        trial.dry_run = True
         try:
             wanted = change(now)
         except GuidewayError:
-            with pytest.raises(grpc.RpcError):
-                call()
+            for each in (trial, request):
+                with pytest.raises(grpc.RpcError):
+                    method(each)
             return
+        if wanted != now and self.pending and (confirm or wanted != self.states[-2]):
+            for each in (trial, request):
+                with pytest.raises(grpc.RpcError) as caught:
+                    method(each)
+                assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            return
+        tried = method(trial)
+        assert (tried.version, self.node.store.state) == (number, now)
+        assert tried.difference == difference_to_pb(
+            foresee(now, wanted, self.node.standing())
+        )
         if wanted == now:
-            assert call().version == len(self.states) - 1
-        elif self.pending and (confirm or wanted != self.states[-2]):
-            with pytest.raises(grpc.RpcError) as caught:
-                call()
-            assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+            assert method(request).version == number
         else:
-            assert call().version == len(self.states)
+            assert method(request).version == number + 1
             self.states.append(wanted)
             self.pending = confirm
 
@@ -121,7 +139,8 @@ class Operators(RuleBasedStateMachine):
             service=service_to_pb(new), backends=map(backend_to_pb, new.backends)
         )
         self.ask(
-            lambda: self.balancer.AddService(request),
+            self.balancer.AddService,
+            request,
             lambda state: state.with_new_service(new),
         )
 
@@ -129,9 +148,20 @@ class Operators(RuleBasedStateMachine):
     def remove_service(self, number: int) -> None:
         request = pb.RemoveServiceRequest(name=f"s{number}")
         self.ask(
-            lambda: self.balancer.RemoveService(request),
+            self.balancer.RemoveService,
+            request,
             lambda state: state.without_service(f"s{number}"),
         )
+
+    @rule(number=NUMBERS, name=NUMBERS)
+    def rename_service(self, number: int, name: int) -> None:
+        request = pb.ChangeServiceRequest(name=f"s{number}", new_name=f"s{name}")
+
+        def renamed(state: DesiredState) -> DesiredState:
+            known = state.service(request.name)
+            return with_changed(state, known, replace(known, name=request.new_name))
+
+        self.ask(self.balancer.ChangeService, request, renamed)
 
     @rule(number=NUMBERS, host=NUMBERS, weight=WEIGHTS)
     def add_backend(self, number: int, host: int, weight: int) -> None:
@@ -144,7 +174,7 @@ class Operators(RuleBasedStateMachine):
                 raise GuidewayError  # it exists already
             return state.with_service(known.with_backend(new))
 
-        self.ask(lambda: self.balancer.AddBackend(request), added)
+        self.ask(self.balancer.AddBackend, request, added)
 
     @rule(number=NUMBERS, host=NUMBERS, weight=WEIGHTS, state=st.sampled_from(BackendState))
     def set_backend(self, number: int, host: int, weight: int, state: BackendState) -> None:
@@ -161,13 +191,14 @@ class Operators(RuleBasedStateMachine):
             new = replace(known.backend(f"b{host}"), weight=weight, state=state)
             return desired.with_service(known.with_backend(new))
 
-        self.ask(lambda: self.balancer.SetBackend(request), changed)
+        self.ask(self.balancer.SetBackend, request, changed)
 
     @rule(number=NUMBERS, host=NUMBERS)
     def remove_backend(self, number: int, host: int) -> None:
         request = pb.RemoveBackendRequest(service=f"s{number}", backend=f"b{host}")
         self.ask(
-            lambda: self.balancer.RemoveBackend(request),
+            self.balancer.RemoveBackend,
+            request,
             lambda state: state.with_service(
                 state.service(f"s{number}").without_backend(f"b{host}")
             ),
@@ -178,24 +209,13 @@ class Operators(RuleBasedStateMachine):
         request = configuration_pb2.ApplyRequest(
             state=state_to_pb(wanted), confirm_timeout=3600 if confirm else None
         )
-        self.ask(
-            lambda: self.configuration.Apply(request), lambda _: wanted, confirm=confirm
-        )
+        self.ask(self.configuration.Apply, request, lambda _: wanted, confirm=confirm)
 
     @rule(back=st.integers(0, 4))
     def roll_back(self, back: int) -> None:
         number = max(len(self.states) - 1 - back, 0)
         request = configuration_pb2.RollbackRequest(version=number)
-        self.ask(
-            lambda: self.configuration.Rollback(request), lambda _: self.states[number]
-        )
-
-    @rule()
-    def try_what_would_happen(self) -> None:
-        request = configuration_pb2.ApplyRequest(
-            state=state_to_pb(self.states[-1]), dry_run=True
-        )
-        assert not self.configuration.Apply(request).difference.services
+        self.ask(self.configuration.Rollback, request, lambda _: self.states[number])
 
     @rule()
     def confirm(self) -> None:

@@ -87,10 +87,13 @@ def test_a_file_may_say_for_all_services_what_they_do_not_say_themselves() -> No
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
-        ("check_defaults: {interval: 0}", "Expected `float` > 0.0 - at "),
+        (
+            "check_defaults: {interval: 0}",
+            "services[0] (a), check_defaults, interval: Expected `float` > 0.0",
+        ),
         (
             "check_defaults: {interval: 0.001}",
-            "'a', check_defaults: interval 0.001 s is",
+            "services[0] (a), check_defaults: interval 0.001 s is",
         ),
         ("check_defaults: {intervall: 1}", "did you mean `interval`?"),
         ("check_defaults: {path: /x}", "unknown field `path`; keys here are interval, "),
@@ -102,7 +105,7 @@ def test_a_file_may_say_for_all_services_what_they_do_not_say_themselves() -> No
         ),
         (
             "backends: [{address: 10.0.0.1, check: {type: http, path: x}}]",
-            "service 'a', backend '10.0.0.1', check: path 'x' is not one",
+            "services[0] (a), backends[0] (10.0.0.1), check: path 'x' is not one",
         ),
         (
             "backends: [{address: 10.0.0.1, check: {source: 192.0.2.1}}]",

@@ -255,24 +255,27 @@ def test_a_service_may_have_several_checks_or_none() -> None:
     ("keys", "sentence"),
     [
         ("check: {}, checks: []", "has both `check` and `checks`: put all into `checks`"),
-        ("checks: [{}, {}]", "service 'web', check 2 (tcp): is there twice"),
+        ("checks: [{}, {}]", "services[0] (web), checks[1]: is there twice"),
         (
             "checks: [{type: icmp}, {type: http, path: x}]",
-            "service 'web', check 2 (http): path 'x' is not one",
+            "services[0] (web), checks[1] (http): path 'x' is not one",
         ),
         (
             "check: {source: '2001:db8::9'}",
-            "check: source 2001:db8::9 is IPv6, and the backends are IPv4: both have to be",
+            "check, source: source 2001:db8::9 is IPv6, and the backends are IPv4: both",
         ),
         (
             "checks: [{}, {type: icmp, source: 192.0.2.1}]",
-            "check (icmp): source 192.0.2.1 is the VIP of service 'web', and answers to a",
+            "checks[1] (icmp), source: source 192.0.2.1 is the VIP of service 'web', and",
         ),
         (
             "check: {type: file, path: /x, source: 192.0.2.9}",
             "unknown field `source`: it goes with type tcp, tls, http, https, udp, dns",
         ),
-        ("checks: none", "Expected `array`, got `str` - at `$.services[0].checks`"),
+        (
+            "checks: none",
+            "c.yaml:2: services[0] (web), checks: Expected `array`, got `str`",
+        ),
         (
             "check: {type: tcp, path: /x}",
             "unknown field `path`: it goes with type http, https, file",
@@ -290,7 +293,7 @@ def test_a_service_may_have_several_checks_or_none() -> None:
         ("check: {initial: maybe}", "'maybe'; it is one of first, up, down, before"),
         (
             f"checks: [{', '.join(f'{{port: {port}}}' for port in range(1, 18))}]",
-            "service 'web': 17 checks are more than 16",
+            "services[0] (web), checks: 17 checks are more than 16",
         ),
     ],
 )

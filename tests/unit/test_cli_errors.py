@@ -81,7 +81,7 @@ def test_what_the_daemon_refuses_is_one_sentence(
         ("backend add web 10.0.0.3:http", "'http' is not a valid integer range"),
         (
             "service change web",
-            "say what to change: --mode, --ring-size, --affinity, --hash, --returns, --",
+            "say what to change: --name, --vip, --port, --protocol, --mode, --ring",
         ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
         ("backend set web a", "say what to change: --weight, --state, --zone or --check"),

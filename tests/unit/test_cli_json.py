@@ -59,7 +59,7 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
             "max_ejected": 1.0,
             "slow_start": 0.0,
             "watch_handshakes": False,
-            "live_weight": None,
+            "live_weight": 3,
             "quorum_reached": True,
             "sorry_serves": False,
             "sorry_problem": "",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from control.access import PeerNode, Sync
 from control.checks import TcpCheck
-from control.config import MetricsEndpoint, NodeConfig, load, parse
+from control.config import MetricsEndpoint, NodeConfig, load, parse, parse_services
 from control.errors import ConfigError
 from control.model import (
     Backend,
@@ -132,7 +132,7 @@ def test_a_wrong_prefix_is_refused(prefix: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse(f"interfaces: [eth0]\nservices: []\ndirect: ['{prefix}']", "c.yaml")
 
-    assert str(raised.value).startswith(f"c.yaml: `direct`: {prefix!r} {sentence}")
+    assert str(raised.value).startswith(f"c.yaml:3: `direct`: {prefix!r} {sentence}")
 
 
 def test_metrics_can_be_left_out() -> None:
@@ -176,15 +176,15 @@ WEB = "name: web, vip: 192.0.2.1, port: 80, mode: dr"
         ("services: []", "c.yaml: Object missing required field `interfaces`"),
         (
             "interfaces: []",
-            "c.yaml: Expected `array` of length >= 1 - at `$.interfaces`",
+            "c.yaml:1: interfaces: Expected `array` of length >= 1",
         ),
         (
             "interfaces: [eth0, eth0]\nservices: []",
-            "c.yaml: an interface is named twice in `interfaces`",
+            "c.yaml:1: an interface is named twice in `interfaces`",
         ),
-        ("interfaces: [eth0\n", "c.yaml line 2: not YAML: did not find expected ','"),
+        ("interfaces: [eth0\n", "c.yaml:2: not YAML: did not find expected ','"),
         ("interfaces: \0", "c.yaml: not YAML: unacceptable character #x0000: control"),
-        ("interfaces: [eth0]\nport: 1", "c.yaml: Object contains unknown field `port`"),
+        ("interfaces: [eth0]\nport: 1", "c.yaml:2: Object contains unknown field `port`"),
     ],
 )
 def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None:
@@ -200,54 +200,54 @@ def test_a_wrong_file_is_refused_in_a_sentence(text: str, sentence: str) -> None
     [
         (
             "name: web, vip: nope, port: 80, mode: dr",
-            "c.yaml: `vip`: 'nope' is not an IP address - at `$.services[0]`",
+            "c.yaml:2: services[0] (web): `vip`: 'nope' is not an IP address",
         ),
         (
             # YAML 1.1 takes this for a number to the base of 60.
             "name: web, vip: 2001:10:20:30:40:50:1:2, port: 80, mode: dr",
             (
-                "c.yaml: Expected `str`, got `int`; put it in quotes "
-                "- at `$.services[0].vip`"
+                "c.yaml:2: services[0] (web), vip: Expected `str`, got `int`; put it in "
+                "quotes"
             ),
         ),
         (
             "name: web, vip: 192.0.2.1, port: 70000, mode: dr",
-            "c.yaml: Expected `int` <= 65535 - at `$.services[0].port`",
+            "c.yaml:2: services[0] (web), port: Expected `int` <= 65535",
         ),
         (
             "name: web, vip: 192.0.2.1, port: 80, mode: ipip",
             (
-                "c.yaml: Invalid enum value 'ipip'; it is one of dr, nat "
-                "- at `$.services[0].mode`"
+                "c.yaml:2: services[0] (web), mode: Invalid enum value 'ipip'; it is one "
+                "of dr, nat"
             ),
         ),
         (
             "name: web, vip: 192.0.2.1, port: 80",
-            "c.yaml: Object missing required field `mode` - at `$.services[0]`",
+            "c.yaml:2: services[0] (web): Object missing required field `mode`",
         ),
         (
             f"{WEB}, backends: [{{address: 10.0.0.1}}, {{wait: 3, address: 10.0.0.2}}]",
             (
-                "c.yaml: Object contains unknown field `wait`; did you mean `weight`? "
-                "- at `$.services[0].backends[1]`"
+                "c.yaml:2: services[0] (web), backends[1] (10.0.0.2): Object contains "
+                "unknown field `wait`; did you mean `weight`?"
             ),
         ),
         (
             f"{WEB}, check: {{type: htp}}",
             (
-                "c.yaml: Invalid value 'htp'; it is one of tcp, tls, http, https, udp, "
-                "dns, exec, grpc, icmp, smtp, file - at `$.services[0].check.type`"
+                "c.yaml:2: services[0] (web), check, type: Invalid value 'htp'; it is one "
+                "of tcp, tls, http, https, udp, dns, exec, grpc, icmp, smtp, file"
             ),
         ),
         (
             f"{WEB}, check: {{interval: .nan}}",
-            "c.yaml: Expected `float` > 0.0 - at `$.services[0].check.interval`",
+            "c.yaml:2: services[0] (web), check, interval: Expected `float` > 0.0",
         ),
         (
             f"{WEB}, ring_size: 100",
             (
-                "c.yaml: service 'web': ring size 100 is not a prime number; "
-                "101 is the next one"
+                "c.yaml:2: services[0] (web), ring_size: ring size 100 is not a prime "
+                "number; 101 is the next one"
             ),
         ),
     ],
@@ -257,6 +257,140 @@ def test_a_wrong_service_is_refused_with_its_place(service: str, sentence: str) 
         parse(f"interfaces: [eth0]\nservices: [{{{service}}}]", "c.yaml")
 
     assert str(raised.value) == sentence
+
+
+SEVERAL = """\
+interfaces: [eth0]
+services:
+- name: web
+  vip: 192.0.2.1
+  port: 80
+  mode: dr
+  backends:
+  - {name: b1, address: 10.0.0.1}
+  - address: 10.0.0.2
+    weight: 2
+- name: mail
+  vip: 192.0.2.2
+  port: 25
+  mode: nat
+  check:
+    type: tcp
+    interval: 5
+  pool:
+    quorum: 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "place"),
+    [
+        (
+            "weight: 2",
+            "weight: -2",
+            "10: services[0] (web), backends[1] (10.0.0.2), weight:",
+        ),
+        ("weight: 2", "wieght: 2", "10: services[0] (web), backends[1] (10.0.0.2): Object"),
+        (
+            "weight: 2",
+            "port: 81",
+            "10: services[0] (web), backends[1] (10.0.0.2), port: port",
+        ),
+        (
+            "address: 10.0.0.2",
+            "address: x",
+            "9: services[0] (web), backends[1] (x): `address`: ",
+        ),
+        (
+            "10.0.0.2",
+            "10.0.0.1",
+            "9: services[0] (web), backends[1] (10.0.0.1), address: b",
+        ),
+        (
+            "10.0.0.2",
+            "192.0.2.2",
+            "9: services[0] (web), backends[1] (192.0.2.2), address:",
+        ),
+        (
+            "192.0.2.2",
+            "'2001:db8::%eth0'",
+            "12: services[1] (mail), vip: 2001:db8::%eth0 is an address of",
+        ),
+        (
+            "192.0.2.2\n  port: 25",
+            "192.0.2.1\n  port: 80",
+            "12: services[1] (mail), vip: 192",
+        ),
+        ("name: mail", "name: web", "11: services[1] (web), name: two services are called"),
+        (
+            "name: mail",
+            "name: ma il",
+            "11: services[1] (ma il), name: 'ma il' is not a name",
+        ),
+        (
+            "interval: 5",
+            "interval: 4000",
+            "17: services[1] (mail), check, interval: Expected",
+        ),
+        (
+            "interval: 5",
+            "interval: 0.001",
+            "15: services[1] (mail), check: interval 0.001 s",
+        ),
+        (
+            "interval: 5",
+            "path: /",
+            "17: services[1] (mail), check: Object contains unknown",
+        ),
+        (
+            "quorum: 1",
+            "hysteresis: 1",
+            "19: services[1] (mail), pool, hysteresis: hysteresis",
+        ),
+        (
+            "quorum: 1",
+            "sorry_server: y",
+            "19: services[1] (mail), pool: `sorry_server`: 'y'",
+        ),
+        (
+            "mode: nat",
+            "mode: nat\n  protocol: sctp",
+            "15: services[1] (mail), protocol: Invalid",
+        ),
+        ("[eth0]", "['a b']", "1: interfaces[0]: Expected `str` matching regex"),
+        (
+            "[eth0]",
+            "[eth0]\ndirect: [10.0.0.1/8]",
+            "2: `direct`: '10.0.0.1/8' has host bits",
+        ),
+    ],
+)
+def test_whatever_is_wrong_its_line_and_its_service_are_named(
+    right: str, wrong: str, place: str
+) -> None:
+    assert parse(SEVERAL, "c.yaml")
+    assert SEVERAL.count(right) == 1
+
+    with pytest.raises(ConfigError) as raised:
+        parse(SEVERAL.replace(right, wrong), "c.yaml")
+
+    assert str(raised.value).startswith(f"c.yaml:{place}")
+    assert "\n" not in str(raised.value)
+
+
+def test_what_comes_by_an_alias_is_named_where_it_is_written() -> None:
+    text = (
+        "services:\n"
+        "- {name: a, vip: 192.0.2.1, port: 80, mode: dr, backends: &all [\n"
+        "    {address: 10.0.0.1}, {address: 10.0.0.2,\n"
+        "     weight: -1}]}\n"
+        "- {name: b, vip: 192.0.2.2, port: 80, mode: dr, backends: *all}\n"
+    )
+
+    with pytest.raises(ConfigError) as raised:
+        parse_services(text, "c.yaml")
+
+    assert str(raised.value).startswith("c.yaml:4: services[0] (a), backends[1] (10.0.0.2)")
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -281,7 +415,7 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "guideway.yaml")
 
-    sentence = "guideway.yaml line 3: not YAML: 'services' stands here twice"
+    sentence = "guideway.yaml:3: not YAML: 'services' stands here twice"
     assert str(caught.value) == sentence
 
 
@@ -296,7 +430,7 @@ def test_a_key_that_stands_twice_is_refused() -> None:
         ("often", "Invalid enum value 'often'; it is one of none"),
         ("2024-02-31", "not YAML that can be read"),
         ("!!int abc", "not YAML that can be read"),
-        ("[" * 3000, "line 3: is nested more than 32 levels deep"),
+        ("[" * 3000, "c.yaml:3: is nested more than 32 levels deep"),
     ],
 )
 def test_it_is_said_what_would_be_right(value: str, sentence: str) -> None:
@@ -354,7 +488,7 @@ def test_peers_are_read() -> None:
             "a node is named twice in `peers`",
         ),
         ("peers: [{address: lb2}]", "`address`: 'lb2' is not ADDRESS:PORT"),
-        ("sync: {interval: 0.01}", "sync.interval"),
+        ("sync: {interval: 0.01}", "sync, interval"),
     ],
 )
 def test_peers_that_cannot_be_are_refused(peers: str, sentence: str) -> None:

@@ -179,7 +179,7 @@ def test_a_file_wins_over_what_waits(store: Store, clock: Clock) -> None:
     weigh_for_a_minute(store, 7)
     edited = WANTED.with_changed_backend("web", "a", weight=9)
 
-    assert store.apply_file(edited, "digest") == 3
+    assert store.apply_file(edited, "digest", Path("guideway.yaml")) == 3
 
     clock.pass_by(60)
     assert not store.expire()
@@ -189,7 +189,7 @@ def test_a_file_wins_over_what_waits(store: Store, clock: Clock) -> None:
 def test_a_file_that_wants_what_waits_confirms_it(store: Store, clock: Clock) -> None:
     weigh_for_a_minute(store, 7)
 
-    assert store.apply_file(store.state, "digest") == 2
+    assert store.apply_file(store.state, "digest", Path("guideway.yaml")) == 2
 
     clock.pass_by(60)
     assert not store.expire()

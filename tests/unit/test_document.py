@@ -69,16 +69,16 @@ def test_a_whole_file_is_checked_and_told_apart() -> None:
         ("", "c.yaml: is empty; `services` is required, `services: []` for none"),
         ("{}", "c.yaml: Object missing required field `services`"),
         ("- services", "c.yaml: Expected `object`, got `array`"),
-        ("servces: []", "c.yaml: Object contains unknown field `servces`; did you mean"),
-        ("services: [], hash_seed: x", "c.yaml line 1: not YAML: did not find expected"),
+        ("servces: []", "c.yaml:1: Object contains unknown field `servces`; did you mean"),
+        ("services: [], hash_seed: x", "c.yaml:1: not YAML: did not find expected"),
         ("services: []\nhash_seed: 1", "c.yaml: Object missing required field `interfac"),
         (
             "services: [{name: a, vip: 192.0.2.1, port: 0, mode: nat}]",
-            "c.yaml: service 'a': a service of every port needs a port in its check",
+            "c.yaml:1: services[0] (a), check, port: a service of every port needs a port",
         ),
         (
             "services: [{name: a, vip: 192.0.2.1, prt: 80, mode: nat}]",
-            "c.yaml: Object contains unknown field `prt`; did you mean `port`? - at `$.",
+            "c.yaml:1: services[0] (a): Object contains unknown field `prt`; did you mean",
         ),
     ],
 )

@@ -39,11 +39,14 @@ def client(*words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_client_in_python_drains_a_backend(tmp_path: Path) -> None:
+def test_the_client_in_python_drains_a_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with command_line(tmp_path) as cli:
         cli.said(ADD_WEB)
         done = client("web", "a", str(cli.socket))
-        refused = client("web", "c", str(cli.socket))
+        monkeypatch.setenv("GUIDEWAY_SOCKET", str(cli.socket))
+        refused = client("web", "c")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [

@@ -17,6 +17,7 @@ from control.store import Store
 from tests.support.configuration import web
 from tests.unit.test_confirmation import Clock
 
+FILE = Path("/etc/guideway/guideway.yaml")
 STATES = st.sampled_from([DesiredState(), web(1), web(2), web(1, 1), web(1, name="mail")])
 
 
@@ -82,7 +83,7 @@ class History(RuleBasedStateMachine):
 
     @rule(wanted=STATES, digest=st.sampled_from("ab"))
     def load_a_file(self, wanted: DesiredState, digest: str) -> None:
-        self.store.apply_file(wanted, digest)
+        self.store.apply_file(wanted, digest, FILE)
         if digest != self.file:
             self.file = digest
             self.follow(wanted)

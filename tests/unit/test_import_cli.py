@@ -74,7 +74,7 @@ def test_rules_are_read_from_a_file(tmp_path: Path) -> None:
         (
             ("ipvsadm", "-", "--interface", "eth0/1"),
             RULES,
-            "what comes out is not accepted: guideway.yaml: Expected `str`",
+            "what comes out is not accepted: guideway.yaml:2: interfaces[0]: Expected",
         ),
         (
             ("keepalived", str(SHOP / "vrrp.yaml")),
@@ -126,3 +126,14 @@ def test_what_is_imported_may_be_validated_at_once() -> None:
     done = CliRunner().invoke(guideway, ["validate", "-"], input=imported.stdout)
 
     assert done.stdout == "standard input is right; services: 2, backends: 4\n"
+
+
+def test_a_keepalived_configuration_may_come_by_a_pipe(monkeypatch) -> None:
+    monkeypatch.chdir(SHOP)  # from where a pipe includes
+    text = (SHOP / "keepalived.conf").read_text()
+    by_file = run("keepalived", "keepalived.conf")
+
+    piped = run("keepalived", "-", standard_input=text)
+
+    assert (piped.exit_code, piped.stdout) == (0, by_file.stdout)
+    assert piped.stderr == by_file.stderr.replace("keepalived.conf:", "standard input:")

@@ -33,6 +33,7 @@ WEB = Service(
     backends=(Backend("a", IPv4Address("10.0.0.1"), 80),),
 )
 WANTED = DesiredState((WEB,))
+FILE = Path("/etc/guideway/guideway.yaml")
 NOON = Instant(wall=1234.5, boottime=100.0, boot="this one")
 
 
@@ -130,7 +131,7 @@ def test_a_state_that_the_node_cannot_serve_is_refused(path: Path) -> None:
         with pytest.raises(ConflictError, match="too many services"):
             add_web(store)
         with pytest.raises(ConflictError, match="too many services"):
-            store.apply_file(WANTED, "digest")
+            store.apply_file(WANTED, "digest", FILE)
         assert (store.state, store.version) == (DesiredState(), 0)
 
 
@@ -174,42 +175,44 @@ def test_large_versions_go_earlier_but_the_newest_stays(
 
 
 def test_a_file_is_applied_once(store: Store) -> None:
-    assert store.apply_file(WANTED, "digest 1") == 1
+    assert store.apply_file(WANTED, "digest 1", FILE) == 1
     weigh(store, 2)
 
-    assert store.apply_file(WANTED, "digest 1") == 2
+    assert store.apply_file(WANTED, "digest 1", FILE) == 2
     assert store.state.service("web").backend("a").weight == 2
 
 
 def test_changes_by_the_api_outlive_a_restart_with_the_same_file(
     store: Store, path: Path
 ) -> None:
-    store.apply_file(WANTED, "digest 1")
+    store.apply_file(WANTED, "digest 1", FILE)
     weigh(store, 2)
     store.close()
 
     with closing(Store.open(path)) as reopened:
-        assert reopened.apply_file(WANTED, "digest 1") == 2
+        assert reopened.apply_file(WANTED, "digest 1", FILE) == 2
         assert reopened.state.service("web").backend("a").weight == 2
 
 
 def test_an_edited_file_wins(store: Store) -> None:
-    store.apply_file(DesiredState(), "digest 1")
+    store.apply_file(DesiredState(), "digest 1", FILE)
     add_web(store)
     edited = DesiredState((replace(WEB, name="mail", port=25, backends=()),))
 
-    assert store.apply_file(edited, "digest 2") == 2
+    assert store.apply_file(edited, "digest 2", FILE) == 2
     assert store.state == edited
+    assert store.newest
+    assert (store.newest.source, store.newest.comment) == ("file", f"read {FILE}")
 
 
 def test_a_file_edited_without_effect_is_remembered(store: Store, path: Path) -> None:
-    store.apply_file(WANTED, "digest 1")
-    assert store.apply_file(WANTED, "digest 2, a comment") == 1
+    store.apply_file(WANTED, "digest 1", FILE)
+    assert store.apply_file(WANTED, "digest 2, a comment", FILE) == 1
     weigh(store, 2)
     store.close()
 
     with closing(Store.open(path)) as reopened:
-        assert reopened.apply_file(WANTED, "digest 2, a comment") == 2
+        assert reopened.apply_file(WANTED, "digest 2, a comment", FILE) == 2
 
 
 def test_who_waits_is_woken_by_the_next_version(store: Store) -> None:

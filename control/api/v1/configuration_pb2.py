@@ -22,64 +22,51 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from control.api.v1 import difference_pb2 as control_dot_api_dot_v1_dot_difference__pb2
 from control.api.v1 import guideway_pb2 as control_dot_api_dot_v1_dot_guideway__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"control/api/v1/configuration.proto\x12\x0bguideway.v1\x1a\x1d\x63ontrol/api/v1/guideway.proto\"_\n\x0e\x44\x65siredService\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.guideway.v1.Service\x12&\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32\x14.guideway.v1.Backend\"=\n\x0c\x44\x65siredState\x12-\n\x08services\x18\x01 \x03(\x0b\x32\x1b.guideway.v1.DesiredService\"\xb4\x01\n\x07Version\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12#\n\x06source\x18\x03 \x01(\x0e\x32\x13.guideway.v1.Source\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x1b\n\x0e\x63onfirmed_time\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0c\x63onfirmed_by\x18\x07 \x01(\tB\x11\n\x0f_confirmed_time\"?\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\"t\n\x11\x42\x61\x63kendDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x06\x63hange\x18\x02 \x01(\x0e\x32\x13.guideway.v1.Change\x12,\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1c.guideway.v1.FieldDifference\"z\n\x0fShareDifference\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x15\n\rweight_before\x18\x02 \x01(\r\x12\x14\n\x0cweight_after\x18\x03 \x01(\r\x12\x14\n\x0cslots_before\x18\x04 \x01(\r\x12\x13\n\x0bslots_after\x18\x05 \x01(\r\"\x93\x01\n\nDisruption\x12\x14\n\x0cslots_before\x18\x01 \x01(\r\x12\x13\n\x0bslots_after\x18\x02 \x01(\r\x12\r\n\x05moved\x18\x03 \x01(\r\x12\r\n\x05\x66lows\x18\x04 \x01(\x01\x12\x0e\n\x06\x62roken\x18\x05 \x01(\x01\x12,\n\x06shares\x18\x06 \x03(\x0b\x32\x1c.guideway.v1.ShareDifference\"\xd3\x01\n\x11ServiceDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x06\x63hange\x18\x02 \x01(\x0e\x32\x13.guideway.v1.Change\x12,\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x1c.guideway.v1.FieldDifference\x12\x30\n\x08\x62\x61\x63kends\x18\x04 \x03(\x0b\x32\x1e.guideway.v1.BackendDifference\x12+\n\ndisruption\x18\x05 \x01(\x0b\x32\x17.guideway.v1.Disruption\"Q\n\nDifference\x12\x30\n\x08services\x18\x01 \x03(\x0b\x32\x1e.guideway.v1.ServiceDifference\x12\x11\n\treordered\x18\x02 \x01(\x08\"\xc0\x01\n\x0c\x41pplyRequest\x12(\n\x05state\x18\x01 \x01(\x0b\x32\x19.guideway.v1.DesiredState\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x63onfirm_timeout\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_expected_versionB\x12\n\x10_confirm_timeout\"\x8c\x01\n\rApplyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12+\n\ndifference\x18\x02 \x01(\x0b\x32\x17.guideway.v1.Difference\x12\x31\n\x07pending\x18\x03 \x01(\x0b\x32\x1b.guideway.v1.PendingVersionH\x00\x88\x01\x01\x42\n\n\x08_pending\"1\n\rExportRequest\x12\x14\n\x07version\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_version\"K\n\x0e\x45xportResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12(\n\x05state\x18\x02 \x01(\x0b\x32\x19.guideway.v1.DesiredState\"4\n\x13ListVersionsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\"\x8e\x01\n\x14ListVersionsResponse\x12&\n\x08versions\x18\x01 \x03(\x0b\x32\x14.guideway.v1.Version\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x04\x12\x31\n\x07pending\x18\x03 \x01(\x0b\x32\x1b.guideway.v1.PendingVersionH\x00\x88\x01\x01\x42\n\n\x08_pending\"$\n\x11GetVersionRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"e\n\x12GetVersionResponse\x12%\n\x07version\x18\x01 \x01(\x0b\x32\x14.guideway.v1.Version\x12(\n\x05state\x18\x02 \x01(\x0b\x32\x19.guideway.v1.DesiredState\"t\n\x0b\x44iffRequest\x12\x11\n\x04\x66rom\x18\x01 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\nto_version\x18\x02 \x01(\x04H\x00\x12-\n\x08to_state\x18\x03 \x01(\x0b\x32\x19.guideway.v1.DesiredStateH\x00\x42\x04\n\x02toB\x07\n\x05_from\"I\n\x0c\x44iffResponse\x12\x0c\n\x04\x66rom\x18\x01 \x01(\x04\x12+\n\ndifference\x18\x02 \x01(\x0b\x32\x17.guideway.v1.Difference\"\xaa\x01\n\x0fRollbackRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x63onfirm_timeout\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_expected_versionB\x12\n\x10_confirm_timeout\"2\n\x0e\x43onfirmRequest\x12\x14\n\x07version\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_version\"\"\n\x0f\x43onfirmResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04*d\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_FILE\x10\x01\x12\x0e\n\nSOURCE_API\x10\x02\x12\x0e\n\nSOURCE_CLI\x10\x03\x12\x11\n\rSOURCE_DAEMON\x10\x04*Z\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x43HANGE_ADDED\x10\x01\x12\x12\n\x0e\x43HANGE_REMOVED\x10\x02\x12\x12\n\x0e\x43HANGE_CHANGED\x10\x03\x32\xff\x03\n\rConfiguration\x12>\n\x05\x41pply\x12\x19.guideway.v1.ApplyRequest\x1a\x1a.guideway.v1.ApplyResponse\x12\x41\n\x06\x45xport\x12\x1a.guideway.v1.ExportRequest\x1a\x1b.guideway.v1.ExportResponse\x12S\n\x0cListVersions\x12 .guideway.v1.ListVersionsRequest\x1a!.guideway.v1.ListVersionsResponse\x12M\n\nGetVersion\x12\x1e.guideway.v1.GetVersionRequest\x1a\x1f.guideway.v1.GetVersionResponse\x12;\n\x04\x44iff\x12\x18.guideway.v1.DiffRequest\x1a\x19.guideway.v1.DiffResponse\x12\x44\n\x08Rollback\x12\x1c.guideway.v1.RollbackRequest\x1a\x1a.guideway.v1.ApplyResponse\x12\x44\n\x07\x43onfirm\x12\x1b.guideway.v1.ConfirmRequest\x1a\x1c.guideway.v1.ConfirmResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"control/api/v1/configuration.proto\x12\x0bguideway.v1\x1a\x1f\x63ontrol/api/v1/difference.proto\x1a\x1d\x63ontrol/api/v1/guideway.proto\"_\n\x0e\x44\x65siredService\x12%\n\x07service\x18\x01 \x01(\x0b\x32\x14.guideway.v1.Service\x12&\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32\x14.guideway.v1.Backend\"=\n\x0c\x44\x65siredState\x12-\n\x08services\x18\x01 \x03(\x0b\x32\x1b.guideway.v1.DesiredService\"\xb4\x01\n\x07Version\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04time\x18\x02 \x01(\x01\x12#\n\x06source\x18\x03 \x01(\x0e\x32\x13.guideway.v1.Source\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x0f\n\x07\x63omment\x18\x05 \x01(\t\x12\x1b\n\x0e\x63onfirmed_time\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0c\x63onfirmed_by\x18\x07 \x01(\tB\x11\n\x0f_confirmed_time\"\xc0\x01\n\x0c\x41pplyRequest\x12(\n\x05state\x18\x01 \x01(\x0b\x32\x19.guideway.v1.DesiredState\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x63onfirm_timeout\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_expected_versionB\x12\n\x10_confirm_timeout\"\x8c\x01\n\rApplyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12+\n\ndifference\x18\x02 \x01(\x0b\x32\x17.guideway.v1.Difference\x12\x31\n\x07pending\x18\x03 \x01(\x0b\x32\x1b.guideway.v1.PendingVersionH\x00\x88\x01\x01\x42\n\n\x08_pending\"1\n\rExportRequest\x12\x14\n\x07version\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_version\"K\n\x0e\x45xportResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12(\n\x05state\x18\x02 \x01(\x0b\x32\x19.guideway.v1.DesiredState\"4\n\x13ListVersionsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x04\"\x8e\x01\n\x14ListVersionsResponse\x12&\n\x08versions\x18\x01 \x03(\x0b\x32\x14.guideway.v1.Version\x12\x0f\n\x07\x63urrent\x18\x02 \x01(\x04\x12\x31\n\x07pending\x18\x03 \x01(\x0b\x32\x1b.guideway.v1.PendingVersionH\x00\x88\x01\x01\x42\n\n\x08_pending\"$\n\x11GetVersionRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"e\n\x12GetVersionResponse\x12%\n\x07version\x18\x01 \x01(\x0b\x32\x14.guideway.v1.Version\x12(\n\x05state\x18\x02 \x01(\x0b\x32\x19.guideway.v1.DesiredState\"t\n\x0b\x44iffRequest\x12\x11\n\x04\x66rom\x18\x01 \x01(\x04H\x01\x88\x01\x01\x12\x14\n\nto_version\x18\x02 \x01(\x04H\x00\x12-\n\x08to_state\x18\x03 \x01(\x0b\x32\x19.guideway.v1.DesiredStateH\x00\x42\x04\n\x02toB\x07\n\x05_from\"I\n\x0c\x44iffResponse\x12\x0c\n\x04\x66rom\x18\x01 \x01(\x04\x12+\n\ndifference\x18\x02 \x01(\x0b\x32\x17.guideway.v1.Difference\"\xaa\x01\n\x0fRollbackRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x1c\n\x0f\x63onfirm_timeout\x18\x05 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_expected_versionB\x12\n\x10_confirm_timeout\"2\n\x0e\x43onfirmRequest\x12\x14\n\x07version\x18\x01 \x01(\x04H\x00\x88\x01\x01\x42\n\n\x08_version\"\"\n\x0f\x43onfirmResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04*d\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSOURCE_FILE\x10\x01\x12\x0e\n\nSOURCE_API\x10\x02\x12\x0e\n\nSOURCE_CLI\x10\x03\x12\x11\n\rSOURCE_DAEMON\x10\x04\x32\xff\x03\n\rConfiguration\x12>\n\x05\x41pply\x12\x19.guideway.v1.ApplyRequest\x1a\x1a.guideway.v1.ApplyResponse\x12\x41\n\x06\x45xport\x12\x1a.guideway.v1.ExportRequest\x1a\x1b.guideway.v1.ExportResponse\x12S\n\x0cListVersions\x12 .guideway.v1.ListVersionsRequest\x1a!.guideway.v1.ListVersionsResponse\x12M\n\nGetVersion\x12\x1e.guideway.v1.GetVersionRequest\x1a\x1f.guideway.v1.GetVersionResponse\x12;\n\x04\x44iff\x12\x18.guideway.v1.DiffRequest\x1a\x19.guideway.v1.DiffResponse\x12\x44\n\x08Rollback\x12\x1c.guideway.v1.RollbackRequest\x1a\x1a.guideway.v1.ApplyResponse\x12\x44\n\x07\x43onfirm\x12\x1b.guideway.v1.ConfirmRequest\x1a\x1c.guideway.v1.ConfirmResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'control.api.v1.configuration_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SOURCE']._serialized_start=2439
-  _globals['_SOURCE']._serialized_end=2539
-  _globals['_CHANGE']._serialized_start=2541
-  _globals['_CHANGE']._serialized_end=2631
-  _globals['_DESIREDSERVICE']._serialized_start=82
-  _globals['_DESIREDSERVICE']._serialized_end=177
-  _globals['_DESIREDSTATE']._serialized_start=179
-  _globals['_DESIREDSTATE']._serialized_end=240
-  _globals['_VERSION']._serialized_start=243
-  _globals['_VERSION']._serialized_end=423
-  _globals['_FIELDDIFFERENCE']._serialized_start=425
-  _globals['_FIELDDIFFERENCE']._serialized_end=488
-  _globals['_BACKENDDIFFERENCE']._serialized_start=490
-  _globals['_BACKENDDIFFERENCE']._serialized_end=606
-  _globals['_SHAREDIFFERENCE']._serialized_start=608
-  _globals['_SHAREDIFFERENCE']._serialized_end=730
-  _globals['_DISRUPTION']._serialized_start=733
-  _globals['_DISRUPTION']._serialized_end=880
-  _globals['_SERVICEDIFFERENCE']._serialized_start=883
-  _globals['_SERVICEDIFFERENCE']._serialized_end=1094
-  _globals['_DIFFERENCE']._serialized_start=1096
-  _globals['_DIFFERENCE']._serialized_end=1177
-  _globals['_APPLYREQUEST']._serialized_start=1180
-  _globals['_APPLYREQUEST']._serialized_end=1372
-  _globals['_APPLYRESPONSE']._serialized_start=1375
-  _globals['_APPLYRESPONSE']._serialized_end=1515
-  _globals['_EXPORTREQUEST']._serialized_start=1517
-  _globals['_EXPORTREQUEST']._serialized_end=1566
-  _globals['_EXPORTRESPONSE']._serialized_start=1568
-  _globals['_EXPORTRESPONSE']._serialized_end=1643
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=1645
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=1697
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1700
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1842
-  _globals['_GETVERSIONREQUEST']._serialized_start=1844
-  _globals['_GETVERSIONREQUEST']._serialized_end=1880
-  _globals['_GETVERSIONRESPONSE']._serialized_start=1882
-  _globals['_GETVERSIONRESPONSE']._serialized_end=1983
-  _globals['_DIFFREQUEST']._serialized_start=1985
-  _globals['_DIFFREQUEST']._serialized_end=2101
-  _globals['_DIFFRESPONSE']._serialized_start=2103
-  _globals['_DIFFRESPONSE']._serialized_end=2176
-  _globals['_ROLLBACKREQUEST']._serialized_start=2179
-  _globals['_ROLLBACKREQUEST']._serialized_end=2349
-  _globals['_CONFIRMREQUEST']._serialized_start=2351
-  _globals['_CONFIRMREQUEST']._serialized_end=2401
-  _globals['_CONFIRMRESPONSE']._serialized_start=2403
-  _globals['_CONFIRMRESPONSE']._serialized_end=2437
-  _globals['_CONFIGURATION']._serialized_start=2634
-  _globals['_CONFIGURATION']._serialized_end=3145
+  _globals['_SOURCE']._serialized_start=1718
+  _globals['_SOURCE']._serialized_end=1818
+  _globals['_DESIREDSERVICE']._serialized_start=115
+  _globals['_DESIREDSERVICE']._serialized_end=210
+  _globals['_DESIREDSTATE']._serialized_start=212
+  _globals['_DESIREDSTATE']._serialized_end=273
+  _globals['_VERSION']._serialized_start=276
+  _globals['_VERSION']._serialized_end=456
+  _globals['_APPLYREQUEST']._serialized_start=459
+  _globals['_APPLYREQUEST']._serialized_end=651
+  _globals['_APPLYRESPONSE']._serialized_start=654
+  _globals['_APPLYRESPONSE']._serialized_end=794
+  _globals['_EXPORTREQUEST']._serialized_start=796
+  _globals['_EXPORTREQUEST']._serialized_end=845
+  _globals['_EXPORTRESPONSE']._serialized_start=847
+  _globals['_EXPORTRESPONSE']._serialized_end=922
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=924
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=976
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=979
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1121
+  _globals['_GETVERSIONREQUEST']._serialized_start=1123
+  _globals['_GETVERSIONREQUEST']._serialized_end=1159
+  _globals['_GETVERSIONRESPONSE']._serialized_start=1161
+  _globals['_GETVERSIONRESPONSE']._serialized_end=1262
+  _globals['_DIFFREQUEST']._serialized_start=1264
+  _globals['_DIFFREQUEST']._serialized_end=1380
+  _globals['_DIFFRESPONSE']._serialized_start=1382
+  _globals['_DIFFRESPONSE']._serialized_end=1455
+  _globals['_ROLLBACKREQUEST']._serialized_start=1458
+  _globals['_ROLLBACKREQUEST']._serialized_end=1628
+  _globals['_CONFIRMREQUEST']._serialized_start=1630
+  _globals['_CONFIRMREQUEST']._serialized_end=1680
+  _globals['_CONFIRMRESPONSE']._serialized_start=1682
+  _globals['_CONFIRMRESPONSE']._serialized_end=1716
+  _globals['_CONFIGURATION']._serialized_start=1821
+  _globals['_CONFIGURATION']._serialized_end=2332
 # @@protoc_insertion_point(module_scope)

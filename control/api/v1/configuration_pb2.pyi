@@ -17,6 +17,7 @@ A client may say what it is in the metadata of a call that changes something:
 """
 
 from collections import abc as _abc
+from control.api.v1 import difference_pb2 as _difference_pb2
 from control.api.v1 import guideway_pb2 as _guideway_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -62,26 +63,6 @@ SOURCE_CLI: Source.ValueType  # 3
 SOURCE_DAEMON: Source.ValueType  # 4
 """guidewayd itself, since a version was not confirmed."""
 Global___Source: _TypeAlias = Source  # noqa: Y015
-
-class _Change:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Change.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CHANGE_UNSPECIFIED: _Change.ValueType  # 0
-    CHANGE_ADDED: _Change.ValueType  # 1
-    CHANGE_REMOVED: _Change.ValueType  # 2
-    CHANGE_CHANGED: _Change.ValueType  # 3
-
-class Change(_Change, metaclass=_ChangeEnumTypeWrapper):
-    """What became of a service or backend."""
-
-CHANGE_UNSPECIFIED: Change.ValueType  # 0
-CHANGE_ADDED: Change.ValueType  # 1
-CHANGE_REMOVED: Change.ValueType  # 2
-CHANGE_CHANGED: Change.ValueType  # 3
-Global___Change: _TypeAlias = Change  # noqa: Y015
 
 @_typing.final
 class DesiredService(_message.Message):
@@ -183,209 +164,6 @@ class Version(_message.Message):
 Global___Version: _TypeAlias = Version  # noqa: Y015
 
 @_typing.final
-class FieldDifference(_message.Message):
-    """A key of a service or backend, as the configuration file calls it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    FIELD_FIELD_NUMBER: _builtins.int
-    BEFORE_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
-    field: _builtins.str
-    before: _builtins.str
-    """As the file spells it, for people; empty: the service or backend was not there."""
-    after: _builtins.str
-    """Empty: it is not there any more."""
-    def __init__(
-        self,
-        *,
-        field: _builtins.str = ...,
-        before: _builtins.str = ...,
-        after: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "field", b"field"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FieldDifference: _TypeAlias = FieldDifference  # noqa: Y015
-
-@_typing.final
-class BackendDifference(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    CHANGE_FIELD_NUMBER: _builtins.int
-    FIELDS_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Its identity in its service: another name is another backend."""
-    change: Global___Change.ValueType
-    @_builtins.property
-    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldDifference]:
-        """All keys if it was added or removed."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        change: Global___Change.ValueType = ...,
-        fields: _abc.Iterable[Global___FieldDifference] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "fields", b"fields", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___BackendDifference: _TypeAlias = BackendDifference  # noqa: Y015
-
-@_typing.final
-class ShareDifference(_message.Message):
-    """A backend's part of a service's ring."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    BACKEND_FIELD_NUMBER: _builtins.int
-    WEIGHT_BEFORE_FIELD_NUMBER: _builtins.int
-    WEIGHT_AFTER_FIELD_NUMBER: _builtins.int
-    SLOTS_BEFORE_FIELD_NUMBER: _builtins.int
-    SLOTS_AFTER_FIELD_NUMBER: _builtins.int
-    backend: _builtins.str
-    """Name of the backend."""
-    weight_before: _builtins.int
-    """As it counts: the one that checks give, if they do; 0: it has no part."""
-    weight_after: _builtins.int
-    slots_before: _builtins.int
-    slots_after: _builtins.int
-    def __init__(
-        self,
-        *,
-        backend: _builtins.str = ...,
-        weight_before: _builtins.int = ...,
-        weight_after: _builtins.int = ...,
-        slots_before: _builtins.int = ...,
-        slots_after: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "slots_after", b"slots_after", "slots_before", b"slots_before", "weight_after", b"weight_after", "weight_before", b"weight_before"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ShareDifference: _TypeAlias = ShareDifference  # noqa: Y015
-
-@_typing.final
-class Disruption(_message.Message):
-    """What a change does to a service's flows. Health is taken as it is now, a new backend for up,
-    and flows to be spread evenly.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SLOTS_BEFORE_FIELD_NUMBER: _builtins.int
-    SLOTS_AFTER_FIELD_NUMBER: _builtins.int
-    MOVED_FIELD_NUMBER: _builtins.int
-    FLOWS_FIELD_NUMBER: _builtins.int
-    BROKEN_FIELD_NUMBER: _builtins.int
-    SHARES_FIELD_NUMBER: _builtins.int
-    slots_before: _builtins.int
-    """Of the ring; 0: nobody can serve."""
-    slots_after: _builtins.int
-    moved: _builtins.int
-    """Slots in which some hash has another backend."""
-    flows: _builtins.float
-    """Share of the flows whose hash has another backend, 0 to 1. New flows go there; what
-    becomes of established ones is the affinity's to say.
-    """
-    broken: _builtins.float
-    """Share of the established flows that lose their backend, 0 to 1."""
-    @_builtins.property
-    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShareDifference]:
-        """Of the backends that have another part than before."""
-
-    def __init__(
-        self,
-        *,
-        slots_before: _builtins.int = ...,
-        slots_after: _builtins.int = ...,
-        moved: _builtins.int = ...,
-        flows: _builtins.float = ...,
-        broken: _builtins.float = ...,
-        shares: _abc.Iterable[Global___ShareDifference] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["broken", b"broken", "flows", b"flows", "moved", b"moved", "shares", b"shares", "slots_after", b"slots_after", "slots_before", b"slots_before"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Disruption: _TypeAlias = Disruption  # noqa: Y015
-
-@_typing.final
-class ServiceDifference(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    CHANGE_FIELD_NUMBER: _builtins.int
-    FIELDS_FIELD_NUMBER: _builtins.int
-    BACKENDS_FIELD_NUMBER: _builtins.int
-    DISRUPTION_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Its identity: another name is another service."""
-    change: Global___Change.ValueType
-    @_builtins.property
-    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldDifference]:
-        """All keys if it was added or removed."""
-
-    @_builtins.property
-    def backends(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendDifference]: ...
-    @_builtins.property
-    def disruption(self) -> Global___Disruption:
-        """Of CHANGE_CHANGED only. What is added has no flows, what is removed loses all."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        change: Global___Change.ValueType = ...,
-        fields: _abc.Iterable[Global___FieldDifference] | None = ...,
-        backends: _abc.Iterable[Global___BackendDifference] | None = ...,
-        disruption: Global___Disruption | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disruption", b"disruption"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backends", b"backends", "change", b"change", "disruption", b"disruption", "fields", b"fields", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ServiceDifference: _TypeAlias = ServiceDifference  # noqa: Y015
-
-@_typing.final
-class Difference(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SERVICES_FIELD_NUMBER: _builtins.int
-    REORDERED_FIELD_NUMBER: _builtins.int
-    reordered: _builtins.bool
-    """Services, or backends of one, stand in another order. That does nothing to flows."""
-    @_builtins.property
-    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceDifference]: ...
-    def __init__(
-        self,
-        *,
-        services: _abc.Iterable[Global___ServiceDifference] | None = ...,
-        reordered: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reordered", b"reordered", "services", b"services"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Difference: _TypeAlias = Difference  # noqa: Y015
-
-@_typing.final
 class ApplyRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -443,7 +221,7 @@ class ApplyResponse(_message.Message):
     version: _builtins.int
     """Of the desired state that holds the change; with dry_run, the version now."""
     @_builtins.property
-    def difference(self) -> Global___Difference:
+    def difference(self) -> _difference_pb2.Difference:
         """Empty: nothing was to be changed, and there is no new version."""
 
     @_builtins.property
@@ -454,7 +232,7 @@ class ApplyResponse(_message.Message):
         self,
         *,
         version: _builtins.int = ...,
-        difference: Global___Difference | None = ...,
+        difference: _difference_pb2.Difference | None = ...,
         pending: _guideway_pb2.PendingVersion | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_pending", b"_pending", "difference", b"difference", "pending", b"pending"]  # noqa: Y015
@@ -651,11 +429,11 @@ class DiffResponse(_message.Message):
     FROM_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def difference(self) -> Global___Difference: ...
+    def difference(self) -> _difference_pb2.Difference: ...
     def __init__(
         self,
         *,
-        difference: Global___Difference | None = ...,
+        difference: _difference_pb2.Difference | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -143,8 +143,8 @@ class LoadBalancerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeService(self, request, context):
-        """Changes what is given of a service's settings. Name, VIP, protocol and port cannot be
-        changed: what packets name would be another service.
+        """Changes what is given of a service's settings. Another name keeps its ring and its flows;
+        with another VIP, protocol or port it is another service to packets, and its flows end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
