@@ -58,7 +58,8 @@ def remove(name: str) -> None:
         # Unpinned, not only unmounted: somebody's mount namespace may have a copy.
         shutil.rmtree(bpffs(name) / "guideway", ignore_errors=True)
         for mount in reversed(_mounts_below(directory(name))):
-            _run("umount", str(mount))
+            # A process that has just been killed may have to close a file there yet.
+            _run("umount", "--lazy", str(mount))
     shutil.rmtree(directory(name), ignore_errors=True)
 
 
