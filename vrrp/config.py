@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import yaml
@@ -49,6 +49,27 @@ from vrrp.tracking import Track
 _NOT_ITS_OWN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which PyYAML would silently drop the first.
+
+    In Python: libyaml would keep the interpreter, and so advertisements, from going on.
+    """
+
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT002
+    ) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path) -> DaemonConfig:
     """Read and check ``path``; raise ConfigError naming file, place and problem."""
     try:
@@ -63,7 +84,7 @@ def load(path: Path) -> DaemonConfig:
 def parse(text: str, name: str) -> DaemonConfig:
     """Check the text of a configuration file called ``name``; raise ConfigError."""
     try:
-        plain = yaml.safe_load(text)
+        plain = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}") from error

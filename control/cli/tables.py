@@ -4,6 +4,7 @@ What comes from the daemon goes into :class:`Text`, which rich does not look for
 """
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final
 
 from rich.console import Group, RenderableType
@@ -261,9 +262,10 @@ def _router_notes(instance: Mapping[str, Any]) -> list[str]:
     if mac := instance.get("virtual_mac"):  # not told by an older guideway-vrrpd
         notes.append(f"virtual MAC {mac}")
     if fenced := instance["fenced"]:
-        notes.append(f"gave up {fenced} times, being late itself")
-    if discarded := sum(instance["discarded"].values()):
-        notes.append(f"{discarded} packets discarded")
+        notes.append(f"late itself, so gave up: {fenced}")
+    kinds = sorted(instance["discarded"].items(), key=itemgetter(1), reverse=True)
+    if discarded := ", ".join(f"{count} ({kind})" for kind, count in kinds):
+        notes.append(f"discarded: {discarded}")
     return [note for note in notes if note]
 
 

@@ -96,6 +96,11 @@ def test_a_short_file_gets_the_defaults() -> None:
             "vrrp.yaml: not YAML: month must be in 1..12",
             id="no such date",
         ),
+        pytest.param(
+            "instances: []\nchecks: []\ninstances: []\n",
+            "vrrp.yaml line 3: not YAML: 'instances' stands here twice",
+            id="a key that is repeated",
+        ),
         pytest.param("[" * 10000, "vrrp.yaml: not YAML: ", id="bottomless"),
         pytest.param("!!bool maybe", "vrrp.yaml: not YAML: 'maybe'", id="no truth"),
         pytest.param("!!timestamp never", "vrrp.yaml: not YAML: ", id="no time"),

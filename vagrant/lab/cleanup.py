@@ -59,7 +59,8 @@ def remove(name: str) -> None:
         for path in bpffs(name).glob("*"):
             shutil.rmtree(path, ignore_errors=True)
         for mount in reversed(_mounts_below(directory(name))):
-            _run("umount", str(mount))
+            # A process that has just been killed may have to close a file there yet.
+            _run("umount", "--lazy", str(mount))
     shutil.rmtree(directory(name), ignore_errors=True)
 
 
