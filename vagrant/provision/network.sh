@@ -24,10 +24,9 @@ interface_of() {
 
 # put FILE MODE: make the standard input FILE's content; false if it is already.
 put() {
-	mkdir -p "$(dirname "$1")"
-	new=$(mktemp "$1.XXXXXX")
-	cat >"$new"
-	chmod "$2" "$new"
+	# Each with its own way out: `set -e` does not count where somebody asks for the result.
+	{ mkdir -p "$(dirname "$1")" && new=$(mktemp "$1.XXXXXX"); } || die "$1 cannot be written"
+	{ cat >"$new" && chmod "$2" "$new"; } || { rm -f "$new"; die "$1 cannot be written"; }
 	if cmp -s "$new" "$1"; then
 		rm -f "$new"
 		return 1
