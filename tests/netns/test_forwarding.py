@@ -20,7 +20,7 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.topology import CLIENT, VIP, DrTopology, NatTopology
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waiting
 
 
 @pytest.fixture(scope="module", params=[DrTopology, NatTopology], ids=["dr", "nat"])
