@@ -309,7 +309,7 @@ def test_the_age_is_that_of_the_program_and_not_of_the_daemon(node: Node) -> Non
     after = node.api.data_plane()
 
     assert after.adopted
-    assert after.loaded == pytest.approx(loaded, abs=0.1)
+    assert after.loaded == pytest.approx(loaded, abs=1)  # the lab takes longer to start
     assert node.api.status().started > after.loaded
     guideway(node, "dataplane", "reload")
     assert node.api.data_plane().loaded > node.api.status().started

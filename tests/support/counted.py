@@ -7,7 +7,10 @@ from vagrant.lab.node import Node
 
 
 def counted(node: Node, reason: str, action: Callable[[], object]) -> list[int]:
-    """Return the packets that ``action`` adds: to ``reason``, to services, to backends."""
+    """Return the packets that ``action`` adds: to ``reason``, to services, to backends.
+
+    They have to be the same everywhere.
+    """
 
     def now() -> tuple[int, int, int]:
         stats = node.api.statistics()
@@ -20,9 +23,15 @@ def counted(node: Node, reason: str, action: Callable[[], object]) -> list[int]:
     before = now()
     action()
 
+    def gained() -> list[int]:
+        """Return what was added; nothing while the last packet is counted here or there."""
+        found = [b - a for a, b in zip(before, now(), strict=True)]
+        return found if len(set(found)) == 1 and found[0] else []
+
     # The last ACK of the connection may be on its way yet.
     return eventually(
-        lambda: [b - a for a, b in zip(before, now(), strict=True)],
+        gained,
         within=5,
-        what="packets are counted",
+        what="all have counted the same packets",
+        explain=lambda: f"before {before}, now {now()}",
     )
