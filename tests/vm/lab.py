@@ -11,9 +11,10 @@ from tests.vm.machine import Kind, Machine, machine
 from tests.vm.network import Network
 from tests.vm.recipe import CHECKOUT
 from tests.vm.stages import Stage
+from vagrant.lab.wait import PATIENCE
 
 LAB = Kind("lab", 10, memory=4096)
-PATIENCE = 8  # how many times longer than on a real machine everything may take
+SLOWER = 8 * PATIENCE  # how many times longer than on a real machine everything may take
 _PROVISIONED = "/opt/guideway"  # to where lab.sh copies it
 _SETUP_WITHIN = 900.0  # seconds
 _DEMO_WITHIN = 900.0
@@ -58,7 +59,7 @@ class Lab:
         return self._long(f"{CHECKOUT}/deploy/setup dev,lab", "setup", _SETUP_WITHIN)
 
     def packet_tests(self) -> str:
-        return self._tests("packet", "tests/packet")
+        return self._tests("packet", "--numprocesses 2 --dist loadfile", "tests/packet")
 
     def netns_tests(self) -> str:
         return self._tests("netns", *NETNS)
@@ -68,21 +69,22 @@ class Lab:
         return self._long(command, "provision", _SETUP_WITHIN)
 
     def demo(self) -> str:
-        command = f"GUIDEWAY_PATIENCE={PATIENCE} make -C {_PROVISIONED} demo"
+        command = f"GUIDEWAY_PATIENCE={SLOWER:g} make -C {_PROVISIONED} demo"
         self._long(command, "demo", _DEMO_WITHIN)
         return "all claims held"
 
     def _tests(self, name: str, *paths: str) -> str:
         environment = (
-            f"GUIDEWAY_PATIENCE={PATIENCE} GUIDEWAY_REQUIRE=packet,netns,systemd,vlan"
+            "PYTHONUNBUFFERED=1",
+            f"GUIDEWAY_PATIENCE={SLOWER:g}",
+            "GUIDEWAY_REQUIRE=packet,netns,systemd,vlan",
         )
         pytest = (
-            f".venv/bin/python -m pytest -p no:cacheprovider -o timeout={60 * PATIENCE}"
+            ".venv/bin/python -m pytest -p no:cacheprovider --durations=25",
+            f"-o timeout={60 * SLOWER:g}",
         )
-        command = (
-            f"cd {CHECKOUT} && {environment} {pytest} --durations=25 {' '.join(paths)}"
-        )
-        return self._long(command, name, _TESTS_WITHIN).strip("= ")
+        command = " ".join((*environment, *pytest, *paths))
+        return self._long(f"cd {CHECKOUT} && {command}", name, _TESTS_WITHIN).strip("= ")
 
     def _long(self, command: str, name: str, within: float) -> str:
         return self.machine.watch(command, self.logs / f"lab-{name}.log", within=within)

@@ -12,7 +12,7 @@ from typing import IO
 from tests.vm.image import Image
 from tests.vm.network import Network
 from vagrant.lab.errors import CommandError, LabError, NotInTimeError
-from vagrant.lab.wait import eventually
+from vagrant.lab.wait import PATIENCE, eventually
 
 SOON = 120.0  # seconds for a small command: emulated, Python takes two to start
 _BOOTS_WITHIN = 600.0
@@ -62,7 +62,7 @@ class Machine:
                 input=input_,
                 stdin=None if input_ is not None else subprocess.DEVNULL,
                 capture_output=True,
-                timeout=within,
+                timeout=within * PATIENCE,
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
@@ -122,7 +122,7 @@ class Machine:
             stderr=subprocess.STDOUT,
         )
         try:
-            return running.wait(timeout=within)
+            return running.wait(timeout=within * PATIENCE)
         except subprocess.TimeoutExpired as late:
             raise NotInTimeError(f"{self.name}: {command}", within) from late
         finally:
@@ -142,7 +142,11 @@ def machine(kind: Kind, image: Image, network: Network, logs: Path) -> Iterator[
     )
     with (logs / f"{kind.name}.qemu").open("wb") as said:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,  # Ctrl-C ends it when we do, not before
         )
     try:
         yield made

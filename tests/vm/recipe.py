@@ -14,7 +14,6 @@ CHECKOUT = "/srv/guideway"
 # Beyond what our own scripts install: what a server of Debian's has anyway.
 SERVER = (
     "dbus",
-    "ifupdown",
     "kmod",
     "linux-image-cloud-amd64",  # the stock kernel, with the drivers of virtual machines
     "make",
@@ -40,9 +39,9 @@ rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/*
 echo 'deb [trusted=yes] file:/srv/packages ./' > /etc/apt/sources.list
 apt-get update -qq
 printf '[global]\\nno-index = true\\nfind-links = {WHEELS}\\n' > /etc/pip.conf
-printf 'auto lo eth0\\niface lo inet loopback\\niface eth0 inet static\\n' \\
-    > /etc/network/interfaces
-printf '\\taddress 10.0.2.15/24\\n' >> /etc/network/interfaces
+printf '[Match]\\nName=eth0\\n[Network]\\nAddress=10.0.2.15/24\\n' \\
+    > /etc/systemd/network/eth0.network
+systemctl --quiet enable systemd-networkd
 printf '127.0.0.1 localhost\\n' > /etc/hosts
 : > /etc/fstab
 systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \\
