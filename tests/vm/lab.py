@@ -24,6 +24,8 @@ _TESTS_WITHIN = 1500.0
 # alone, no kernel changes.
 NETNS = (
     "tests/netns/test_forwarding.py",
+    "tests/netns/test_generations.py",
+    "tests/netns/test_jumbo.py",
     "tests/netns/test_vlan.py",
 )
 
