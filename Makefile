@@ -26,6 +26,9 @@ deb: setup-lab  ## make a Debian package of this checkout, in dist
 test-deb: setup-dev deb  ## install, upgrade and purge that package under a real systemd (root)
 	@GUIDEWAY_REQUIRE=deb $(PYTHON) -m pytest tests/deb
 
+test-vm: setup-lab deb  ## all of it on Debian's own kernel, in emulated machines (root; 25 minutes)
+	@$(PYTHON) -m tests.vm $(PART)
+
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
 	@$(PYTHON) -m tests.packet.fuzz "$(or $(SECONDS),300)"
 
@@ -87,4 +90,4 @@ setup-lab:
 setup-dev:
 	@deploy/setup dev,lab
 
-.PHONY: help demo lab lab-down test deb test-deb fuzz fuzz-vrrp bench bench-control chaos failover steadiness bench-health figures check lint types contracts proto generated format setup-lab setup-dev
+.PHONY: help demo lab lab-down test deb test-deb test-vm fuzz fuzz-vrrp bench bench-control chaos failover steadiness bench-health figures check lint types contracts proto generated format setup-lab setup-dev

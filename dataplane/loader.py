@@ -21,7 +21,9 @@ from dataplane.errors import DataplaneError, KernelError, LoadError
 from dataplane.libbpf import MapShape
 from dataplane.source import Limits, source
 
-_TIMEOUT: Final = 60.0  # seconds; compiling takes 1.5 s natively and 5 s in an emulator
+# Seconds. Compiling takes 2 s natively, half a minute in an emulator, and minutes in one
+# on a busy host; who gave up sooner would never get there, for it is kept only at its end.
+_TIMEOUT: Final = 240.0
 
 
 class _Order(msgspec.Struct, frozen=True):

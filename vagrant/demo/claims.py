@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from vagrant.demo.request import Request
+from vagrant.lab.wait import PATIENCE
 
 TOLERANCE: Final = 6.0  # percentage points between a share and its weight
-OUT_WITHIN: Final = 2.0  # seconds until nothing is sent to a dead backend
-BACK_WITHIN: Final = 5.0  # seconds until a backend that is back gets requests again
-TAKEN_OVER_WITHIN: Final = 2.0  # seconds until the other node answers for the VIP
+OUT_WITHIN: Final = 2.0 * PATIENCE  # seconds until nothing is sent to a dead backend
+BACK_WITHIN: Final = (
+    5.0 * PATIENCE
+)  # seconds until a backend that is back gets requests again
+TAKEN_OVER_WITHIN: Final = (
+    2.0 * PATIENCE
+)  # seconds until the other node answers for the VIP
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 from vagrant.demo.request import Request
 from vagrant.lab.hosts import Host
 from vagrant.lab.topology import CLIENT
+from vagrant.lab.wait import PATIENCE
 from vagrant.lab.webserver import HEADER
 
-TIMEOUT: Final = 1.0  # seconds that a request may take, connecting included
+TIMEOUT: Final = 1.0 * PATIENCE  # seconds that a request may take, connecting included
 
 
 class Load:

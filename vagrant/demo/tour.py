@@ -14,6 +14,7 @@ from vagrant.demo.request import Request
 from vagrant.demo.witness import Witness
 from vagrant.lab.lab import Lab
 from vagrant.lab.topology import VIP
+from vagrant.lab.wait import PATIENCE
 
 PHASES: Final = (
     "1000 requests through the VIP",
@@ -25,9 +26,9 @@ _SPREAD, _BACKEND, _NODE, _DOWNLOAD = range(len(PHASES))
 _SERVICE: Final = "web"
 _REQUESTS: Final = 1000
 _AT_ONCE: Final = 20
-_RATE: Final = 100.0  # requests per second
+_RATE: Final = 100.0 / PATIENCE  # requests per second
 _CALM: Final = 2.5  # seconds of plain load before and after what happens
-_PATIENCE: Final = 10.0  # seconds, then what should happen counts as not happening
+_AT_LAST: Final = 10.0 * PATIENCE  # seconds, then what should happen does not
 
 
 class Tour:
@@ -148,7 +149,7 @@ class Tour:
     async def _moment_when_out(self, backend: str) -> float | None:
         """Return when the Active node had taken ``backend`` out; None if it did not."""
         api = self._lab.nodes["lb1"].api
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _AT_LAST
         while time.monotonic() < deadline:
             shares = await asyncio.to_thread(api.shares, _SERVICE)
             if shares[backend] == 0:
@@ -159,7 +160,7 @@ class Tour:
     async def _first(self, wanted: Callable[[Request], bool]) -> Request | None:
         """Return the first request to end that is ``wanted``; None if there is none."""
         seen = len(self._load.requests)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _AT_LAST
         while time.monotonic() < deadline:
             for request in self._load.requests[seen:]:
                 seen += 1
