@@ -25,7 +25,7 @@ _OPTIONS: Final = (
 
 # What gRPC says before it comes to the point; with it, that would be cut off.
 _PREAMBLE: Final = re.compile(
-    r"failed to connect to all addresses; last error: (?:[A-Z_]+: )?(?:ipv[46]:\S+: )?"
+    r"failed to connect to all addresses; last error: (?:[A-Z_]+: )?(ipv[46]:\S+: )?"
     r"(?:.*OPENSSL_internal:)?"
 )
 
@@ -71,5 +71,5 @@ def _failed(error: aio.AioRpcError, port: int, check: GrpcCheck) -> Result:
         return no_answer(port, check.timeout)
     if code is grpc.StatusCode.NOT_FOUND:
         return Result(one_line(f"it does not know the service {check.service!r}"))
-    said = _PREAMBLE.sub("", error.details() or "")
+    said = _PREAMBLE.sub(r"\1", error.details() or "")
     return Result(one_line(f"{code.name}: {said}"))
