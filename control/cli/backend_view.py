@@ -32,7 +32,7 @@ def backend_view(backend: ShownBackendPlain, now: float) -> RenderableType:
         ("address", with_port(backend["address"], backend["port"])),
         ("weight", weight_text(backend)),
         ("state", backend["state"]),
-        *([] if backend["checks"] is None else [("checks", _own(backend["checks"]))]),
+        *([] if backend["checks"] is None else [("own checks", _own(backend["checks"]))]),
         *([("zone", backend["zone"])] if backend["zone"] else []),
         ("MAC", backend["mac"] or "?"),
         ("health", _health(backend["health"], backend["since"], now)),
@@ -44,8 +44,8 @@ def backend_view(backend: ShownBackendPlain, now: float) -> RenderableType:
 
 
 def _own(checks: list[CheckPlain]) -> str:
-    """Say that a backend has checks instead of the service's."""
-    return ", ".join(map(check_text, checks)) + " of its own" if checks else "none"
+    """Return what a backend has to pass instead of the service's checks."""
+    return ", ".join(map(check_text, checks)) or "none: it counts as up"
 
 
 def _probe(probe: ProbePlain, now: float) -> tuple[RenderableType, ...]:

@@ -128,7 +128,8 @@ def _set(message: Message, key: str, given: str) -> None:
 
 def _remedy(message: Message, key: str) -> str:
     """Say what would be right, as the configuration file's mistakes do."""
-    if owners := [kind for kind in KINDS if key in _keys(getattr(pb.HealthCheck(), kind))]:
+    owners = [kind for kind in KINDS if key in _keys(getattr(pb.HealthCheck(), kind))]
+    if owners and not isinstance(message, pb.CheckDefaults):
         return f": it goes with {', '.join(owners)}"
     keys = _keys(message)
     return did_you_mean(key, keys) or f"; keys are {', '.join(keys)}"

@@ -88,7 +88,7 @@ def wait_until_drained(client: Client, service: str, backend: str, quiet: float)
 
     Progress goes to stderr.
     """
-    progress, patience, said = Progress(quiet), Patience(), 0.0
+    progress, patience, said = Progress(quiet), Patience(), time.time()
     while True:
         try:
             seen = _look(client, service, backend)

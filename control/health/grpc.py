@@ -1,5 +1,6 @@
 """A probe by gRPC's health service: the backend says that it is serving."""
 
+import re
 from typing import Any, Final
 
 import grpc
@@ -20,6 +21,12 @@ _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
     ("grpc.max_receive_message_length", 4096),
+)
+
+# What gRPC says before it comes to the point; with it, that would be cut off.
+_PREAMBLE: Final = re.compile(
+    r"failed to connect to all addresses; last error: (?:[A-Z_]+: )?(ipv[46]:\S+: )?"
+    r"(?:.*OPENSSL_internal:)?"
 )
 
 
@@ -64,4 +71,5 @@ def _failed(error: aio.AioRpcError, port: int, check: GrpcCheck) -> Result:
         return no_answer(port, check.timeout)
     if code is grpc.StatusCode.NOT_FOUND:
         return Result(one_line(f"it does not know the service {check.service!r}"))
-    return Result(one_line(f"{code.name}: {error.details()}"))
+    said = _PREAMBLE.sub(r"\1", error.details() or "")
+    return Result(one_line(f"{code.name}: {said}"))

@@ -175,10 +175,10 @@ def test_a_backend_gets_checks_of_its_own_and_gives_them_back(cli: CommandLine) 
     assert checks("a") == (HttpCheck(host="www.example", path="/ready"),)
     assert cli.said("backend set web a --no-check") == "a has no check in web now\n"
     assert checks("a") == ()
-    assert "checks: none" in cli.rows("backend show web a")
+    assert "own checks: none: it counts as up" in cli.rows("backend show web a")
     cli.said("backend set web a --service-check")
     assert checks("a") is None
-    assert "checks: icmp every 1 s, tcp port 8080 every 1 s of its own" in cli.rows(
+    assert "own checks: icmp every 1 s, tcp port 8080 every 1 s" in cli.rows(
         "backend show web c"
     )
 
@@ -197,6 +197,10 @@ def test_what_is_exported_by_the_api_is_applied_again(cli: CommandLine, tmp_path
     [
         ("service change web --check-defaults interval", "'interval' is not KEY=VALUE"),
         ("service change web --check-defaults intervall=1", "did you mean"),
+        (
+            "service change web --check-defaults port=80",
+            "port: no such key here; keys are interval, timeout, rise, fall, retry",
+        ),
         ("service change web --check-defaults rise=x", "rise: 'x' is not a valid integer"),
         ("service change web --check-defaults jitter=7", "jitter 7 is not in 0…0.5"),
         ("backend set web a --check icmp --no-check", "--no-check contradicts --check"),

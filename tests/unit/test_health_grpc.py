@@ -1,6 +1,7 @@
 """Probes by gRPC's health service."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -96,7 +97,7 @@ def test_who_has_no_health_service_or_does_not_listen_fails() -> None:
         return await probe(LOOPBACK, 1, CHECK)
 
     assert asked(CHECK, HealthServicer()).problem.startswith("UNIMPLEMENTED: ")
-    assert asyncio.run(nobody()).problem.startswith("UNAVAILABLE: ")
+    assert asyncio.run(nobody()).problem.startswith("UNAVAILABLE: ipv4:127.0.0.1:")
 
 
 def test_an_answer_that_is_too_large_is_not_read() -> None:
@@ -147,3 +148,17 @@ def test_over_tls_the_certificate_has_to_be_right(tmp_path: Path) -> None:
         assert wrong.problem.startswith("UNAVAILABLE: ")
     with pytest.raises(NoResultError, match=f"{file}x: No such file"):
         over_tls(ca=f"{file}x")
+
+
+def test_a_certificate_that_has_expired_is_said_to_be_wrong(tmp_path: Path) -> None:
+    ca, file = trustme.CA(), str(tmp_path / "ca.pem")
+    ca.cert_pem.write_to_path(file)
+    made = ca.issue_cert("www.example", not_after=datetime.now(UTC) - timedelta(days=1))
+    pair = (made.private_key_pem.bytes(), made.cert_chain_pems[0].bytes())
+    credentials = grpc.ssl_server_credentials([pair])
+    check = GrpcCheck(tls=True, timeout=5, ca=file, sni="www.example")
+
+    problem = asked(check, Says(HealthCheckResponse.SERVING), credentials).problem
+
+    reason = "CERTIFICATE_VERIFY_FAILED: certificate has expired"
+    assert problem.startswith(f"UNAVAILABLE: ipv4:127.0.0.1:N: {reason}")
