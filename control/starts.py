@@ -17,8 +17,10 @@ class Starts:
         self,
         wanted: Callable[[], DesiredState],
         served: Callable[[], Sequence[Served] | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember nothing yet; ``served`` is how services came out last, None: not yet."""
+        self._clock = clock
         self._wanted = wanted
         self._served = served
         self._began: dict[BackendKey, float] = {}  # see slow_start.since
@@ -32,11 +34,11 @@ class Starts:
         """
         state = self._wanted()
         if _any_slow(state):
-            self._began = recalled(state, weights, known(), time.monotonic())
+            self._began = recalled(state, weights, known(), self._clock())
 
     def look(self) -> dict[BackendKey, int]:
         """Return how far backends that start slowly have come; those that begin, begin."""
-        state, now = self._wanted(), time.monotonic()
+        state, now = self._wanted(), self._clock()
         if state is not self._judged[0]:
             self._judged = state, _any_slow(state)
         if not self._judged[1]:
