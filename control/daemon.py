@@ -71,7 +71,7 @@ from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.rounds import Settings
 from control.signals import hear_signals, ignore_signals
-from control.slow_start import recalled, served_by, since, steps
+from control.starts import Starts
 from control.status import Health
 from control.store import Store
 from control.sync.exchange import Exchange
@@ -201,8 +201,10 @@ class Daemon:
         self._unread = ""  # what was wrong with the file
         self._judged: tuple[Compiled | None, dict[str, str]] = (None, {})
         self._hub = Hub()
-        self._began: dict[BackendKey, float] = {}  # see slow_start.since
-        self._steps: dict[BackendKey, int] = {}
+        self._starts = Starts(
+            lambda: store.state,
+            lambda: c.services if (c := self._reconciler.compiled) else None,
+        )
         self._vip_path = VipPath(ProbePath(config.instance, config.cache))
         self._monitor = Monitor(
             self._tasks,
@@ -293,7 +295,8 @@ class Daemon:
         verdicts = self._monitor.health().items()
         found = ((key, health, self._monitor.problem(key)) for key, health in verdicts)
         self._notifier.compare(found, time.time())
-        self._began = await asyncio.to_thread(self._started)
+        weights = self._monitor.weights()
+        await asyncio.to_thread(self._starts.recall, self._known, weights)
         await self._reconciler.settle()
         await self._plane.attach()
         sizes = memory(self._instance.maps)
@@ -348,17 +351,12 @@ class Daemon:
             for _, check in service.every_check
         ):
             return {}
-        actual = self._instance.maps.read()
-        return remembered(state, actual if actual.services else self._seed or actual)
+        return remembered(state, self._known())
 
-    def _started(self) -> dict[BackendKey, float]:
-        """Return since when the maps' backends serve, of services with a slow start."""
-        state = self._store.state
-        if not any(service.pool.slow_start for service in state):
-            return {}
+    def _known(self) -> Image:
+        """Return what packets went by when this daemon began."""
         actual = self._instance.maps.read()
-        known = actual if actual.services else self._seed or actual
-        return recalled(state, self._monitor.weights(), known, time.monotonic())
+        return actual if actual.services else self._seed or actual
 
     async def _learn(self) -> None:
         """Wait until backends have answered probes and ARP, and peers have told what is.
@@ -376,8 +374,7 @@ class Daemon:
     async def _follow_network(self) -> None:
         while True:
             await asyncio.sleep(_SURVEY_INTERVAL)
-            before = self._steps
-            if await self._lookout.survey() or self._slow_steps() != before:
+            if await self._lookout.survey() or self._starts.moved():
                 self._wake()
             await self._plane.mend()
             self._manager.status(self._summary())
@@ -491,19 +488,10 @@ class Daemon:
             self._monitor.weights(),
             frozenset(service for service, pool in pools.items() if not pool.quorum),
             overdue(self._store.state, time.time()),
-            self._slow_steps(),
+            self._starts.look(),
             shared=self._exchange.shared(),
             suspected=self._suspicion.suspects(),
         )
-
-    def _slow_steps(self) -> dict[BackendKey, int]:
-        """Return how far backends that start slowly have come; those that begin, begin."""
-        state, now = self._store.state, time.monotonic()
-        compiled = self._reconciler.compiled
-        serving = served_by(state, compiled.services) if compiled else self._began.keys()
-        self._began = since(self._began, state, serving, now)
-        self._steps = steps(self._began, state, now)
-        return self._steps
 
     def _pools(self) -> Mapping[str, Pool]:
         compiled = self._reconciler.compiled

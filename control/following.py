@@ -82,13 +82,17 @@ async def follow_serving(
     """Tell ``hub`` which services begin and cease to serve, until cancelled.
 
     ``look`` says of each service why nobody serves it, "" where somebody does; of a service
-    that it does not mention nothing is known. ``before`` is what was told earlier.
+    that it does not mention nothing is known. It gives another mapping where anything is
+    otherwise. ``before`` is what was told earlier.
     """
     told = dict(before)
-    seen = dict(look())
+    seen, is_told = look(), False
     while True:
         await asyncio.sleep(interval)
-        last, seen = seen, dict(look())
+        last, seen = seen, look()
+        if seen is last and is_told:
+            continue
+        is_told = seen is last
         steady = {
             name: why
             for name, why in seen.items()

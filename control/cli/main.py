@@ -78,7 +78,10 @@ def guideway(
     """Look at and change what a node balances."""
     if math.isnan(timeout):
         raise click.UsageError("--timeout nan is no number of seconds")
-    context.obj = Session(Client(socket, timeout, chosen_remote(context, far)), output)
+    session = Session(Client(socket, timeout, chosen_remote(context, far)), output)
+    if context.invoked_subcommand != "service":
+        session.refuse_ipvsadm()
+    context.obj = session
 
 
 for _command in (

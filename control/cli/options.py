@@ -145,7 +145,7 @@ timeout_option: Final = click.option(
     metavar=DurationParameter.name,
     callback=_set_patience,
     expose_value=False,
-    help=f"With --wait: fail after so long; {PATIENCE:g}s if it is not there.",
+    help=f"With --wait: fail after so long.  [default: {PATIENCE:g}s]",
 )
 
 

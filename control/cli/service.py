@@ -38,8 +38,12 @@ class Settings(FlowOptions, CheckOptions, PoolOptions):
 
 
 @click.group()
-def service() -> None:
+@click.pass_context
+def service(context: click.Context) -> None:
     """Virtual services: a VIP, a protocol, a port and who serves them."""
+    session = context.find_object(Session)
+    if session is not None and context.invoked_subcommand != "list":
+        session.refuse_ipvsadm()
 
 
 @service.command("list", epilog="Example: guideway service list -o ipvsadm")

@@ -57,6 +57,14 @@ class Session:
         )
         console.print(table())
 
+    def refuse_ipvsadm(self) -> None:
+        """Raise UsageError if the output is to be what one command alone has.
+
+        Before anything is done: what was done could not be said.
+        """
+        if self.output == "ipvsadm":
+            raise click.UsageError("-o ipvsadm is of `service list` alone")
+
     def said(self, sentence: str, **facts: object) -> None:
         """Say what was done; ``facts`` are for programs."""
         if not self._show_plain({"message": sentence, **facts}):
@@ -71,8 +79,6 @@ class Session:
                 from control.cli.yaml_output import dump  # noqa: PLC0415 - rarely needed
 
                 click.echo(dump(plain), nl=False)
-            case "ipvsadm":
-                raise click.UsageError("-o ipvsadm is of `service list` alone")
             case _:
                 return False
         return True

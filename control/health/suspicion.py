@@ -93,16 +93,21 @@ async def follow_handshakes(
     ``counted`` reads the kernel, in a thread, if any of the ``services`` is watched.
     """
     looked = time.monotonic()
+    every: tuple[Served, ...] | None = None
+    watched: tuple[Served, ...] = ()
     while True:
         await asyncio.sleep(_INTERVAL)
+        if (now := services()) is not every:
+            every = now
+            watched = tuple(one for one in now if one.service.pool.watch_handshakes)
         before, counts = suspicion.suspects(), dict[int, Handshakes]()
-        if any(one.service.pool.watch_handshakes for one in services()):
+        if watched:
             try:
                 counts = dict(await asyncio.to_thread(counted))
             except DataplaneError:
                 continue  # it is detached; nothing is known of packets that pass us by
         seconds, looked = time.monotonic() - looked, time.monotonic()
-        suspicion.look(services(), counts, seconds)
+        suspicion.look(watched, counts, seconds)
         for key, is_suspected in _news(before, suspicion.suspects()):
             facts = {"service": key[0], "backend": key[1]}
             _log.info("handshakes judged", suspected=is_suspected, **facts)

@@ -46,6 +46,15 @@ def test_a_change_answers_in_yaml(cli: CommandLine) -> None:
     assert answer["version"] == cli.node.store.version
 
 
+@pytest.mark.parametrize("change", ["rollback 0", "rollback 0 --dry-run", "diff 0"])
+def test_what_differs_is_told_in_yaml_and_nothing_else_is(
+    cli: CommandLine, change: str
+) -> None:
+    answer = yaml.safe_load(cli.said(f"{change} -o yaml"))
+
+    assert [one["name"] for one in answer["difference"]["services"]] == ["web"]
+
+
 def test_services_are_listed_as_by_ipvsadm(cli: CommandLine) -> None:
     cli.said(
         "service add dns --vip 2001:db8::10 --port 53 --protocol udp --mode nat "
@@ -69,9 +78,19 @@ def test_the_option_may_stand_before_the_command(cli: CommandLine) -> None:
     assert cli.said("-o ipvsadm service list") == cli.said("service list -o ipvsadm")
 
 
-@pytest.mark.parametrize("line", ["backend list -o ipvsadm", "-o ipvsadm backend list"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "backend list -o ipvsadm",
+        "-o ipvsadm backend list",
+        "-o ipvsadm backend drain web a",
+        "-o ipvsadm service remove web",
+        "-o ipvsadm rollback 0",
+    ],
+)
 def test_only_a_list_of_services_looks_like_ipvsadm(cli: CommandLine, line: str) -> None:
     result = cli.run(line)
 
-    assert result.exit_code == 2
+    assert (result.exit_code, result.stdout) == (2, "")
     assert "ipvsadm" in result.stderr
+    assert cli.node.store.version == 1

@@ -5,10 +5,16 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from control.compile import compile_image
 from control.errors import ConflictError
+from control.facts import Facts, Interface, Moment, Network, NextHop
 from control.model import Backend, DesiredState, Mode, Protocol, Service
 from control.moving import following, with_changed
 from control.pool_policy import PoolPolicy, SorryServer
+from control.rounds import Settings
+from control.tables import Tables
+from dataplane.image import Image
+from dataplane.source import Limits
 
 BACKEND = Backend("a", IPv4Address("10.0.0.1"), 80)
 SORRY = SorryServer(IPv4Address("10.0.0.9"), 80)
@@ -56,6 +62,22 @@ def test_a_service_that_changes_stays_where_it_is_in_the_order() -> None:
     mail, www = replace(WEB, name="mail", port=25), replace(WEB, name="www")
 
     assert with_changed(DesiredState((WEB, mail)), WEB, www) == DesiredState((www, mail))
+
+
+def test_a_renamed_service_leaves_the_maps_as_they_are() -> None:
+    hops = {BACKEND.address: NextHop("eth0", 3, b"\2\0\0\0\0\1", b"\2\0\0\0\1\1")}
+    facts = Facts(Network((Interface("eth0", 3, b"\2\0\0\0\0\1"),), next_hops=hops))
+    before = DesiredState((WEB,))
+    after = with_changed(before, WEB, replace(WEB, name="www"))
+
+    def compiled(state: DesiredState, known: Image) -> Image:
+        settings = Settings(Limits(), 7, ())
+        return compile_image(state, facts, settings, known, Tables(), Moment(1)).image
+
+    known = compiled(before, Image())
+
+    assert known.services
+    assert compiled(after, known) == known
 
 
 def test_the_name_of_another_service_is_refused() -> None:

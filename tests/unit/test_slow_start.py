@@ -17,6 +17,7 @@ from control.ramp import STEPS
 from control.rounds import Settings
 from control.serving import STARTING
 from control.slow_start import LONG_AGO, recalled, relative, served_by, since, steps
+from control.starts import Starts
 from control.status import Health
 from control.tables import Tables
 from control.transition import is_in_transition, owners
@@ -82,6 +83,30 @@ def test_its_weight_comes_in_ten_steps() -> None:
     ]
 
     assert found == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, None, None, None]
+
+
+def test_a_daemon_notices_each_step_once_and_switching_it_off_at_once() -> None:
+    now, state = 1000.0, DesiredState((web(1, 1),))
+    starts = Starts(lambda: state, lambda: None, clock=lambda: now)
+
+    assert starts.moved()
+    assert starts.look() == {key(0): 1, key(1): 1}
+    assert not starts.moved()
+    state = DesiredState((replace(web(1, 1), pool=EACH_BY_ITSELF),))
+    assert starts.moved()
+    assert (starts.look(), starts.moved()) == ({}, False)
+
+
+def test_a_daemon_that_begins_goes_on_from_what_the_maps_hold() -> None:
+    now, state = 1000.0, DesiredState((web(1, 1),))
+    starts = Starts(lambda: state, lambda: None, clock=lambda: now)
+    half = made(state.services[0], {key(0): 5}, Image()).image
+
+    starts.recall(lambda: half, {})
+
+    assert starts.look() == {key(0): 5}
+    now += 10.0  # a step is a tenth of 100 s
+    assert starts.look() == {key(0): 6}
 
 
 def test_who_comes_with_another_goes_with_it() -> None:
