@@ -148,11 +148,12 @@ def _scale_table(scales: dict[str, Scale], backends: int, interval: float) -> Ta
 
 
 def _detection_table(*, keepalived: bool) -> Table:
+    stand_in = keepalived and not has_ipvs()
     table = make_table(
         "Seconds until a backend that dies is down, by TCP",
         f"{_DYING} backends, checked at points of time spread over an interval. Target, by "
         f"our defaults: {_FOUND:g} s."
-        + ("" if has_ipvs() else " For keepalived, IPVS is there in name only."),
+        + (" For keepalived, IPVS is there in name only." if stand_in else ""),
     )
     table.add_column("checked by")
     table.add_column("a backend that")
