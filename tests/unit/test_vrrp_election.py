@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from random import Random
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -280,3 +281,5 @@ class Election(RuleBasedStateMachine):
 
 ElectionTest = Election.TestCase
 ElectionTest.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+# A busy machine may take a minute, and who is interrupted says nothing of elections.
+ElectionTest = pytest.mark.timeout(300)(ElectionTest)
