@@ -26,7 +26,7 @@ deb: setup-lab  ## make a Debian package of this checkout, in dist
 test-deb: setup-dev deb  ## install, upgrade and purge that package under a real systemd (root)
 	@GUIDEWAY_REQUIRE=deb $(PYTHON) -m pytest tests/deb
 
-test-vm: setup-lab deb  ## all of it on Debian's own kernel, in emulated machines (root; 25 minutes)
+test-vm: setup-lab deb  ## all of it on Debian's own kernel, in emulated machines (root; slow)
 	@$(PYTHON) -m tests.vm $(PART)
 
 fuzz: setup-dev  ## compare program and model on ever more packets, SECONDS=300 (root)
