@@ -7,7 +7,6 @@ import re
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,16 +48,6 @@ def run_as(
         timeout=20,
         env={**os.environ, "GUIDEWAY_SOCKET": str(socket)},
     )
-
-
-@pytest.fixture
-def open_path(tmp_path: Path) -> Path:
-    """Return a directory that others get to."""
-    ours = Path(tempfile.gettempdir())
-    for directory in (tmp_path, *tmp_path.parents):
-        if ours in directory.parents:
-            directory.chmod(0o755)
-    return tmp_path
 
 
 def gid(name: str) -> int:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import pwd
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -166,10 +165,9 @@ def test_one_that_fails_is_a_problem_until_it_succeeds(tmp_path: Path) -> None:
 
 
 def test_a_program_runs_without_privileges_if_the_file_does_not_say_otherwise(
-    tmp_path: Path,
+    open_path: Path,
 ) -> None:
-    tmp_path.chmod(0o777)
-    program = replace(shell(f"id -un > {_open(tmp_path)}/who"), user="nobody")
+    program = replace(shell(f"id -un > {open_path}/who"), user="nobody")
 
     async def work(runner: Runner) -> None:
         runner.tell(DOWN)
@@ -177,7 +175,7 @@ def test_a_program_runs_without_privileges_if_the_file_does_not_say_otherwise(
     running(program, work=work)
 
     assert Program(("/x",)).user == "nobody"
-    assert (_open(tmp_path) / "who").read_text() == "nobody\n"
+    assert (open_path / "who").read_text() == "nobody\n"
 
 
 def test_an_end_does_not_wait_for_ever_and_says_what_was_not_told() -> None:
@@ -210,13 +208,3 @@ def _until(path: Path) -> None:
     deadline = time.monotonic() + 10
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-
-
-def _open(path: Path) -> Path:
-    """Let everybody get at a directory of a test."""
-    root = Path(tempfile.gettempdir())
-    for one in (path, *path.parents):
-        if one == root:
-            break
-        one.chmod(0o777)
-    return path
