@@ -184,7 +184,8 @@ class Walkthrough:
     def _echoed(self) -> int:
         """Return how many datagrams the data plane has counted."""
         told = json.loads(self.node.run("guideway -o json stats"))
-        return next(each["packets"] for each in told["services"] if each["name"] == "echo")
+        packets = {each["service"]: each["packets"] for each in told["services"]}
+        return packets["echo"]
 
     def _wait_for_restart(self, number: int) -> None:
         """Wait until systemd has started it as often, and it has seen packets go on."""
