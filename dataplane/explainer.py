@@ -30,7 +30,7 @@ SHARED_MAPS: Final = tuple(
     for name in MAPS
     if name not in ("ways", "traces") and not name.endswith("_counters")
 )
-_TIMEOUT: Final = 20.0  # seconds; 2 s natively
+_TIMEOUT: Final = 60.0  # seconds; 2 s natively, but processors may be busy
 _NICE: Final = 10  # health checks are more urgent than questions
 _DECISIONS: Final = "decisions"
 

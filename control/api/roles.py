@@ -24,7 +24,8 @@ class Rule:
 _VIEW: Final = Rule(Role.VIEW)
 _CHANGE: Final = Rule(Role.CHANGE)
 _STREAM: Final = Rule(Role.VIEW, seconds=None)
-_COMPILES: Final = Rule(Role.CHANGE, seconds=120.0)  # the loader gives up after 60
+_COMPILES: Final = Rule(Role.CHANGE, seconds=300.0)  # the loader gives up after 240
+_EXPLAINS: Final = Rule(Role.VIEW, seconds=90.0)  # the explainer gives up after 60
 
 RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
     "guideway.v1.LoadBalancer": {
@@ -42,7 +43,7 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "GetDataPlane": _VIEW,
         "ReloadDataPlane": _COMPILES,
         "DetachDataPlane": _COMPILES,
-        "Explain": _VIEW,
+        "Explain": _EXPLAINS,
     },
     "guideway.v1.Configuration": {
         "Apply": _CHANGE,

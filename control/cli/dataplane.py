@@ -13,7 +13,7 @@ from control.cli.plain import data_plane_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import data_plane_view
 
-_RELOAD_TIMEOUT: Final = 90.0  # seconds; the loader itself gives up after 60
+_RELOAD_TIMEOUT: Final = 270.0  # seconds; the loader itself gives up after 240
 _WARNING: Final = (
     "Nothing is balanced any more, and all connections through this node break."
 )

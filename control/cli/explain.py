@@ -11,7 +11,7 @@ from control.cli.known_names import endpoints, interface_names
 from control.cli.options import PROTOCOL, output_option
 from control.cli.session import Session, pass_session
 
-_TIMEOUT: Final = 30.0  # seconds; guidewayd itself gives up after 20
+_TIMEOUT: Final = 75.0  # seconds; guidewayd itself gives up after 60
 _PORT: Final = click.IntRange(1, 65535)
 _VLAN: Final = click.IntRange(1, 4094)
 _VLAN_PROTOCOLS: Final = {
