@@ -22,6 +22,9 @@ class ConfigError(VrrpError):
 
     where: str  # a file, or a file and the place inside it
     problem: str  # what is wrong and what would be right
+    field: str = (
+        ""  # path of the value in the file, such as instances[0].vrid; "": no one's
+    )
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}"
