@@ -64,6 +64,13 @@ class Oddity(StrEnum):
     ADDRESSES = "addresses"  # it does not list those that we would
     OWNER = "owner"  # it owns the addresses, as we do
 
+    @property
+    def reason(self) -> str:
+        """What is odd, and what an operator can do about it: a sentence for the log."""
+        if self is Oddity.OWNER:
+            return "two nodes own the addresses: give one of them a priority below 255"
+        return "it lists other addresses than ours: make `addresses` equal on all nodes"
+
 
 @dataclass(eq=False)
 class MalformedError(VrrpError):
