@@ -256,6 +256,8 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
                     f"`source` is {source}, but multicast over IPv6 is sent from a "
                     "link-local address"
                 )
+        if len(set(peers)) < len(peers):
+            raise ValueError("a node is named twice in `peers`")
         if len({peer.is_link_local for peer in peers if family != IPV4}) > 1:
             raise ValueError("`peers` have to be all link-local, or none of them")
         if self.min_ttl != TTL and not peers:

@@ -222,6 +222,11 @@ def test_a_short_file_gets_the_defaults() -> None:
             id="password too long",
         ),
         pytest.param(
+            with_instance(peers=["10.0.0.2", "10.0.0.2"]),
+            "vrrp.yaml:1: instances[0] (a): a node is named twice in `peers`",
+            id="a peer twice",
+        ),
+        pytest.param(
             with_instance(peers=["10.0.0.x"]),
             "vrrp.yaml:1: instances[0] (a): '10.0.0.x' in `peers` is not an address",
             id="peer",
