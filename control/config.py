@@ -27,7 +27,6 @@ from control.check_schema import (
 )
 from control.checks import AnyCheck, CheckDefaults, TcpCheck
 from control.errors import ConfigError
-from control.mistakes import explain
 from control.model import (
     Affinity,
     Backend,
@@ -42,9 +41,10 @@ from control.model import (
 from control.notify_schema import EmailConfig, ProgramConfig, to_notifications
 from control.notifying.settings import MAX_PROGRAMS, Notifications
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
-from control.yaml_places import place_of
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
+from mistakes.places import place_of
+from mistakes.remedies import explain
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Weight = Annotated[int, Meta(ge=0, le=65535)]

@@ -4,7 +4,9 @@
 :func:`load` nobody knows the file's shape any more.
 """
 
-from collections.abc import Hashable, Iterable
+import re
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import chain
@@ -14,6 +16,8 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from mistakes.places import place_of
+from mistakes.remedies import explain
 from vrrp import machine
 from vrrp.checks import (
     Check,
@@ -47,6 +51,7 @@ from vrrp.tracking import Track
 
 # What PyYAML leaves to Python: dates that do not exist, bottomless lists, `!!bool maybe`.
 _NOT_ITS_OWN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -83,28 +88,55 @@ def load(path: Path) -> DaemonConfig:
 
 def parse(text: str, name: str) -> DaemonConfig:
     """Check the text of a configuration file called ``name``; raise ConfigError."""
+    plain = _plain(text, name)
+    if plain is None:
+        raise ConfigError(name, "is empty; `instances` is required")
+    with _located(text, name):
+        return _daemon(_file(plain))
+
+
+def _plain(text: str, name: str) -> Any:
     try:
-        plain = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{name}{line}", f"not YAML: {error.problem}") from error
     except (yaml.YAMLError, *_NOT_ITS_OWN) as error:
         sentence = " ".join(str(error).split())  # PyYAML may write two lines
         raise ConfigError(name, f"not YAML: {sentence}") from error
+
+
+@contextmanager
+def _located(text: str, name: str) -> Iterator[None]:
+    """Let a ConfigError of the body, whose field is a path in ``text``, say where it is."""
     try:
-        file = msgspec.convert(plain, FileConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(name, str(error)) from error
+        yield
+    except ConfigError as error:
+        key = _KEY.search(error.problem)
+        place = place_of(text, error.field, key[1] if key else "", yaml.SafeLoader)
+        problem = f"{place.words}: {error.problem}" if place.words else error.problem
+        raise ConfigError(place.within(name), problem) from error
     except UnicodeEncodeError as error:  # "\ud800", which YAML lets be written
         raise ConfigError(
             name, "has half a character, a surrogate without its other half"
         ) from error
+
+
+def _file(plain: Any) -> FileConfig:
+    try:
+        return msgspec.convert(plain, FileConfig)
+    except msgspec.ValidationError as error:
+        problem, path = explain(error, FileConfig)
+        raise ConfigError("", problem, path) from error
+
+
+def _daemon(file: FileConfig) -> DaemonConfig:
     instances = tuple(_instance(entry, Path(file.pins)) for entry in file.instances)
-    _refuse_duplicates(instances, name)
-    _check_tracks(file, name)
+    _refuse_duplicates(instances)
+    _check_tracks(file)
     return DaemonConfig(
         Path(file.status_file),
-        _grouped(instances, file.sync_groups, name),
+        _grouped(instances, file.sync_groups),
         tuple(_check(entry) for entry in file.checks),
         file.realtime_priority,
         Path(file.maintenance_file),
@@ -117,41 +149,47 @@ def parse(text: str, name: str) -> DaemonConfig:
 
 
 def _grouped(
-    instances: tuple[Instance, ...], groups: Iterable[GroupConfig], file: str
+    instances: tuple[Instance, ...], groups: Iterable[GroupConfig]
 ) -> tuple[Instance, ...]:
     """Return the instances with what their sync groups make of them; or ConfigError."""
     by_name = {each.name: each for each in instances}
     entries = list(enumerate(groups))
     _all_differ(
-        ((g.name, f"$.sync_groups[{i}].name", f"the name {g.name!r}") for i, g in entries),
-        file,
+        ((g.name, f"sync_groups[{i}].name", f"the name {g.name!r}") for i, g in entries)
     )
     _all_differ(
         (
-            (member, f"$.sync_groups[{i}].instances[{j}]", f"instance {member!r}")
+            (member, f"sync_groups[{i}].instances[{j}]", f"instance {member!r}")
             for i, g in entries
             for j, member in enumerate(g.instances)
-        ),
-        file,
+        )
     )
     for i, group in entries:
-        place = f"`$.sync_groups[{i}].instances`"
+        place = f"sync_groups[{i}].instances"
         unknown = [name for name in group.instances if name not in by_name]
         if unknown:
-            raise ConfigError(file, f"there is no instance {unknown[0]!r} - at {place}")
+            at = group.instances.index(unknown[0])
+            known = ", ".join(by_name)
+            raise ConfigError(
+                "",
+                f"there is no instance {unknown[0]!r}; there are: {known}",
+                f"{place}[{at}]",
+            )
         members = [by_name[name] for name in group.instances]
         if len({_rank(each.router) for each in members}) > 1:
             raise ConfigError(
-                file,
+                "",
                 "the members of a sync group have to have equal `priority`, `preempt` and "
-                f"`preempt_delay`: else no node can lead all of them - at {place}",
+                "`preempt_delay`: else no node can lead all of them",
+                place,
             )
         tracks = tuple(dict.fromkeys(chain(*(each.tracks for each in members))))
         if len({track.check for track in tracks}) < len(tracks):
             raise ConfigError(
-                file,
+                "",
                 "what one member of a sync group tracks counts for all: give the check "
-                f"the same weight everywhere - at {place}",
+                "the same weight everywhere",
+                place,
             )
         for each in members:
             by_name[each.name] = replace(each, tracks=tracks, group=group.name)
@@ -180,37 +218,34 @@ def _probe(entry: AnyCheck) -> Probe:
             return DataPlaneProbe(Path(status_file), backends)
 
 
-def _check_tracks(file: FileConfig, name: str) -> None:
+def _check_tracks(file: FileConfig) -> None:
     """Raise ConfigError if an instance cannot track what it says."""
     _all_differ(
         (
-            (check.name, f"$.checks[{i}].name", f"the name {check.name!r}")
+            (check.name, f"checks[{i}].name", f"the name {check.name!r}")
             for i, check in enumerate(file.checks)
-        ),
-        name,
+        )
     )
     known = {check.name for check in file.checks}
     for i, instance in enumerate(file.instances):
         tracks = [_track(each) for each in instance.track]
         _all_differ(
             (
-                (track.check, f"$.instances[{i}].track[{j}]", f"check {track.check!r}")
+                (track.check, f"instances[{i}].track[{j}]", f"check {track.check!r}")
                 for j, track in enumerate(tracks)
-            ),
-            name,
+            )
         )
         for j, track in enumerate(tracks):
-            place = f"`$.instances[{i}].track[{j}]`"
+            place = f"instances[{i}].track[{j}]"
             if track.check not in known:
                 raise ConfigError(
-                    name,
-                    f"there is no check {track.check!r}: name one of `checks` - at {place}",
+                    "", f"there is no check {track.check!r}: name one of `checks`", place
                 )
             if track.weight and instance.priority == machine.OWNER_PRIORITY:
                 raise ConfigError(
-                    name,
-                    "`weight` has no meaning with priority 255: the owner remains it "
-                    f"- at {place}",
+                    "",
+                    "`weight` has no meaning with priority 255: the owner remains it",
+                    place,
                 )
 
 
@@ -279,43 +314,38 @@ def _virtual(
     )
 
 
-def _refuse_duplicates(instances: tuple[Instance, ...], file: str) -> None:
+def _refuse_duplicates(instances: tuple[Instance, ...]) -> None:
     """Raise ConfigError, naming the later of two places that say the same."""
     _all_differ(
         (
-            (instance.name, f"$.instances[{i}].name", f"the name {instance.name!r}")
+            (instance.name, f"instances[{i}].name", f"the name {instance.name!r}")
             for i, instance in enumerate(instances)
-        ),
-        file,
+        )
     )
     _all_differ(
         (
             (
                 (instance.router.vrid, instance.interface, instance.dialect.family),
-                f"$.instances[{i}].vrid",
+                f"instances[{i}].vrid",
                 f"VRID {instance.router.vrid} on {instance.interface}",
             )
             for i, instance in enumerate(instances)
-        ),
-        file,
+        )
     )
     _all_differ(
         (
-            (_identity(each), f"$.instances[{i}].{place}", f"{each.address.ip}")
+            (_identity(each), f"instances[{i}].{place}", f"{each.address.ip}")
             for i, instance in enumerate(instances)
             for place, each in _places(instance)
-        ),
-        file,
+        )
     )
 
 
-def _all_differ(entries: Iterable[tuple[Hashable, str, str]], file: str) -> None:
+def _all_differ(entries: Iterable[tuple[Hashable, str, str]]) -> None:
     first: dict[Hashable, str] = {}
     for key, place, what in entries:
         if key in first:
-            raise ConfigError(
-                file, f"{what} is taken by `{first[key]}`: choose another - at `{place}`"
-            )
+            raise ConfigError("", f"{what} is taken by {first[key]}: choose another", place)
         first[key] = place
 
 

@@ -22,6 +22,9 @@ class ConfigError(VrrpError):
 
     where: str  # a file, or a file and the place inside it
     problem: str  # what is wrong and what would be right
+    field: str = (
+        ""  # path of the value in the file, such as instances[0].vrid; "": no one's
+    )
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}"
@@ -60,6 +63,13 @@ class Oddity(StrEnum):
 
     ADDRESSES = "addresses"  # it does not list those that we would
     OWNER = "owner"  # it owns the addresses, as we do
+
+    @property
+    def reason(self) -> str:
+        """What is odd, and what an operator can do about it: a sentence for the log."""
+        if self is Oddity.OWNER:
+            return "two nodes own the addresses: give one of them a priority below 255"
+        return "it lists other addresses than ours: make `addresses` equal on all nodes"
 
 
 @dataclass(eq=False)

@@ -19,6 +19,7 @@ _IFF_UP: Final = 0x1  # linux/if.h
 _IFF_LOOPBACK: Final = 0x8
 _IFF_RUNNING: Final = 0x40
 _IFF_NOARP: Final = 0x80
+_IFA_F_DEPRECATED: Final = 0x20  # linux/if_addr.h
 _ARPHRD_ETHER: Final = 1  # linux/if_arp.h
 
 
@@ -81,24 +82,29 @@ def read_footing(ip: Any, instance: Instance) -> Footing:
 def _own_address(ip: Any, index: int, instance: Instance) -> IpAddress | None:
     """Return the first address of the right kind that does not move between routers.
 
+    A deprecated one may be somebody's virtual address: it is the last resort.
     The owner is the exception: its own address is the one that the others take over.
     """
     owner = instance.router.priority == OWNER_PRIORITY
-    for address, ours in _addresses(ip, index, instance.dialect.family):
+    last_resort: IpAddress | None = None
+    for address, ours, deprecated in _addresses(ip, index, instance.dialect.family):
         fits = instance.source in (None, address) and (
             address.version == IPV4 or address.is_link_local == instance.link_local
         )
         if fits and (owner or not (ours or address in instance.virtual)):
-            return address
-    return None
+            if not deprecated:
+                return address
+            last_resort = last_resort or address
+    return last_resort
 
 
-def _addresses(ip: Any, index: int, family: int) -> Iterator[tuple[IpAddress, bool]]:
-    """Yield an interface's addresses, and whether they bear our mark."""
+def _addresses(ip: Any, index: int, family: int) -> Iterator[tuple[IpAddress, bool, bool]]:
+    """Yield an interface's addresses, whether they bear our mark, and are deprecated."""
     kind = AF_INET if family == IPV4 else AF_INET6
     for found in ip.addr("dump", index=index, family=kind):
         address = found.get("IFA_LOCAL") or found.get("IFA_ADDRESS")
-        yield ip_address(address), found.get("IFA_PROTO") == MARK
+        deprecated = found["flags"] & _IFA_F_DEPRECATED != 0
+        yield ip_address(address), found.get("IFA_PROTO") == MARK, deprecated
 
 
 def _wanted(instance: Instance) -> str:

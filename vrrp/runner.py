@@ -344,7 +344,11 @@ class Runner:
             self._noticed[oddity] += 1
             if self._may_complain(oddity, now):
                 self._log.warning(
-                    "advertisement odd", kind=oddity, source=str(source), **_facts(heard)
+                    "advertisement odd",
+                    kind=oddity,
+                    source=str(source),
+                    reason=oddity.reason,
+                    **_facts(heard),
                 )
 
     def _may_complain(self, kind: Fault | Oddity, now: float) -> bool:

@@ -24,8 +24,20 @@ _FLOAT_NOISE: Final = 1e-6
 _SHORTEST_SUBNET_WITHOUT_BROADCAST: Final = 31
 _LONGEST_INTERVAL: Final = {2: 255.0, 3: 40.95}  # seconds, by version
 
-InstanceName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
-InterfaceName = Annotated[str, Meta(min_length=1, max_length=15, pattern=r"^[^/\s]+\Z")]
+InstanceName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.-]{1,64}\Z",
+        description="1…64 letters, digits, points, - and _",
+    ),
+]
+InterfaceName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^/\s\0]{1,15}\Z",
+        description="the name of an interface, as `ip link` shows it",
+    ),
+]
 
 
 class AddressConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -244,6 +256,8 @@ class InstanceConfig(Struct, frozen=True, forbid_unknown_fields=True):
                     f"`source` is {source}, but multicast over IPv6 is sent from a "
                     "link-local address"
                 )
+        if len(set(peers)) < len(peers):
+            raise ValueError("a node is named twice in `peers`")
         if len({peer.is_link_local for peer in peers if family != IPV4}) > 1:
             raise ValueError("`peers` have to be all link-local, or none of them")
         if self.min_ttl != TTL and not peers:

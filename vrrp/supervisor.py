@@ -168,8 +168,7 @@ class Supervisor:
                 if getattr(config, key) != getattr(running_by, key):
                     raise ConfigError(
                         str(self._path),
-                        f"`{key}` cannot change while guideway-vrrpd runs: restart it "
-                        f"- at `$.{key}`",
+                        f"`{key}` cannot change while guideway-vrrpd runs: restart it",
                     )
             running = {name: each.runner.instance for name, each in self._running.items()}
             new = _changed(config.instances, running)

@@ -263,9 +263,10 @@ def _router_notes(instance: Mapping[str, Any]) -> list[str]:
         notes.append(f"virtual MAC {mac}")
     if fenced := instance["fenced"]:
         notes.append(f"late itself, so gave up: {fenced}")
-    kinds = sorted(instance["discarded"].items(), key=itemgetter(1), reverse=True)
-    if discarded := ", ".join(f"{count} ({kind})" for kind, count in kinds):
-        notes.append(f"discarded: {discarded}")
+    for what, counts in (("odd", "noticed"), ("discarded", "discarded")):
+        kinds = sorted(instance[counts].items(), key=itemgetter(1), reverse=True)
+        if said := ", ".join(f"{count} ({kind})" for kind, count in kinds):
+            notes.append(f"{what}: {said}")
     return [note for note in notes if note]
 
 

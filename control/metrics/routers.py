@@ -65,12 +65,16 @@ def router_families(routers: Mapping[str, Router]) -> Iterator[str]:
             if each.late
         ),
     )
-    yield counter(
-        "vrrp_discarded_packets",
-        "Advertisements that were not accepted, by what is wrong with them",
-        (
-            (labels(router=name, reason=reason), count)
-            for name, each in routers.items()
-            for reason, count in each.discarded.items()
-        ),
-    )
+    for name, meaning in (
+        ("noticed", "Advertisements that were heeded but are odd, by what is odd"),
+        ("discarded", "Advertisements that were not accepted, by what is wrong with them"),
+    ):
+        yield counter(
+            f"vrrp_{name}_packets",
+            meaning,
+            (
+                (labels(router=router, reason=reason), count)
+                for router, each in routers.items()
+                for reason, count in getattr(each, name).items()
+            ),
+        )

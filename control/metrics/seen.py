@@ -29,6 +29,7 @@ class Router:
     priority: int
     transitions: int = 0
     discarded: Mapping[str, int] = field(default_factory=dict)  # packets, by why
+    noticed: Mapping[str, int] = field(default_factory=dict)  # heeded, but odd, by why
     problem: str = ""  # why it rests
     latest: float = 0.0  # seconds by which a timer was late at most
     fenced: int = 0  # how often it gave the addresses up since it was late itself

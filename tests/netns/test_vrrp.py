@@ -498,8 +498,8 @@ def test_a_mistake_in_the_new_file_changes_nothing(lan: Lan) -> None:
 
     lan.one.wait_for_log(
         event="configuration not reloaded",
-        problem=f"{lan.one.directory}/vrrp.yaml: "
-        "Expected `int` >= 1 - at `$.instances[0].priority`",
+        problem=f"{lan.one.directory}/vrrp.yaml:1: "
+        "instances[0] (front), priority: Expected `int` >= 1",
     )
     assert lan.one.standing() == before
     assert lan.one.vrrpd.running

@@ -273,7 +273,10 @@ def test_a_peer_with_other_addresses_is_heeded_and_reported(pair: Lan) -> None:
     # For a moment: the third router is not heard again.
     heeded = "10.0.0.9 is superior, with priority 200"
     pair.one.wait_for_log(event="state changed", state="backup", reason=heeded)
-    assert pair.one.status()["noticed"]["addresses"] >= 1
+    # The status is written after the log.
+    eventually(
+        lambda: "addresses" in pair.one.status()["noticed"], within=5, what="it is counted"
+    )
 
 
 def test_of_two_owners_the_one_of_the_greater_address_remains(lan: Lan) -> None:

@@ -83,6 +83,7 @@ ROUTERS = {
         150,
         3,
         {"ttl": 2},
+        noticed={"owner": 3},
         latest=0.25,
         fenced=1,
         sent={"alive": 70, "resigns": 2},

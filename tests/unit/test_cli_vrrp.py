@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from control.cli.tables import vrrp_view
-from vrrp.errors import Fault
+from vrrp.errors import Fault, Oddity
 from vrrp.machine import State
 from vrrp.status import Status
 
@@ -44,12 +44,13 @@ def test_what_goes_wrong_is_said_with_numbers_the_most_frequent_first() -> None:
         stands_back=True,
         virtual_mac="00:00:5e:00:01:33",
         fenced=2,
+        noticed={Oddity.OWNER: 5},
         discarded={Fault.TTL: 1, Fault.VRID: 33},
     )
 
     assert shown(ailing).endswith(
         "with priority 150; leaves the Active alone; virtual MAC 00:00:5e:00:01:33; "
-        "late itself, so gave up: 2; discarded: 33 (vrid), 1 (ttl)"
+        "late itself, so gave up: 2; odd: 5 (owner); discarded: 33 (vrid), 1 (ttl)"
     )
 
 

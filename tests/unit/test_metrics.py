@@ -115,6 +115,7 @@ def test_virtual_routers_are_told() -> None:
     assert told["guideway_vrrp_resting"] == {("front",): 0, ("back",): 1}
     assert told["guideway_vrrp_transitions_total"] == {("front",): 3, ("back",): 0}
     assert told["guideway_vrrp_fenced_total"] == {("front",): 1, ("back",): 0}
+    assert told["guideway_vrrp_noticed_packets_total"] == {("front", "owner"): 3}
     assert told["guideway_vrrp_discarded_packets_total"] == {("front", "ttl"): 2}
     assert told["guideway_vrrp_sent_packets_total"] == {
         ("front", "alive"): 70,

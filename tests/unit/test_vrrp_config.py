@@ -88,7 +88,7 @@ def test_a_short_file_gets_the_defaults() -> None:
     [
         pytest.param(
             "instances: [",
-            "vrrp.yaml line 1: not YAML: expected the node content, but found",
+            "vrrp.yaml:1: not YAML: expected the node content, but found",
             id="not YAML",
         ),
         pytest.param(
@@ -98,200 +98,212 @@ def test_a_short_file_gets_the_defaults() -> None:
         ),
         pytest.param(
             "instances: []\nchecks: []\ninstances: []\n",
-            "vrrp.yaml line 3: not YAML: 'instances' stands here twice",
+            "vrrp.yaml:3: not YAML: 'instances' stands here twice",
             id="a key that is repeated",
         ),
         pytest.param("[" * 10000, "vrrp.yaml: not YAML: ", id="bottomless"),
         pytest.param("!!bool maybe", "vrrp.yaml: not YAML: 'maybe'", id="no truth"),
         pytest.param("!!timestamp never", "vrrp.yaml: not YAML: ", id="no time"),
-        pytest.param("", "vrrp.yaml: Expected `object`, got `null`", id="empty"),
+        pytest.param("", "vrrp.yaml: is empty; `instances` is required", id="empty"),
         pytest.param(
             "instances: []",
-            "vrrp.yaml: Expected `array` of length >= 1 - at `$.instances`",
+            "vrrp.yaml:1: instances: Expected `array` of length >= 1",
             id="no instance",
         ),
         pytest.param(
             with_instance(vrid=256),
-            "vrrp.yaml: Expected `int` <= 255 - at `$.instances[0].vrid`",
+            "vrrp.yaml:1: instances[0] (a), vrid: Expected `int` <= 255",
             id="vrid too large",
         ),
         pytest.param(
             with_instance(vrid=0),
-            "vrrp.yaml: Expected `int` >= 1 - at `$.instances[0].vrid`",
+            "vrrp.yaml:1: instances[0] (a), vrid: Expected `int` >= 1",
             id="vrid 0",
         ),
         pytest.param(
             with_instance(priority=0),
-            "vrrp.yaml: Expected `int` >= 1 - at `$.instances[0].priority`",
+            "vrrp.yaml:1: instances[0] (a), priority: Expected `int` >= 1",
             id="priority 0 is only ever sent",
         ),
         pytest.param(
             with_instance(interval=41),
-            "vrrp.yaml: `interval` is 41, but at most 40.95 seconds are possible in"
-            " version 3 - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `interval` is 41, but at most 40.95 seconds"
+            " are possible in version 3",
             id="interval too long",
         ),
         pytest.param(
             with_instance(interval=0.015),
-            "vrrp.yaml: `interval` is 0.015, but has to be whole hundredths of a second"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `interval` is 0.015, but has to be whole"
+            " hundredths of a second",
             id="interval finer than the wire",
         ),
         pytest.param(
             with_instance().replace('"vrid"', '"interval": .nan, "vrid"'),
-            "vrrp.yaml: Expected `float` >= 0.01 - at `$.instances[0].interval`",
+            "vrrp.yaml:1: instances[0] (a), interval: Expected `float` >= 0.01",
             id="interval not a number",
         ),
         pytest.param(
             with_instance(prioritty=1),
-            "vrrp.yaml: Object contains unknown field `prioritty` - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): Object contains unknown field `prioritty`;"
+            " did you mean `priority`?",
             id="misspelt",
         ),
         pytest.param(
             with_instance(interface="a-very-long-name"),
-            "vrrp.yaml: Expected `str` of length <= 15 - at `$.instances[0].interface`",
+            "vrrp.yaml:1: instances[0] (a), interface: Expected `str` matching regex"
+            " '^[^/\\\\s\\\\0]{1,15}\\\\Z': the name of an interface, as `ip link`"
+            " shows it",
             id="interface name",
         ),
         pytest.param(
             with_instance(interface="eth0\n"),
-            "vrrp.yaml: Expected `str` matching regex",
+            "vrrp.yaml:1: instances[0] (a), interface: Expected `str` matching regex"
+            " '^[^/\\\\s\\\\0]{1,15}\\\\Z': the name of an interface, as `ip link`"
+            " shows it",
             id="interface with a line break",
         ),
         pytest.param(
             with_instance(addresses=[]),
-            "vrrp.yaml: Expected `array` of length >= 1 - at `$.instances[0].addresses`",
+            "vrrp.yaml:1: instances[0] (a), addresses: Expected `array` of length >= 1",
             id="no address",
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.300"]),
-            "vrrp.yaml: '10.0.0.300' is not an address with a prefix length, such as"
-            " 10.0.0.100/32 or 2001:db8::100/128 - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): '10.0.0.300' is not an address with a prefix"
+            " length, such as 10.0.0.100/32 or 2001:db8::100/128",
             id="not an address",
         ),
         pytest.param(
             with_instance(addresses=[{"address": "2001:db8::/x", "interface": "eth1"}]),
-            "vrrp.yaml: '2001:db8::/x' is not an address with a prefix length, such as"
-            " 10.0.0.100/32 or 2001:db8::100/128 - at `$.instances[0].addresses[0]`",
+            "vrrp.yaml:1: instances[0] (a), addresses[0] (2001:db8::/x): '2001:db8::/x'"
+            " is not an address with a prefix length, such as 10.0.0.100/32 or"
+            " 2001:db8::100/128",
             id="not an IPv6 address",
         ),
         pytest.param(
             with_instance(addresses=["2001:db8::1/64"], vrid=26),
-            "vrrp.yaml: the first of `addresses` is 2001:db8::1, but over IPv6 it has to be"
-            " link-local: put one before it, such as fe80::1a/64 - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): the first of `addresses` is 2001:db8::1, but"
+            " over IPv6 it has to be link-local: put one before it, such as fe80::1a/64",
             id="IPv6 without link-local",
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.1/32", "2001:db8::1/64"]),
-            "vrrp.yaml: `addresses` are of both families: give each family an instance of"
-            " its own, or move those of the other one to `unadvertised`"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `addresses` are of both families: give each"
+            " family an instance of its own, or move those of the other one to"
+            " `unadvertised`",
             id="both families",
         ),
         pytest.param(
             with_instance(addresses=["fe80::1/64"], version=2),
-            "vrrp.yaml: version 2 has no IPv6: use version 3 - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): version 2 has no IPv6: use version 3",
             id="IPv6 in version 2",
         ),
         pytest.param(
             with_instance(version=4),
-            "vrrp.yaml: Invalid enum value 4 - at `$.instances[0].version`",
+            "vrrp.yaml:1: instances[0] (a), version: Invalid enum value 4; it is one of"
+            " 2, 3",
             id="no such version",
         ),
         pytest.param(
             with_instance(version=2, interval=1.5),
-            "vrrp.yaml: `interval` is 1.5, but version 2 counts whole seconds: use one, or"
-            " version 3 - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `interval` is 1.5, but version 2 counts whole"
+            " seconds: use one, or version 3",
             id="fractions in version 2",
         ),
         pytest.param(
             with_instance(password="secret"),
-            "vrrp.yaml: `password` goes with version 2 only: version 3 has none"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `password` goes with version 2 only: version"
+            " 3 has none",
             id="password in version 3",
         ),
         pytest.param(
             with_instance(version=2, password="nine char"),
-            "vrrp.yaml: `password` has to be 1 to 8 ASCII characters - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `password` has to be 1 to 8 ASCII characters",
             id="password too long",
         ),
         pytest.param(
+            with_instance(peers=["10.0.0.2", "10.0.0.2"]),
+            "vrrp.yaml:1: instances[0] (a): a node is named twice in `peers`",
+            id="a peer twice",
+        ),
+        pytest.param(
             with_instance(peers=["10.0.0.x"]),
-            "vrrp.yaml: '10.0.0.x' in `peers` is not an address - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): '10.0.0.x' in `peers` is not an address",
             id="peer",
         ),
         pytest.param(
             with_instance(peers=["2001:db8::1"]),
-            "vrrp.yaml: '2001:db8::1' in `peers` is not of the family of `addresses`"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): '2001:db8::1' in `peers` is not of the family"
+            " of `addresses`",
             id="peer of the other family",
         ),
         pytest.param(
             with_instance(peers=["224.0.0.18"]),
-            "vrrp.yaml: '224.0.0.18' in `peers` is not the address of a host"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): '224.0.0.18' in `peers` is not the address of"
+            " a host",
             id="a group as peer",
         ),
         pytest.param(
             with_instance(addresses=["fe80::1/64"], peers=["fe80::2", "2001:db8::2"]),
-            "vrrp.yaml: `peers` have to be all link-local, or none of them"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `peers` have to be all link-local, or none of"
+            " them",
             id="peers of two scopes",
         ),
         pytest.param(
             with_instance(peers=["10.0.0.2"], source="10.0.0.2"),
-            "vrrp.yaml: `source` 10.0.0.2 is one of `peers` - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `source` 10.0.0.2 is one of `peers`",
             id="source among the peers",
         ),
         pytest.param(
             with_instance(addresses=["fe80::1/64"], source="2001:db8::2"),
-            "vrrp.yaml: `source` is 2001:db8::2, but multicast over IPv6 is sent from a"
-            " link-local address - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `source` is 2001:db8::2, but multicast over"
+            " IPv6 is sent from a link-local address",
             id="source not link-local",
         ),
         pytest.param(
             with_instance(min_ttl=200),
-            "vrrp.yaml: `min_ttl` goes with `peers` only: multicast does not pass a router"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `min_ttl` goes with `peers` only: multicast"
+            " does not pass a router",
             id="far away by multicast",
         ),
         pytest.param(
             with_instance(preempt=False, preempt_delay=10),
-            "vrrp.yaml: `preempt_delay` has no meaning with `preempt: false`"
-            " - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `preempt_delay` has no meaning with `preempt:"
+            " false`",
             id="a delay of nothing",
         ),
         pytest.param(
             with_instance(priority=255, preempt_delay=10),
-            "vrrp.yaml: `preempt_delay` has no meaning with priority 255: the owner takes"
-            " its addresses at once - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `preempt_delay` has no meaning with priority"
+            " 255: the owner takes its addresses at once",
             id="an owner that waits",
         ),
         pytest.param(
             with_instance(addresses=[{"address": "10.0.0.1/32", "label": "vip"}]),
-            "vrrp.yaml: `label` is 'vip', but has to begin with the name of the interface,"
-            " such as eth0:1 - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): `label` is 'vip', but has to begin with the"
+            " name of the interface, such as eth0:1",
             id="a label of another interface",
         ),
         pytest.param(
             with_instance(addresses=[{"address": "fe80::1/64", "label": "eth0:1"}]),
-            "vrrp.yaml: `label` goes with IPv4 only: the kernel has none for IPv6"
-            " - at `$.instances[0].addresses[0]`",
+            "vrrp.yaml:1: instances[0] (a), addresses[0] (fe80::1/64): `label` goes with"
+            " IPv4 only: the kernel has none for IPv6",
             id="a label over IPv6",
         ),
         pytest.param(
             with_instance(addresses=["10.0.0.0/24"]),
-            "vrrp.yaml: '10.0.0.0/24' is not the address of a host - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): '10.0.0.0/24' is not the address of a host",
             id="a network's address",
         ),
         pytest.param(
             with_instance(addresses=["224.0.0.18/32"]),
-            "vrrp.yaml: '224.0.0.18/32' is not the address of a host - at `$.instances[0]`",
+            "vrrp.yaml:1: instances[0] (a): '224.0.0.18/32' is not the address of a host",
             id="multicast",
         ),
         pytest.param(
             "status_file: vrrp.json\n" + with_instance(),
-            "vrrp.yaml: `status_file` is 'vrrp.json', but has to be the absolute path of a"
-            " file",
+            "vrrp.yaml:1: `status_file` is 'vrrp.json', but has to be the absolute path"
+            " of a file",
             id="status file relative",
         ),
     ],
@@ -309,20 +321,20 @@ def test_a_mistake_is_named_with_its_place(text: str, sentence: str) -> None:
     [
         pytest.param(
             "name: front, interface: eth1, vrid: 52, addresses: [10.0.0.101]",
-            "the name 'front' is taken by `$.instances[0].name`: choose another"
-            " - at `$.instances[1].name`",
+            "4: instances[1] (front), name: the name 'front' is taken by"
+            " instances[0].name: choose another",
             id="name",
         ),
         pytest.param(
             "name: other, interface: eth0, vrid: 51, addresses: [10.0.0.101]",
-            "VRID 51 on eth0 is taken by `$.instances[0].vrid`: choose another"
-            " - at `$.instances[1].vrid`",
+            "4: instances[1] (other), vrid: VRID 51 on eth0 is taken by"
+            " instances[0].vrid: choose another",
             id="vrid on one interface",
         ),
         pytest.param(
             "name: other, interface: eth1, vrid: 51, addresses: [10.0.0.9, 10.0.0.100/24]",
-            "10.0.0.100 is taken by `$.instances[0].addresses[0]`: choose another"
-            " - at `$.instances[1].addresses[1]`",
+            "4: instances[1] (other), addresses[1]: 10.0.0.100 is taken by"
+            " instances[0].addresses[0]: choose another",
             id="address",
         ),
     ],
@@ -331,7 +343,7 @@ def test_what_two_instances_cannot_share_is_refused(second: str, sentence: str) 
     with pytest.raises(ConfigError) as caught:
         parse(f"{SHORTEST}  - {{{second}}}", "vrrp.yaml")
 
-    assert str(caught.value) == f"vrrp.yaml: {sentence}"
+    assert str(caught.value) == f"vrrp.yaml:{sentence}"
 
 
 def test_one_vrid_may_serve_both_families_on_one_interface() -> None:
@@ -468,59 +480,62 @@ def test_what_one_member_of_a_group_tracks_counts_for_all() -> None:
     [
         pytest.param(
             CHECKED.replace("track: [xdp]", "track: [none]"),
-            "there is no check 'none': name one of `checks` - at `$.instances[0].track[0]`",
+            "10: instances[0] (a), track[0]: there is no check 'none': name one of"
+            " `checks`",
             id="no such check",
         ),
         pytest.param(
             CHECKED.replace("track: [xdp]", "track: [xdp, xdp]"),
-            "check 'xdp' is taken by `$.instances[0].track[0]`: choose another"
-            " - at `$.instances[0].track[1]`",
+            "10: instances[0] (a), track[1]: check 'xdp' is taken by"
+            " instances[0].track[0]: choose another",
             id="tracked twice",
         ),
         pytest.param(
             CHECKED.replace("interface: eth1", "interface: eth1\n    priority: 255"),
-            "`weight` has no meaning with priority 255: the owner remains it"
-            " - at `$.instances[1].track[0]`",
+            "16: instances[1] (b), track[0]: `weight` has no meaning with priority 255:"
+            " the owner remains it",
             id="an owner with weights",
         ),
         pytest.param(
             CHECKED.replace("name: bird", "name: web"),
-            "the name 'web' is taken by `$.checks[1].name`: choose another"
-            " - at `$.checks[3].name`",
+            "7: checks[3] (web), name: the name 'web' is taken by checks[1].name: choose"
+            " another",
             id="two checks of one name",
         ),
         pytest.param(
             CHECKED.replace("/bin/curl", "curl"),
-            "`command` is 'curl': give its absolute path - at `$.checks[1]`",
+            "4: checks[1] (web): `command` is 'curl': give its absolute path",
             id="relative command",
         ),
         pytest.param(
             CHECKED.replace("type: file", "type: files"),
-            "Invalid value 'files' - at `$.checks[2].type`",
+            "6: checks[2] (quiet), type: Invalid value 'files'; it is one of interface,"
+            " script, file, process, guidewayd",
             id="no such type",
         ),
         pytest.param(
             CHECKED + GROUP.replace("b]", "c]"),
-            "there is no instance 'c' - at `$.sync_groups[0].instances`",
+            "16: sync_groups[0] (g), instances[1]: there is no instance 'c'; there are:"
+            " a, b",
             id="no such instance",
         ),
         pytest.param(
             CHECKED + GROUP.replace("a, b", "a, a"),
-            "instance 'a' is taken by `$.sync_groups[0].instances[0]`: choose another"
-            " - at `$.sync_groups[0].instances[1]`",
+            "16: sync_groups[0] (g), instances[1]: instance 'a' is taken by"
+            " sync_groups[0].instances[0]: choose another",
             id="a member twice",
         ),
         pytest.param(
             CHECKED.replace("vrid: 1, ", "vrid: 1, priority: 90, ") + GROUP,
-            "the members of a sync group have to have equal `priority`, `preempt` and"
-            " `preempt_delay`: else no node can lead all of them"
-            " - at `$.sync_groups[0].instances`",
+            "16: sync_groups[0] (g), instances: the members of a sync group have to have"
+            " equal `priority`, `preempt` and `preempt_delay`: else no node can lead all"
+            " of them",
             id="members of unequal rank",
         ),
         pytest.param(
             CHECKED.replace("track: [xdp]", "track: [web]") + GROUP,
-            "what one member of a sync group tracks counts for all: give the check the same"
-            " weight everywhere - at `$.sync_groups[0].instances`",
+            "16: sync_groups[0] (g), instances: what one member of a sync group tracks"
+            " counts for all: give the check the same weight everywhere",
             id="two weights in a group",
         ),
     ],
@@ -531,7 +546,7 @@ def test_a_mistake_in_checks_and_groups_is_named_with_its_place(
     with pytest.raises(ConfigError) as caught:
         parse(text, "vrrp.yaml")
 
-    assert str(caught.value) == f"vrrp.yaml: {sentence}"
+    assert str(caught.value) == f"vrrp.yaml:{sentence}"
 
 
 def test_whom_to_tell_is_said_for_instances_and_groups() -> None:
@@ -570,3 +585,15 @@ def test_where_maintenance_is_remembered_is_an_absolute_path() -> None:
     )
     with pytest.raises(ConfigError, match="`maintenance_file` is 'here', but has to be"):
         parse("maintenance_file: here\n" + SHORTEST, "vrrp.yaml")
+
+
+def test_a_number_where_a_password_belongs_is_to_be_put_in_quotes() -> None:
+    text = f"{WHOLE}    version: 2\n    password: 1234\n"
+
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "vrrp.yaml")
+
+    assert str(caught.value) == (
+        "vrrp.yaml:14: instances[0] (front), password: Expected `str | null`, got `int`;"
+        " put it in quotes"
+    )

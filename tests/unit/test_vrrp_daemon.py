@@ -27,7 +27,7 @@ def test_a_mistake_in_the_file_is_one_sentence_and_exit_code_1(tmp_path: Path) -
 
     assert result.exit_code == 1
     assert result.output == (
-        f"guideway-vrrpd: {path}: Expected `array`, got `int` - at `$.instances`\n"
+        f"guideway-vrrpd: {path}:1: instances: Expected `array`, got `int`\n"
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)\]")
-_NO_TEXT: Final = re.compile(r"Expected `str`.*, got `(?:int|float|bool)`")
+_NO_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `(?:int|float|bool)`")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import yaml
 
+_Loader = yaml.CSafeLoader | yaml.SafeLoader
 _STEP: Final = re.compile(r"(\w+)|\[(\d+)\]")
 _LABELS: Final = ("name", "address", "type")  # by which an operator knows an entry
 _LONGEST: Final = 63  # characters of a label
@@ -27,13 +28,16 @@ class Place:
         return f"{name}:{self.line}" if self.line else name
 
 
-def place_of(text: str, path: str, key: str = "") -> Place:
+def place_of(
+    text: str, path: str, key: str = "", loader: type[_Loader] = yaml.CSafeLoader
+) -> Place:
     """Return the place at ``path``, such as ``services[3].port``, of a text that is YAML.
 
     If ``key`` is a key there, the line is that one's. Where the path leads to nothing, the
-    line is that of the last value on the way.
+    line is that of the last value on the way. Who must not stand still meanwhile has a
+    ``loader`` in Python, which is slower.
     """
-    node: yaml.Node | None = yaml.compose(text, Loader=yaml.CSafeLoader)
+    node: yaml.Node | None = yaml.compose(text, Loader=loader)
     line, words = 0, list[str]()
     for step in _STEP.finditer(path):
         name, number = step.groups()

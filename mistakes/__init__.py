@@ -1,0 +1,1 @@
+"""What is wrong in a file, where, and what would be right; both daemons say so."""
