@@ -80,6 +80,22 @@ def test_what_is_not_there_before_or_after_is_called_none(cli: CommandLine) -> N
     assert "~ backend a zone rack1 → none" in undone
 
 
+def test_checks_of_a_backend_are_told_from_those_of_its_service(cli: CommandLine) -> None:
+    unchecked = cli.rows("backend set web a --no-check --dry-run")
+    cli.said("backend set web a --no-check")
+    checked = cli.rows("backend set web a --service-check --dry-run")
+
+    assert "~ backend a checks the service's → none" in unchecked
+    assert "~ backend a checks none → the service's" in checked
+
+
+def test_what_is_special_of_a_backend_that_comes_or_goes_is_said(cli: CommandLine) -> None:
+    rows = cli.rows("backend add web 10.0.0.9,zone=r1 --check http,path=/x --dry-run")
+
+    told = "+ backend 10.0.0.9 10.0.0.9:80, weight 1, active, zone r1, checks http, path=/x"
+    assert told in rows
+
+
 def test_a_service_is_renamed_and_keeps_its_flows(cli: CommandLine) -> None:
     rows = cli.rows("service change web --name www --dry-run")
 
