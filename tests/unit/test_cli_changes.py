@@ -131,7 +131,7 @@ def test_a_port_that_is_taken_from_a_service_of_every_port_is_told_so(
     assert added[3].endswith("100.0% of those established now break")
 
 
-def unknown(node: Node, *names: str) -> None:
+def unknown(node: Node, *names: str, reason: str = "") -> None:
     """Let nothing be known of the backends of these services."""
     before = type(node).services
 
@@ -140,7 +140,8 @@ def unknown(node: Node, *names: str) -> None:
             replace(
                 service,
                 backends=tuple(
-                    replace(backend, health=Health.UNKNOWN) for backend in service.backends
+                    replace(backend, health=Health.UNKNOWN, reason=reason)
+                    for backend in service.backends
                 ),
             )
             if service.service.name in names
@@ -156,6 +157,15 @@ def test_who_waits_waits_for_what_changed_and_for_nothing_else(cli: CommandLine)
     unknown(cli.node, "dead")
 
     assert cli.said("backend set web a --weight 7 --wait") == "a has weight 7 in web now\n"
+
+
+def test_why_a_health_is_not_known_is_said(cli: CommandLine) -> None:
+    unknown(cli.node, "web", reason="its first health check has not ended: no eth9")
+
+    result = cli.run("backend set web a --weight 7 --wait --timeout 0.2s")
+
+    assert "web/a: its first health check has not ended: no eth9" in result.stderr
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize(
