@@ -245,7 +245,7 @@ def _fields(
 
 def _pool(policy: PoolPolicy, service: Service) -> str:
     keys = pool_document(policy, service.port).items()
-    return ", ".join(f"{name}={value}" for name, value in keys) or "default"
+    return ", ".join(part for key in keys for part in _key(*key)) or "default"
 
 
 def _defaults(defaults: CheckDefaults) -> str:

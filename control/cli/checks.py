@@ -98,10 +98,14 @@ def with_common(check: pb.HealthCheck, common: pb.KnownChecks) -> pb.HealthCheck
 
 def _set_all(message: Message, settings: Iterable[str]) -> None:
     """Set what each of ``settings``, KEY=VALUE, says; raise ValueError."""
+    said: set[str] = set()
     for setting in settings:
         key, separator, given = setting.partition("=")
         if not separator:
             raise ValueError(f"{setting!r} is not KEY=VALUE")
+        if key in said:
+            raise ValueError(f"{key}: is there twice")
+        said.add(key)
         try:
             _set(message, key, given)
         except (ValueError, click.BadParameter) as error:

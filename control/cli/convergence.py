@@ -115,7 +115,7 @@ def _look(client: Client, services: Collection[str] | None) -> Iterable[pb.Servi
 def _lack(status: pb.BackendStatus) -> str:
     """Say what keeps a backend from serving that nothing is known against; "": nothing."""
     if status.health == pb.HEALTH_UNKNOWN:
-        return "its health is not known"
+        return status.reason or "its health is not known"
     if status.health == pb.HEALTH_DOWN or status.share or not _is_wanted(status):
         return ""
     return status.reason

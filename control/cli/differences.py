@@ -30,6 +30,8 @@ _USUAL: Final = {
     "pool": "default",
     "check_defaults": "built in",
 }
+# What an empty field says of a backend, where it is not "none".
+_UNSAID: Final = {"checks": "the service's"}
 _FEW: Final = 0.0005  # a share that would be shown as 0.0 %
 
 
@@ -107,16 +109,21 @@ def _backend(backend: BackendDifferencePlain) -> Text:
     change = backend["change"]
     head = f"    {_sign(change)} backend {backend['name']}"
     if change == "changed":
-        what = ", ".join(_field(field) for field in backend["fields"])
+        what = ", ".join(
+            _field(field, _UNSAID.get(field["field"], "none"))
+            for field in backend["fields"]
+        )
     else:
         values = {one["field"]: one["after"] or one["before"] for one in backend["fields"]}
         what = endpoint(values.get("address", "?"), values.get("port", "?"))
         what += f", weight {values.get('weight')}, {values.get('state')}"
+        also = ("drain_deadline", "zone", "checks")
+        what += "".join(f", {key} {values[key]}" for key in also if key in values)
     return Text(f"{head}  {what}", _style(change))
 
 
-def _field(field: FieldPlain) -> str:
-    return f"{field['field']} {field['before'] or 'none'} → {field['after'] or 'none'}"
+def _field(field: FieldPlain, unsaid: str = "none") -> str:
+    return f"{field['field']} {field['before'] or unsaid} → {field['after'] or unsaid}"
 
 
 def _disruption(disruption: DisruptionPlain) -> Iterator[RenderableType]:

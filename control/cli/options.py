@@ -321,8 +321,13 @@ class BackendParameter(click.ParamType[pb.Backend]):
         backend = pb.Backend(address=address)
         if port is not None:
             backend.port = PORT(port, param, ctx)
+        said: set[str] = set()
         for setting in settings:
-            match setting.partition("="):
+            key_and_value = setting.partition("=")
+            if key_and_value[0] in said:
+                self.fail(f"{key_and_value[0]}: is there twice", param, ctx)
+            said.add(key_and_value[0])
+            match key_and_value:
                 case ("weight", "=", weight):
                     backend.weight = WEIGHT(weight, param, ctx)
                 case ("name", "=", name) if name:

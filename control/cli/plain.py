@@ -283,6 +283,7 @@ def service_plain(status: pb.ServiceStatus) -> ServicePlain:
 def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
     wanted, found = status.service.pool, status.pool
     known = status.HasField("pool")
+    live = found.live_weight if known else _serving_weight(status)
     return {
         "quorum": wanted.quorum,
         "hysteresis": wanted.hysteresis,
@@ -292,8 +293,8 @@ def _pool_plain(status: pb.ServiceStatus) -> PoolPlain:
         "max_ejected": wanted.max_ejected,
         "slow_start": wanted.slow_start,
         "watch_handshakes": wanted.watch_handshakes,
-        "live_weight": found.live_weight if known else _serving_weight(status),
-        "quorum_reached": found.quorum if known else True,
+        "live_weight": live,
+        "quorum_reached": found.quorum if known else live > 0,
         "sorry_serves": found.sorry,
         "sorry_problem": found.sorry_problem,
     }

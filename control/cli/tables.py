@@ -107,7 +107,7 @@ def backends_table(
             Text(weight_text(backend)),
             Text(f"{backend['share']:.1%}"),
             colored(backend["health"], "" if since is None else f" {age(now - since)}"),
-            colored(backend["state"], _left(backend["drain_deadline"], now)),
+            colored(backend["state"], deadline_left(backend["drain_deadline"], now)),
             *((Text(backend["zone"]),) if with_zone else ()),
             Text(backend["mac"] or "?"),
         )
@@ -366,7 +366,8 @@ def check_text(check: CheckPlain) -> str:
     return f"{check['type']}{port} every {check['interval']:g} s"
 
 
-def _left(deadline: float | None, now: float) -> str:
+def deadline_left(deadline: float | None, now: float) -> str:
+    """Return what stands behind the state of a backend that drains; both Unix times."""
     if deadline is None:
         return ""
     return f" {age(deadline - now)} left" if deadline > now else ", done"

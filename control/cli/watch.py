@@ -92,7 +92,8 @@ class Lines:
 
     def _end(self, _: Plain) -> list[str]:
         serve = f"{sum(self._serving)} of {len(self._serving)} backends serve"
-        known = f"version {self._version}: {self._services} services, {serve}"
+        services = "1 service" if self._services == 1 else f"{self._services} services"
+        known = f"version {self._version}: {services}, {serve}"
         return [known, *(f"there is no service {name!r} now" for name in self._missing)]
 
     def _backend(self, plain: Plain) -> list[str]:

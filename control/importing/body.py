@@ -65,7 +65,7 @@ class Body:
             self.note(found, "has no number; left out")
             return None
         if not isfinite(value) or not least <= value <= most:
-            self.note(found, f"{value:g} is not in {least:g}…{most:g}; left out")
+            self.note(found, f"{value:.10g} is not in {least:.10g}…{most:.10g}; left out")
             return None
         return int(value) if value == int(value) else value
 

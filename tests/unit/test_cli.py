@@ -1,5 +1,6 @@
 """The command line: changes, and tables for people."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -148,6 +149,13 @@ def test_a_service_is_shown_with_its_backends(cli: CommandLine) -> None:
     assert "b        10.0.0.2:80       3  100.0%  up" in shown
     assert BACKEND_MAC in shown
     assert shown.endswith("\na gets no traffic: health check: no answer within 1 s\n")
+
+
+def test_a_backend_is_shown_with_what_is_left_of_its_drain(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+    cli.said("backend drain web a --deadline 2h")
+
+    assert re.search(r"state: +draining 1h59m left", cli.said("backend show web a"))
 
 
 def test_backends_come_change_and_go(cli: CommandLine) -> None:

@@ -80,6 +80,22 @@ def test_what_is_not_there_before_or_after_is_called_none(cli: CommandLine) -> N
     assert "~ backend a zone rack1 → none" in undone
 
 
+def test_checks_of_a_backend_are_told_from_those_of_its_service(cli: CommandLine) -> None:
+    unchecked = cli.rows("backend set web a --no-check --dry-run")
+    cli.said("backend set web a --no-check")
+    checked = cli.rows("backend set web a --service-check --dry-run")
+
+    assert "~ backend a checks the service's → none" in unchecked
+    assert "~ backend a checks none → the service's" in checked
+
+
+def test_what_is_special_of_a_backend_that_comes_or_goes_is_said(cli: CommandLine) -> None:
+    rows = cli.rows("backend add web 10.0.0.9,zone=r1 --check http,path=/x --dry-run")
+
+    told = "+ backend 10.0.0.9 10.0.0.9:80, weight 1, active, zone r1, checks http, path=/x"
+    assert told in rows
+
+
 def test_a_service_is_renamed_and_keeps_its_flows(cli: CommandLine) -> None:
     rows = cli.rows("service change web --name www --dry-run")
 
@@ -115,7 +131,7 @@ def test_a_port_that_is_taken_from_a_service_of_every_port_is_told_so(
     assert added[3].endswith("100.0% of those established now break")
 
 
-def unknown(node: Node, *names: str) -> None:
+def unknown(node: Node, *names: str, reason: str = "") -> None:
     """Let nothing be known of the backends of these services."""
     before = type(node).services
 
@@ -124,7 +140,8 @@ def unknown(node: Node, *names: str) -> None:
             replace(
                 service,
                 backends=tuple(
-                    replace(backend, health=Health.UNKNOWN) for backend in service.backends
+                    replace(backend, health=Health.UNKNOWN, reason=reason)
+                    for backend in service.backends
                 ),
             )
             if service.service.name in names
@@ -140,6 +157,15 @@ def test_who_waits_waits_for_what_changed_and_for_nothing_else(cli: CommandLine)
     unknown(cli.node, "dead")
 
     assert cli.said("backend set web a --weight 7 --wait") == "a has weight 7 in web now\n"
+
+
+def test_why_a_health_is_not_known_is_said(cli: CommandLine) -> None:
+    unknown(cli.node, "web", reason="its first health check has not ended: no eth9")
+
+    result = cli.run("backend set web a --weight 7 --wait --timeout 0.2s")
+
+    assert "web/a: its first health check has not ended: no eth9" in result.stderr
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize(

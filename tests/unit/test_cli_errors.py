@@ -211,6 +211,7 @@ def test_output_that_cannot_be_written_is_one_sentence() -> None:
         (["10.0.0.9,name="], "name: needs a value, as name=X"),
         (["10.0.0.9,zone"], "zone: needs a value, as zone=X"),
         (["10.0.0.9,weigth=2"], "did you mean `weight`?"),
+        (["10.0.0.9,weight=1,weight=2"], "weight: is there twice"),
     ],
 )
 def test_a_slip_in_a_backend_is_said(
@@ -233,6 +234,8 @@ def test_a_slip_in_a_backend_is_said(
         ("http,header=x", "header: no such key here; did you mean `header.NAME`?"),
         ("tcp,path=/x", "path: no such key here: it goes with http, https, file"),
         ("tcp,frobnicate=1", "frobnicate: no such key here; keys are interval, timeout,"),
+        ("http,path=/,path=/x", "path: is there twice"),
+        ("http,header.X=1,header.X=2", "header.X: is there twice"),
     ],
 )
 def test_a_slip_in_a_check_is_said(cli: CommandLine, check: str, sentence: str) -> None:

@@ -113,6 +113,16 @@ def test_a_service_in_json_keeps_its_shape(cli: CommandLine) -> None:
     assert json.loads(cli.said("backend list --output json")) == web["backends"]
 
 
+def test_a_service_that_nobody_serves_has_no_quorum(cli: CommandLine) -> None:
+    cli.run(ADD_WEB)
+    cli.node.down.update(a="no answer", b="no answer")
+
+    pool = json.loads(cli.said("service show web -o json"))["pool"]
+
+    assert (pool["live_weight"], pool["quorum_reached"]) == (0, False)
+    assert "quorum: lost: weight 0 is up, of 1" in cli.rows("service show web")
+
+
 def test_a_shown_backend_in_json_has_its_probes(cli: CommandLine) -> None:
     cli.run(ADD_WEB)
     cli.node.down["a"] = "no answer"

@@ -95,7 +95,7 @@ def test_people_get_a_line_for_each_event(cli: CommandLine) -> None:
     assert first == [
         "warning: eth1 is gone",
         "VRRP inside is backup",
-        "version 1: 1 services, 1 of 2 backends serve",
+        "version 1: 1 service, 1 of 2 backends serve",
     ]
     assert then == [
         "web/a is down: connection refused",
@@ -221,7 +221,7 @@ def test_a_service_that_is_not_there_is_said_so(cli: CommandLine) -> None:
 
     with watching(cli.socket, "watch", "web", "wbe") as process:
         assert [said(process.stdout) for _ in range(2)] == [
-            "version 1: 1 services, 2 of 2 backends serve",
+            "version 1: 1 service, 2 of 2 backends serve",
             "there is no service 'wbe' now",
         ]
 

@@ -18,6 +18,7 @@ from control.difference import (
     foresee,
 )
 from control.model import Backend, BackendState, DesiredState, Mode, Protocol, Service
+from control.pool_policy import PoolPolicy
 from control.status import Standing
 from tests.support.desired_states import desired_states
 
@@ -136,6 +137,14 @@ def test_a_check_is_spelled_as_the_command_line_takes_it() -> None:
         "https, header.X-From=lb, verify=false; exec, command=/bin/lag --of 'the disk', "
         "dynamic=true"
     )
+
+
+def test_a_choice_in_a_pool_is_spelled_as_in_the_file() -> None:
+    now = replace(WEB, pool=PoolPolicy(keep_flows=True))
+
+    (changed,) = difference(state(WEB), state(now)).services
+
+    assert changed.fields == (FieldDifference("pool", "default", "keep_flows=true"),)
 
 
 def foreseen(before: DesiredState, after: DesiredState) -> dict[str, ServiceDifference]:

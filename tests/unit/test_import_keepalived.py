@@ -617,6 +617,7 @@ def test_a_quorum_and_a_sorry_server_become_the_policy_of_the_pool() -> None:
 @pytest.mark.parametrize(
     ("body", "pool", "note"),
     [
+        ("quorum 0", PoolPolicy(), "quorum: 0 is not in 1…4294967295; left out"),
         ("quorum 2\nhysteresis 2", PoolPolicy(2, 1), "hysteresis: has to be below the"),
         ("sorry_server 127.0.0.1 80", PoolPolicy(), "sorry_server: 127.0.0.1 is not an"),
         ("sorry_server web", PoolPolicy(), "sorry_server: has no address and port"),
