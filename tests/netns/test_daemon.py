@@ -190,9 +190,9 @@ def test_a_file_with_a_mistake_changes_nothing_in_a_running_daemon(lab: Lab) -> 
     hang_up(node)
 
     eventually(lambda: "not reloaded" in node.guidewayd.tail(), within=5, what="it says so")
-    assert "`$.services[0].port`" in node.guidewayd.tail()
+    assert "services[0] (web), port: Expected `int` <= 65535" in node.guidewayd.tail()
     (warning,) = (one for one in node.api.status().warnings if "not taken over" in one)
-    assert "`$.services[0].port`" in warning
+    assert "services[0] (web), port: Expected `int` <= 65535" in warning
     assert node.guidewayd.running
     assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
 
@@ -377,7 +377,7 @@ def refuse_small_maps(node: Node) -> None:
 REFUSALS = [
     pytest.param(refuse_eth7, "interface eth7: no such interface here", id="interface"),
     pytest.param(refuse_bpffs, "no bpffs is mounted there: `mount -t bpf", id="bpffs"),
-    pytest.param(refuse_instance, "`$.instance`", id="file"),
+    pytest.param(refuse_instance, ": instance: Expected `str` matching", id="file"),
     pytest.param(refuse_long_socket, "107", id="socket path"),
     pytest.param(refuse_small_maps, "raise it in the configuration", id="limits"),
 ]

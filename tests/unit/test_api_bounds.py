@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from control.access import Access
 from control.api import entrance, numbers
 from control.api.address import target
+from control.api.roles import RULES
 from control.api.v1 import configuration_pb2, events_pb2
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1.events_pb2_grpc import EventsStub
@@ -268,6 +269,7 @@ def test_a_client_that_reads_nothing_misses_events_and_starts_anew(
 def test_what_the_documentation_says_of_the_bounds_is_so() -> None:
     section = GUIDEWAYD.read_text().partition("## The API\n")[2].partition("\n## ")[0]
     rows = dict(re.findall(r"^\| (.+?) \| ([\d ]+).*\|$", section, re.MULTILINE))
+    rules = RULES["guideway.v1.LoadBalancer"]
 
     assert {what: int(number.replace(" ", "")) for what, number in rows.items()} == {
         "a request": numbers.MAX_REQUEST_BYTES >> 20,
@@ -284,8 +286,9 @@ def test_what_the_documentation_says_of_the_bounds_is_so() -> None:
         "a silent connection is asked whether it lives": numbers.PING_SECONDS,
         "and has to say so": numbers.PING_ANSWER_SECONDS,
         "a client may ask the same": numbers.CLIENT_PING_SECONDS,
-        "a call": 30,
-        "a reload or detach": 120,
+        "a call": rules["GetStatus"].seconds,
+        "a reload or detach": rules["ReloadDataPlane"].seconds,
+        "an explanation": rules["Explain"].seconds,
     }
 
 
