@@ -12,30 +12,23 @@ from typing import IO, Any, Final, NoReturn
 import yaml
 
 from control.errors import ConfigError
+from mistakes.keys import refuse_twins
 
 MAX_BYTES: Final = 8 << 20  # a hundred thousand backends
 MAX_DEPTH: Final = 32  # collections within collections; a configuration has 7
 MAX_NODES: Final = 2_000_000  # values and keys, those that aliases stand for too
 _MAX_NUMBER: Final = 40  # characters; PyYAML computes 1:59:59… in quadratic time
-_SHOWN: Final = 100  # characters of a key
 
 
 class _StrictLoader(yaml.CSafeLoader):
-    """Refuses a key that stands twice, of which PyYAML would silently drop the first."""
+    """Refuses a key that stands twice."""
 
     def construct_mapping(
         self,
         node: yaml.MappingNode,
         deep: bool = False,  # noqa: FBT002
     ) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                problem = f"{str(key.value)[:_SHOWN]!r} stands here twice"
-                raise yaml.constructor.ConstructorError(
-                    problem=problem, problem_mark=key.start_mark
-                )
-            seen.add(str(key.value))
+        refuse_twins(node)
         return super().construct_mapping(node, deep)
 
 

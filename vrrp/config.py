@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from mistakes.keys import refuse_twins
 from mistakes.places import place_of
 from mistakes.remedies import explain
 from vrrp import machine
@@ -55,7 +56,7 @@ _KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the fil
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which PyYAML would silently drop the first.
+    """Refuses a key that stands twice.
 
     In Python: libyaml would keep the interpreter, and so advertisements, from going on.
     """
@@ -65,13 +66,7 @@ class _StrictLoader(yaml.SafeLoader):
         node: yaml.MappingNode,
         deep: bool = False,  # noqa: FBT002
     ) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark
-                )
-            seen.add(str(key.value))
+        refuse_twins(node)
         return super().construct_mapping(node, deep)
 
 
