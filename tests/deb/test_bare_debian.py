@@ -24,7 +24,10 @@ PYTHON = "/usr/lib/guideway/bin/python3"
 # Every module, but for those that begin to work when they are imported.
 IMPORT_ALL = """
 import importlib, pkgutil
-for package in ("control", "dataplane", "maglev", "programs", "service_manager", "vrrp"):
+for package in (
+    *("control", "dataplane", "maglev", "mistakes"),
+    *("programs", "service_manager", "vrrp"),
+):
     path = importlib.import_module(package).__path__
     for found in pkgutil.walk_packages(path, package + "."):
         if not found.name.endswith("__main__"):

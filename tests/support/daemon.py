@@ -87,7 +87,10 @@ def another_release(
     node: Node, directory: Path, header: str, old: str, new: str
 ) -> Iterator[None]:
     """Let guidewayd of ``node`` be one whose ``header`` is another."""
-    for package in ("control", "dataplane", "maglev", "programs", "service_manager"):
+    for package in (
+        *("control", "dataplane", "maglev"),
+        *("mistakes", "programs", "service_manager"),
+    ):
         if (PROJECT / package).exists():
             shutil.copytree(PROJECT / package, directory / package)
     path = directory / "dataplane" / "bpf" / header
