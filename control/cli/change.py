@@ -1,8 +1,7 @@
 """What commands that change the desired state have in common."""
 
-from collections.abc import Callable, Collection
-from functools import reduce
-from typing import TypeAlias, TypedDict, TypeVar
+from collections.abc import Collection
+from typing import TypeAlias, TypedDict
 
 import click
 
@@ -10,6 +9,7 @@ from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import guideway_pb2
 from control.cli.client import Failure
 from control.cli.convergence import wait_for
+from control.cli.decoration import Command, decorated
 from control.cli.differences import difference_view
 from control.cli.durations import DurationParameter
 from control.cli.known_names import version_numbers
@@ -27,7 +27,6 @@ Answer: TypeAlias = (
     | guideway_pb2.SetBackendResponse
     | guideway_pb2.RemoveBackendResponse
 )
-Command = TypeVar("Command", bound=Callable[..., None])
 
 
 class ChangeOptions(TypedDict):
@@ -55,7 +54,7 @@ def change_options(command: Command) -> Command:
             help="Refuse if the desired state is another version by now.",
         ),
     )
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return decorated(command, options)
 
 
 def done(session: Session, sentence: str, answer: Answer, service: str = "") -> None:

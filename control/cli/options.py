@@ -1,8 +1,7 @@
 """Options and arguments that several commands share."""
 
 from collections.abc import Callable
-from functools import reduce
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Any, Final, TypedDict
 
 import click
 
@@ -14,6 +13,7 @@ from control.cli.checks import (
     CheckParameter,
     with_common,
 )
+from control.cli.decoration import Command, decorated
 from control.cli.durations import DurationParameter
 from control.cli.known_names import check_kinds
 from control.cli.session import PATIENCE, Session
@@ -22,7 +22,6 @@ from control.model import MAX_RING_SIZE, MAX_WEIGHT
 
 _SETTINGS: Final = ("weight", "name", "zone")  # of a backend, behind its address
 
-Command = TypeVar("Command", bound=Callable[..., None])
 
 OUTPUT: Final = click.Choice(["table", "json", "yaml"])
 OUTPUT_OF_SERVICES: Final = click.Choice([*OUTPUT.choices, "ipvsadm"])
@@ -192,7 +191,7 @@ def flow_options(command: Command) -> Command:
             "or by their flow (tracked).",
         ),
     )
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return decorated(command, options)
 
 
 def affinity_value(spelled: str | None) -> pb.Affinity.ValueType:
@@ -223,18 +222,24 @@ class CheckOptions(TypedDict):
     check_defaults: pb.CheckDefaults | None
 
 
+def _check_option(explained: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--check",
+        "checks",
+        type=CheckParameter(),
+        metavar=CheckParameter.name,
+        multiple=True,
+        shell_complete=check_kinds,
+        help=explained,
+    )
+
+
 def check_options(command: Command) -> Command:
     """Give a command the options of health checks."""
     options = (
-        click.option(
-            "--check",
-            "checks",
-            type=CheckParameter(),
-            metavar=CheckParameter.name,
-            multiple=True,
-            shell_complete=check_kinds,
-            help="A health check; may be repeated, and all have to pass. Kinds are "
-            f"{', '.join(KINDS)}; keys are those of the configuration file.",
+        _check_option(
+            "A health check; may be repeated, and all have to pass. Kinds are "
+            f"{', '.join(KINDS)}; keys are those of the configuration file."
         ),
         click.option("--check-interval", type=float, help="Seconds from probe to probe."),
         click.option("--check-timeout", type=float, help="Seconds to wait for an answer."),
@@ -250,25 +255,19 @@ def check_options(command: Command) -> Command:
             "otherwise: interval=5,fall=2.",
         ),
     )
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return decorated(command, options)
 
 
 def own_check_options(command: Command) -> Command:
     """Give a command the options of the checks of one backend."""
     options = (
-        click.option(
-            "--check",
-            "checks",
-            type=CheckParameter(),
-            metavar=CheckParameter.name,
-            multiple=True,
-            shell_complete=check_kinds,
-            help="A health check for this backend, instead of the service's; may be "
-            "repeated, and all have to pass.",
+        _check_option(
+            "A health check for this backend, instead of the service's; may be repeated, "
+            "and all have to pass."
         ),
         click.option("--no-check", is_flag=True, help="Take this backend as up."),
     )
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return decorated(command, options)
 
 
 def own_checks(

@@ -1,17 +1,16 @@
 """The policy of a service's pool on the command line: its options, and how it is shown."""
 
-from collections.abc import Callable, Iterator
-from functools import reduce
-from typing import Final, TypedDict, TypeVar
+from collections.abc import Iterator
+from typing import Final, TypedDict
 
 import click
 
 from control.api.v1 import guideway_pb2 as pb
+from control.cli.decoration import Command, decorated
 from control.cli.durations import DurationParameter
 from control.cli.plain import PoolPlain
 from control.pool_policy import MAX_QUORUM
 
-Command = TypeVar("Command", bound=Callable[..., None])
 WHEN_ALL_DOWN: Final = click.Choice(["sorry", "none", "all", "last_known"])
 
 
@@ -77,7 +76,7 @@ def pool_options(command: Command) -> Command:
             "the others, or do not (the default).",
         ),
     )
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return decorated(command, options)
 
 
 def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:

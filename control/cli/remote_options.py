@@ -1,16 +1,13 @@
 """The options that lead to a guidewayd on another host."""
 
-from collections.abc import Callable
-from functools import reduce
 from pathlib import Path
-from typing import Final, TypedDict, TypeVar
+from typing import Final, TypedDict
 
 import click
 from click.core import ParameterSource
 
+from control.cli.decoration import Command, decorated
 from control.cli.place import Remote, remote
-
-Command = TypeVar("Command", bound=Callable[..., None])
 
 _FILE: Final = click.Path(path_type=Path)
 
@@ -56,7 +53,7 @@ def remote_options(command: Command) -> Command:
             help="The key of your certificate (PEM).",
         ),
     )
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return decorated(command, options)
 
 
 def chosen_remote(context: click.Context, far: RemoteOptions) -> Remote | None:
