@@ -48,16 +48,7 @@ def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
 @pytest.fixture
 def pair(lan: Lan) -> Lan:
     """The same, both running: one, of priority 150, is Active, two, of 100, Backup."""
-    lan.one.start(instance(150))
-    lan.one.wait_until("active")
-    lan.one.wait_for(VIP, GATEWAY)
-    lan.two.start(instance(100))
-    eventually(
-        lambda: lan.two.status().get("active") == "10.0.0.1",
-        within=5,
-        what="two hears one",
-        explain=lan.two.vrrpd.tail,
-    )
+    lan.start_pair()
     return lan
 
 
@@ -353,9 +344,7 @@ def test_both_forms_of_the_checksum_are_understood(lan: Lan) -> None:
 
     lan.two.start(instance(100))
 
-    eventually(
-        lambda: lan.two.status().get("active") == "10.0.0.1", within=5, what="it hears"
-    )
+    lan.wait_until_two_hears_one()
     assert lan.two.status()["discarded"] == {}
 
 

@@ -9,7 +9,6 @@ from scapy.packet import Packet
 
 from tests.support.vrrp_frames import said
 from tests.support.vrrp_lan import GATEWAY, VIP, Lan, build, instance
-from tests.support.wait import eventually
 
 pytestmark = pytest.mark.alone
 
@@ -22,19 +21,6 @@ def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
     """Two nodes that run nothing yet."""
     with build(lab_name, tmp_path) as built:
         yield built
-
-
-def start(lan: Lan, **changes: object) -> None:
-    """Let both run, one is Active with 150, two Backup with 100."""
-    lan.one.start(instance(150, **changes))
-    lan.one.wait_for(VIP, GATEWAY)
-    lan.two.start(instance(100, **changes))
-    eventually(
-        lambda: lan.two.status().get("active") == "10.0.0.1",
-        within=5,
-        what="two hears one",
-        explain=lan.two.vrrpd.tail,
-    )
 
 
 def flood(lan: Lan, frame: Packet) -> None:
@@ -59,7 +45,7 @@ def flood(lan: Lan, frame: Packet) -> None:
     ],
 )
 def test_a_flood_moves_nothing(lan: Lan, frame: Packet) -> None:
-    start(lan)
+    lan.start_pair()
     lan.one.accept_reflections()
     before = lan.one.status()["transitions"], lan.two.status()["transitions"]
 
@@ -74,7 +60,7 @@ def test_a_flood_moves_nothing(lan: Lan, frame: Packet) -> None:
 
 def test_reloads_do_not_make_advertisements_late_at_the_fastest_interval(lan: Lan) -> None:
     fast = {"interval": 0.01, "down_adverts": 10}
-    start(lan, **fast)
+    lan.start_pair(**fast)
     before, timers = lan.two.status()["transitions"], lan.one.status()["late"]
 
     for number in range(5):

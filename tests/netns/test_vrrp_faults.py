@@ -36,23 +36,10 @@ def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
         yield built
 
 
-def start(lan: Lan, **changes: object) -> None:
-    """Let both run, one is Active with 150, two Backup with 100."""
-    lan.one.start(instance(150, **changes))
-    lan.one.wait_for(VIP, GATEWAY)
-    lan.two.start(instance(100, **changes))
-    eventually(
-        lambda: lan.two.status().get("active") == "10.0.0.1",
-        within=5,
-        what="two hears one",
-        explain=lan.two.vrrpd.tail,
-    )
-
-
 @pytest.fixture
 def pair(lan: Lan) -> Lan:
     """The same, both running."""
-    start(lan)
+    lan.start_pair()
     return lan
 
 
@@ -110,9 +97,7 @@ def test_a_backup_that_was_late_does_not_wait_for_who_has_died_meanwhile(lan: La
     lan.one.start(instance(150, interval=interval))
     lan.one.wait_for(VIP)
     lan.two.start(instance(100, interval=interval))
-    eventually(
-        lambda: lan.two.status().get("active") == "10.0.0.1", within=5, what="it hears"
-    )
+    lan.wait_until_two_hears_one()
     lan.two.signal(signal.SIGSTOP)
     lan.forget()
     lan.hear_advertisement("10.0.0.1", within=2)  # which waits in the socket of two
@@ -144,7 +129,7 @@ def test_an_active_that_was_late_lets_go_before_it_speaks_again(pair: Lan) -> No
 
 
 def test_a_short_stall_of_the_active_changes_nothing(lan: Lan) -> None:
-    start(lan, down_adverts=20)  # so that it is short even if the machine makes it longer
+    lan.start_pair(down_adverts=20)  # so it is short even if the machine makes it longer
     before = lan.one.status()["transitions"], lan.two.status()["transitions"]
 
     stalled(lan.one, 0.15)

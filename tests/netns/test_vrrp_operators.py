@@ -38,12 +38,7 @@ def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
 def have_roles(lan: Lan) -> None:
     lan.one.wait_until("active")
     lan.one.wait_for(VIP, GATEWAY)
-    eventually(
-        lambda: lan.two.status().get("active") == "10.0.0.1",
-        within=5,
-        what="two hears one",
-        explain=lan.two.vrrpd.tail,
-    )
+    lan.wait_until_two_hears_one()
 
 
 @pytest.fixture

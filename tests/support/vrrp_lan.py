@@ -169,6 +169,22 @@ class Lan:
     witness: Host
     ear: socket.socket
 
+    def start_pair(self, **changes: object) -> None:
+        """Let both run, one is Active with priority 150, two Backup with 100."""
+        self.one.start(instance(150, **changes))
+        self.one.wait_until("active")
+        self.one.wait_for(VIP, GATEWAY)
+        self.two.start(instance(100, **changes))
+        self.wait_until_two_hears_one()
+
+    def wait_until_two_hears_one(self) -> None:
+        eventually(
+            lambda: self.two.status().get("active") == "10.0.0.1",
+            within=5,
+            what="two hears one",
+            explain=self.two.vrrpd.tail,
+        )
+
     def hear(self, wanted: Callable[[Packet], bool], within: float) -> tuple[Packet, float]:
         """Return the first frame that is wanted, and when it came (monotonic)."""
         return self.hear_until(wanted, within)[-1]
