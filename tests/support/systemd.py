@@ -23,7 +23,10 @@ _BOOT = f"""
 read -r go
 exec unshare --fork {" ".join(_NAMESPACES)} --kill-child sh -e -c "$3" boot "$1" "$2"
 """
+# The mode of its root directory is that of "upper", whatever is masked out for our caller:
+# a user who may not search it runs nothing.
 _INSIDE = """
+umask 022
 mount --make-rprivate /
 mount -t tmpfs none "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
