@@ -25,7 +25,9 @@ SERVER = (
 )
 # Run inside the root file system; $1: packages that are downloaded, and not installed. The
 # tests' environment is made here, where it takes a minute; the checkout itself comes later.
+# Where pip looks on the host that makes it (PIP_FIND_LINKS, say) there is nothing in here.
 FINISH = f"""
+for name in $(env | sed -n 's/^\\(PIP_[A-Z_]*\\)=.*/\\1/p'); do unset "$name"; done
 mkdir -p /srv/packages
 cd /srv/packages
 chown _apt .
