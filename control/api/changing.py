@@ -36,6 +36,11 @@ class Step:
     before: DesiredState
     after: DesiredState
 
+    @property
+    def is_none(self) -> bool:
+        """Tell whether all was so already."""
+        return self.before == self.after
+
 
 class Changing:
     """Changes a store, or looks what would come of it."""

@@ -66,9 +66,23 @@ def test_a_trial_says_what_the_change_does_and_changes_nothing(
     made = getattr(api.stub, name)(request)
     assert made.version == 2
     assert not made.HasField("difference")
+    assert (foreseen.unchanged, made.unchanged) == (False, False)
     assert [one.name for one in foreseen.difference.services] == [
         {"AddService": "new", "ChangeService": "www"}.get(name, "web")
     ]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_so_already_is_answered_as_unchanged(api: Api, *, dry_run: bool) -> None:
+    changed = api.stub.ChangeService(
+        pb.ChangeServiceRequest(name="web", port=WEB.port, dry_run=dry_run)
+    )
+    set_ = api.stub.SetBackend(
+        pb.SetBackendRequest(service="web", backend="10.0.0.1", weight=1, dry_run=dry_run)
+    )
+
+    assert [(one.unchanged, one.version) for one in (changed, set_)] == [(True, 1)] * 2
+    assert api.node.store.version == 1
 
 
 @pytest.mark.parametrize("name", CHANGES)
