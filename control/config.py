@@ -5,7 +5,7 @@ the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -79,6 +79,7 @@ _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _OF_SERVICES: Final = {"services", "check_defaults"}
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
+_FIRST_CHECK: Final = re.compile(r"services\[(\d+)\]\.(?:backends\[(\d+)\]\.)?checks\[0\]")
 _KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
@@ -314,19 +315,32 @@ class NodeConfig:
     sync: Sync = field(default_factory=Sync)
 
 
-def load(path: Path) -> tuple[NodeConfig, DesiredState]:
+Look = Callable[[NodeConfig, DesiredState], None]
+
+
+def _nothing(node: NodeConfig, desired: DesiredState) -> None:
+    """Find nothing wrong with a file."""
+
+
+def load(path: Path, also: Look = _nothing) -> tuple[NodeConfig, DesiredState]:
     """Read and check ``path``; raise ConfigError naming file, place and problem."""
-    return parse(read_text(path), str(path))
+    return parse(read_text(path), str(path), also)
 
 
-def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
-    """Check the text of a configuration file called ``name``; raise ConfigError."""
+def parse(text: str, name: str, also: Look = _nothing) -> tuple[NodeConfig, DesiredState]:
+    """Check the text of a configuration file called ``name``; raise ConfigError.
+
+    ``also`` may raise one that has a field: what else is to be right.
+    """
     plain = parse_yaml(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `interfaces` and `services` are required")
     with _located(text, name):
         file = _convert(plain, FileConfig)
-        return _node(file), _state(file)
+        with _as_written(file):
+            node, state = _node(file), _state(file)
+            also(node, state)
+        return node, state
 
 
 def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
@@ -341,8 +355,32 @@ def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
         raise ConfigError(name, "is empty; `services` is required, `services: []` for none")
     with _located(text, name):
         if isinstance(plain, dict) and not plain.keys() <= _OF_SERVICES:
-            return _state(_convert(plain, FileConfig)), True
-        return _state(_convert(plain, ServicesConfig)), False
+            return _read_state(_convert(plain, FileConfig)), True
+        return _read_state(_convert(plain, ServicesConfig)), False
+
+
+def _read_state(file: FileConfig | ServicesConfig) -> DesiredState:
+    with _as_written(file):
+        return _state(file)
+
+
+@contextmanager
+def _as_written(file: FileConfig | ServicesConfig) -> Iterator[None]:
+    """Let the field of a ConfigError be as in ``file``, where one check may be `check`."""
+    try:
+        yield
+    except ConfigError as error:
+        found = _FIRST_CHECK.match(error.field)
+        if not found:
+            raise
+        number, place = found.groups()
+        one: ServiceConfig | BackendConfig = file.services[int(number)]
+        if place is not None:
+            one = file.services[int(number)].backends[int(place)]
+        if one.checks is not UNSET:
+            raise
+        field = error.field.replace("checks[0]", "check")
+        raise ConfigError(error.where, error.problem, field) from error
 
 
 @contextmanager
@@ -426,10 +464,7 @@ def _service(number: int, service: ServiceConfig, defaults: CheckDefaults) -> Se
     try:
         return _to_service(service, defaults)
     except ConfigError as error:
-        field = error.field
-        if service.checks is UNSET:
-            field = field.replace("checks[0]", "check")
-        at = f"services[{number}].{field}"
+        at = f"services[{number}].{error.field}"
         raise ConfigError(error.where, error.problem, at) from error
 
 

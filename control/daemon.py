@@ -70,6 +70,7 @@ from control.pool import Pool
 from control.privileges import require_privileges
 from control.reconciler import Reconciler
 from control.rounds import Settings
+from control.runnable import refuse_unrunnable, warn_of_unrunnable
 from control.signals import hear_signals, ignore_signals
 from control.starts import Starts
 from control.status import Health
@@ -107,7 +108,11 @@ _LEARN_PAUSE: Final = 0.02  # seconds
     help="The configuration file.",
 )
 @click.version_option(package_name="guideway", message="guidewayd %(version)s")
-@click.option("--check", is_flag=True, help="Check the file and exit.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Check the file, and that this host has the programs that it names; then exit.",
+)
 @click.option(
     "--detach",
     is_flag=True,
@@ -126,7 +131,7 @@ def main(path: Path, *, check: bool, detach: bool) -> None:
     _raise_descriptor_limit()
     try:
         os.umask(0o077)  # what we create is for us alone
-        config, desired = load(path)
+        config, desired = load(path, _refuse_unrunnable) if check else load(path)
         check_capacity(desired, config.limits)
         if check:
             click.echo(f"{path} is right; services: {len(desired.services)}")
@@ -170,6 +175,8 @@ async def _serve(path: Path, config: NodeConfig, desired: DesiredState) -> None:
                     Keeper.open, config.state_directory / "health.db"
                 )
                 with closing(health) as keeper:
+                    told = config.notifications
+                    await asyncio.to_thread(warn_of_unrunnable, told, store.state)
                     await Daemon(path, config, store, keeper, instance, seed).run(signals)
         finally:
             instance.discard()
@@ -420,6 +427,9 @@ class Daemon:
             config, desired = await asyncio.to_thread(load, self._path)
             check_users(config.notifications)
             _apply_file(self._store, desired, self._path)
+            await asyncio.to_thread(
+                warn_of_unrunnable, config.notifications, self._store.state
+            )
         except GuidewayError as error:
             self._unread = str(error)
             _log.error("not reloaded", problem=self._unread)
@@ -523,6 +533,10 @@ def _apply_file(store: Store, desired: DesiredState, path: Path) -> None:
 
 def _digest(desired: DesiredState) -> str:
     return hashlib.blake2b(encode(desired), digest_size=16).hexdigest()
+
+
+def _refuse_unrunnable(config: NodeConfig, desired: DesiredState) -> None:
+    refuse_unrunnable(config.notifications, desired)
 
 
 def _refuse_emptiness(
