@@ -1,6 +1,6 @@
 """The policy of a service's pool on the command line: its options, and how it is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TypedDict
 
 import click
@@ -51,10 +51,9 @@ def pool_options(command: Command) -> Command:
             help="Who serves when all backends fail: the sorry server (the default), "
             "nobody, all of them, or those that served last.",
         ),
-        click.option(
+        _either(
             "--keep-flows/--move-flows",
-            default=None,
-            help="Flows of a backend that fails stay with it, or move to others at once "
+            "Flows of a backend that fails stay with it, or move to others at once "
             "(the default).",
         ),
         click.option(
@@ -69,14 +68,24 @@ def pool_options(command: Command) -> Command:
             help="In which a backend that comes up gets its weight, in ten steps; 0: at "
             "once.",
         ),
-        click.option(
+        _either(
             "--watch-handshakes/--ignore-handshakes",
-            default=None,
-            help="Suspect backends of which far fewer TCP handshakes are completed than of "
+            "Suspect backends of which far fewer TCP handshakes are completed than of "
             "the others, or do not (the default).",
         ),
     )
     return decorated(command, options)
+
+
+def _either(flags: str, explained: str) -> Callable[[Command], Command]:
+    """Return an option of two flags, of which one may be given."""
+
+    def only(_: click.Context, __: click.Parameter, given: tuple[bool, ...]) -> bool | None:
+        if len(set(given)) > 1:
+            raise click.UsageError(f"{' contradicts '.join(flags.split('/'))}")
+        return given[0] if given else None
+
+    return click.option(flags, multiple=True, callback=only, help=explained)
 
 
 def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:

@@ -84,6 +84,14 @@ def test_what_the_daemon_refuses_is_one_sentence(
             "say what to change: --name, --vip, --port, --protocol, --mode, --ring",
         ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
+        (
+            "service change web --keep-flows --move-flows",
+            "--keep-flows contradicts --move-flows",
+        ),
+        (
+            f"{ADD_WEB} --ignore-handshakes --watch-handshakes",
+            "--watch-handshakes contradicts --ignore-handshakes",
+        ),
         ("backend set web a", "say what to change: --weight, --state, --zone or --check"),
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
         ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
