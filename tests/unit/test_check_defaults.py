@@ -183,6 +183,24 @@ def test_a_backend_gets_checks_of_its_own_and_gives_them_back(cli: CommandLine) 
     )
 
 
+def test_who_has_checks_of_its_own_is_marked_among_the_backends(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+    assert not any("OWN CHECKS" in row for row in cli.rows("service show web"))
+    cli.said("backend add web 10.0.0.3,name=c --check icmp --check tcp,port=8080")
+    cli.said("backend set web b --no-check")
+
+    header, *rows = [
+        row for row in cli.rows("service show web") if ":80" in row or "OWN" in row
+    ][-4:]
+
+    assert header.endswith("MAC OWN CHECKS")
+    assert [row.partition(" active ")[2].partition(" ")[2] for row in rows] == [
+        "",
+        "none",
+        "icmp, tcp",
+    ]
+
+
 def test_what_is_exported_by_the_api_is_applied_again(cli: CommandLine, tmp_path) -> None:
     (tmp_path / "file").write_text(FILE)
 
