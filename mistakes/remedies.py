@@ -13,6 +13,7 @@ from msgspec import inspect
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)\]")
 _NO_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `(?:int|float|bool)`")
+_LIST_FOR_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `array`")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
 
 
@@ -36,6 +37,8 @@ def _remedy(problem: str, node: inspect.Type | None) -> str:
         return f": {description}" if (description := _description(node)) else ""
     if _NO_TEXT.search(problem):
         return "; put it in quotes"
+    if _LIST_FOR_TEXT.search(problem):
+        return "; in YAML brackets make a list: leave them out, or put all in quotes"
     values = [value for one in _alternatives(node) for value in _values(one)]
     if problem.startswith("Invalid") and values:
         return f"; it is one of {', '.join(values)}"

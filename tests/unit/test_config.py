@@ -153,6 +153,7 @@ def test_metrics_can_be_left_out() -> None:
         ("{listen: '127.0.0.1:65536'}", "`listen`: '127.0.0.1:65536' is not ADDRESS:PORT"),
         ("{listen: '2001:db8::1:9475x'}", "`listen`: '2001:db8::1:9475x' is not"),
         ("{listen: 9475}", "Expected `str`, got `int`; put it in quotes"),
+        ("{listen: [2001:db8::1]}", "got `array`; in YAML brackets make a list: leave"),
         ("{listne: 3}", "unknown field `listne`; did you mean `listen`?"),
         ("false", "Expected `str | object`, got `bool`"),
         ("nowhere", "Invalid enum value 'nowhere'; it is one of none"),
