@@ -1,6 +1,7 @@
 """The command line: what a change would do, and waiting until it is done."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,16 @@ def test_what_is_not_there_before_or_after_is_called_none(cli: CommandLine) -> N
 
     assert "~ backend b zone none → rack1" in tried
     assert "~ backend a zone rack1 → none" in undone
+
+
+def test_a_deadline_is_told_in_whole_seconds(cli: CommandLine) -> None:
+    tried = cli.rows("backend drain web a --deadline 2h --dry-run")
+    cli.said("backend drain web a --deadline 2h")
+    later = cli.rows("backend drain web a --deadline 3h --dry-run")
+
+    time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+    assert re.search(f"state active → draining, drain_deadline none → {time}$", tried[1])
+    assert re.search(f"backend a drain_deadline {time} → {time}$", later[1])
 
 
 def test_checks_of_a_backend_are_told_from_those_of_its_service(cli: CommandLine) -> None:
