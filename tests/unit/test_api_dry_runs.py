@@ -166,6 +166,8 @@ def test_a_service_gets_another_name_and_place(api: Api) -> None:
             "service 'web': 192.0.2.10:25/tcp belongs to service 'mail'",
         ),
         ({"protocol": 9}, "protocol: 9 is unknown: tcp or udp"),
+        ({"mode": 9}, "mode: 9 is unknown: dr or nat"),
+        ({"hash": 9}, "hash: 9 is unknown: flow or source"),
     ],
 )
 def test_a_name_or_place_that_cannot_be_is_refused(
