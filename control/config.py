@@ -314,6 +314,11 @@ class NodeConfig:
     notifications: Notifications = field(default_factory=Notifications)  # may change
     sync: Sync = field(default_factory=Sync)
 
+    @property
+    def pins(self) -> Path:
+        """Where program, links and maps are pinned."""
+        return self.bpffs / "guideway" / self.instance
+
 
 Look = Callable[[NodeConfig, DesiredState], None]
 
