@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from control.desired import DesiredState
 from control.encoding import encode
-from control.model import DesiredState
 from control.store import Store
 
 

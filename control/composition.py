@@ -20,6 +20,7 @@ from control.api.peering import Peering
 from control.api.server import serving
 from control.applying import apply_file
 from control.config import NodeConfig, load
+from control.desired import DesiredState
 from control.drains import overdue
 from control.errors import GuidewayError
 from control.events import (
@@ -47,7 +48,6 @@ from control.learning import learn, recall, taken_for
 from control.lookout import Lookout
 from control.metrics.exposition import Exposition, Sources
 from control.metrics.server import MetricsServer
-from control.model import DesiredState
 from control.network import xdp_modes
 from control.notifying.notifier import Notifier
 from control.notifying.users import check_users

@@ -26,12 +26,12 @@ from control.check_schema import (
     to_defaults,
 )
 from control.checks import AnyCheck, CheckDefaults, TcpCheck
+from control.desired import DesiredState
 from control.errors import ConfigError
 from control.model import (
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,

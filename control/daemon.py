@@ -18,9 +18,9 @@ from control.applying import apply_file, is_applied
 from control.capacity import check_capacity
 from control.composition import Daemon
 from control.config import NodeConfig, load
+from control.desired import DesiredState
 from control.errors import GuidewayError, HostError
 from control.health.keeper import Keeper
-from control.model import DesiredState
 from control.network import refuse_vlans
 from control.notifying.users import check_users
 from control.privileges import require_privileges

@@ -12,17 +12,9 @@ import yaml
 
 from control.check_schema import from_check, from_defaults
 from control.checks import BUILT_IN, CHECKS, AnyCheck, CheckDefaults, TcpCheck
+from control.desired import DesiredState
 from control.drains import deadline_text
-from control.model import (
-    Affinity,
-    Backend,
-    BackendState,
-    DesiredState,
-    Hash,
-    Protocol,
-    Returns,
-    Service,
-)
+from control.model import Affinity, Backend, BackendState, Hash, Protocol, Returns, Service
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy
 
 _WIDTH: Final = 100  # columns

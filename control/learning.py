@@ -6,13 +6,13 @@ from typing import Final
 
 from control.checks import Initial
 from control.compile import remembered
+from control.desired import DesiredState
 from control.facts import BackendKey
 from control.health.keeper import Keeper
 from control.health.memory import Memory
 from control.health.monitor import Monitor
 from control.health.probe import Probe, probes_of
 from control.lookout import Lookout
-from control.model import DesiredState
 from control.status import Health
 from control.sync.exchange import Exchange
 from dataplane.image import Image

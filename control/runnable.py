@@ -10,8 +10,8 @@ from typing import Final
 import structlog
 
 from control.checks import ExecCheck
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import DesiredState
 from control.notifying.settings import Notifications
 from programs.executable import defect
 from programs.users import stranger

@@ -15,7 +15,7 @@ from control.cli.session import Session, pass_session
 from control.errors import ConfigError
 
 if TYPE_CHECKING:
-    from control.model import DesiredState
+    from control.desired import DesiredState
 
 _STDIN: Final = Path("-")
 _STDIN_NAME: Final = "standard input"

@@ -16,11 +16,12 @@ from control.cli.plain import (
     statistics_plain,
 )
 from control.config import NodeConfig, load
+from control.desired import DesiredState
 from control.doctor.facts import Daemon, Drops, Member, Node, Pool, Settings
 from control.doctor.host import look
 from control.errors import ConfigError
 from control.metrics.vrrp import read_routers
-from control.model import BackendState, DesiredState
+from control.model import BackendState
 from control.reasons import REMEDIES
 
 if TYPE_CHECKING:

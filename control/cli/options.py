@@ -18,7 +18,8 @@ from control.cli.durations import DurationParameter
 from control.cli.known_names import check_kinds
 from control.cli.session import PATIENCE, Session
 from control.cli.slips import did_you_mean
-from control.model import MAX_RING_SIZE, MAX_WEIGHT
+from control.model import MAX_WEIGHT
+from control.value_rules import MAX_RING_SIZE
 
 _SETTINGS: Final = ("weight", "name", "zone")  # of a backend, behind its address
 

@@ -22,13 +22,12 @@ from control.checks import (
     UdpCheck,
     Via,
 )
+from control.desired import DesiredState
 from control.model import (
-    MAX_NAME,
     MAX_WEIGHT,
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,
@@ -42,6 +41,7 @@ from control.pool_policy import (
     SorryServer,
     WhenAllDown,
 )
+from control.value_rules import MAX_NAME
 
 names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
 seconds = st.floats(min_value=MIN_SECONDS, max_value=MAX_SECONDS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from control.api.convert_configuration import state_from_pb, state_to_pb
 from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import difference_pb2, guideway_pb2
-from control.model import DesiredState
+from control.desired import DesiredState
 from tests.support.api_client import ADD_WEB
 from tests.support.configuration import Api, configuration_api, web
 from tests.support.desired_states import desired_states

@@ -7,11 +7,12 @@ import pytest
 
 from control.checks import CheckDefaults, HttpCheck, IcmpCheck, Initial, TcpCheck
 from control.config import parse_services
+from control.desired import DesiredState
 from control.document import dump
 from control.encoding import decode, encode
 from control.errors import ConfigError
 from control.health.probe import Probe, probes_of
-from control.model import DesiredState, Service
+from control.model import Service
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 
 FILE = """\

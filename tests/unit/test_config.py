@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from control.access import PeerNode, Sync
 from control.checks import TcpCheck
 from control.config import MetricsEndpoint, NodeConfig, load, parse, parse_services
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import (
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import Backend, BackendState, Mode, Protocol, Service
 from dataplane.source import Limits
 from tests.support.damaged import damaged_texts
 

@@ -8,13 +8,13 @@ from hypothesis import given
 
 from control.checks import CheckDefaults, IcmpCheck, TcpCheck
 from control.config import parse_services
+from control.desired import DesiredState
 from control.document import backend_document, dump, pool_document, service_document
 from control.errors import ConfigError
 from control.model import (
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,

@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 
 from control import config
 from control.cli.main import guideway
+from control.desired import DesiredState
 from control.importing.accepted import accepted
 from control.importing.files import Files
 from control.importing.keepalived import import_keepalived
 from control.importing.notes import RefusedError
 from control.importing.plain import Imported
-from control.model import DesiredState, Service
+from control.model import Service
 from control.pool_policy import PoolPolicy, SorryServer
 from tests.support.damaged import damaged_texts
 from vrrp.daemon import main as vrrpd
