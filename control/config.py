@@ -18,6 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.access import Access, PeerNode, Sync, Tcp
 from control.addresses import MAX_PORT, IpAddress, IpNetwork, parse_address, split_port
+from control.check_common import CheckDefaults
 from control.check_schema import (
     CheckSchema,
     DefaultsSchema,
@@ -25,7 +26,7 @@ from control.check_schema import (
     to_check,
     to_defaults,
 )
-from control.checks import AnyCheck, CheckDefaults, TcpCheck
+from control.checks import AnyCheck, TcpCheck
 from control.desired import DesiredState
 from control.errors import ConfigError
 from control.model import (

@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from typing import Self
 
 from control.addresses import IpAddress
-from control.checks import AnyCheck, NetworkCheck
+from control.check_common import NetworkCheck
+from control.checks import AnyCheck
 from control.errors import ConfigError, ConflictError, NotFoundError
 from control.model import Backend, BackendState, Protocol, Service
 

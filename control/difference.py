@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from control.checks import AnyCheck, CheckDefaults
+from control.check_common import CheckDefaults
+from control.checks import AnyCheck
 from control.desired import DesiredState
 from control.disruption import Disruption, disruption
 from control.document import check_document, defaults_document, pool_document

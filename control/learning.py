@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from control.checks import Initial
+from control.check_common import Initial
 from control.compile import remembered
 from control.desired import DesiredState
 from control.facts import BackendKey

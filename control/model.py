@@ -11,16 +11,8 @@ from ipaddress import ip_address
 from typing import Final, Self
 
 from control.addresses import IpAddress, endpoint, with_port
-from control.checks import (
-    BUILT_IN,
-    AnyCheck,
-    CheckDefaults,
-    NetworkCheck,
-    PortCheck,
-    TcpCheck,
-    Via,
-    following,
-)
+from control.check_common import BUILT_IN, CheckDefaults, NetworkCheck, PortCheck, Via
+from control.checks import AnyCheck, TcpCheck, following
 from control.errors import ConfigError, NotFoundError
 from control.pool_policy import EACH_BY_ITSELF, SORRY, PoolPolicy
 from control.value_rules import check_address, check_name, check_port, check_ring_size

@@ -18,7 +18,8 @@ from control.api.convert_checks import (
 from control.api.convert_pool import pool_from_pb, pool_to_pb
 from control.api.fields import meant, named_as_in, surely_meant, wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import BUILT_IN, AnyCheck, CheckDefaults, TcpCheck
+from control.check_common import BUILT_IN, CheckDefaults
+from control.checks import AnyCheck, TcpCheck
 from control.desired import DesiredState
 from control.model import (
     Affinity,

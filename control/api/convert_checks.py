@@ -11,15 +11,8 @@ from google.protobuf.message import Message
 
 from control.api.fields import meant, wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import (
-    CHECKS,
-    AnyCheck,
-    CheckDefaults,
-    Initial,
-    PortCheck,
-    TcpCheck,
-    Via,
-)
+from control.check_common import CheckDefaults, Initial, PortCheck, Via
+from control.checks import CHECKS, AnyCheck, TcpCheck
 
 _INITIALS: Final = {
     pb.INITIAL_FIRST: Initial.FIRST,

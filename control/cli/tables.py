@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from control.addresses import endpoint
-from control.checks import BUILT_IN
+from control.check_common import BUILT_IN
 from control.cli.plain import (
     BackendPlain,
     BackendTrafficPlain,

@@ -6,22 +6,19 @@ from string import ascii_letters, digits
 
 from hypothesis import strategies as st
 
-from control.checks import (
+from control.check_common import (
     BUILT_IN,
-    CHECKS,
-    DNS_RCODES,
     MAX_COUNT,
     MAX_JITTER,
     MAX_SECONDS,
     MIN_SECONDS,
-    AnyCheck,
     CheckDefaults,
     Initial,
     NetworkCheck,
     PortCheck,
-    UdpCheck,
     Via,
 )
+from control.checks import CHECKS, DNS_RCODES, AnyCheck, UdpCheck
 from control.desired import DesiredState
 from control.model import (
     MAX_WEIGHT,

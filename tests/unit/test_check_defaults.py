@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from control.checks import CheckDefaults, HttpCheck, IcmpCheck, Initial, TcpCheck
+from control.check_common import CheckDefaults, Initial
+from control.checks import HttpCheck, IcmpCheck, TcpCheck
 from control.config import parse_services
 from control.desired import DesiredState
 from control.document import dump

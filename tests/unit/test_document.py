@@ -6,7 +6,8 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 
-from control.checks import CheckDefaults, IcmpCheck, TcpCheck
+from control.check_common import CheckDefaults
+from control.checks import IcmpCheck, TcpCheck
 from control.config import parse_services
 from control.desired import DesiredState
 from control.document import backend_document, dump, pool_document, service_document

@@ -11,7 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from control.addresses import IpAddress
-from control.checks import AnyCheck, HttpCheck, Initial, TcpCheck
+from control.check_common import Initial
+from control.checks import AnyCheck, HttpCheck, TcpCheck
 from control.desired import DesiredState
 from control.health.kinds import probe
 from control.health.monitor import Monitor

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.checks import CHECKS, AnyCheck, HttpCheck, Initial, TcpCheck
+from control.check_common import Initial
+from control.checks import CHECKS, AnyCheck, HttpCheck, TcpCheck
 from control.desired import DesiredState
 from control.health import keeper as module
 from control.health.keeper import FRESH, Keeper, definition

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.checks import AnyCheck, HttpCheck, IcmpCheck, TcpCheck, UdpCheck, Via
+from control.check_common import Via
+from control.checks import AnyCheck, HttpCheck, IcmpCheck, TcpCheck, UdpCheck
 from control.desired import DesiredState
 from control.errors import ConfigError
 from control.facts import Network, NextHop
