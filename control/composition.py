@@ -66,9 +66,7 @@ from control.undoing import undo_unconfirmed
 from control.unserved import Judge
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
-from dataplane.instance import (
-    Instance,
-)
+from dataplane.instance import Instance
 from dataplane.probe_path import ProbePath
 from dataplane.usage import memory
 from service_manager import ServiceManager

@@ -22,8 +22,8 @@ from control.cli.options import (
     own_check_options,
     own_checks,
 )
-from control.cli.plain import backend_plain
 from control.cli.plain_backend import shown_backend_plain
+from control.cli.plain_service import backend_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import age, backends_table
 

@@ -14,8 +14,8 @@ from control.cli.differences import difference_view
 from control.cli.durations import DurationParameter
 from control.cli.known_names import version_numbers
 from control.cli.options import VERSION, changing
-from control.cli.plain import PendingPlain, pending_plain
 from control.cli.plain_configuration import DifferencePlain, difference_plain
+from control.cli.plain_node import PendingPlain, pending_plain
 from control.cli.session import Session
 from control.cli.tables import pending_sentence
 

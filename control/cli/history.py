@@ -18,8 +18,8 @@ from control.cli.differences import (
 )
 from control.cli.known_names import version_numbers
 from control.cli.options import VERSION, output_option
-from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain, version_plain
+from control.cli.plain_node import pending_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import pending_sentence
 

@@ -8,7 +8,7 @@ import click
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.decoration import Command, decorated
 from control.cli.durations import DurationParameter
-from control.cli.plain import PoolPlain
+from control.cli.plain_service import PoolPlain
 from control.pool_policy import MAX_QUORUM
 
 WHEN_ALL_DOWN: Final = click.Choice(["sorry", "none", "all", "last_known"])

@@ -27,7 +27,7 @@ from control.cli.options import (
     returns_value,
     services_output_option,
 )
-from control.cli.plain import service_plain
+from control.cli.plain_service import service_plain
 from control.cli.pool import PoolOptions, pool_options, pool_policy
 from control.cli.session import Session, pass_session
 from control.cli.tables import service_view, services_table

@@ -13,18 +13,18 @@ from rich.text import Text
 
 from control.addresses import endpoint
 from control.check_common import BUILT_IN
-from control.cli.plain import (
-    BackendPlain,
-    BackendTrafficPlain,
-    CheckDefaultsPlain,
-    CheckPlain,
+from control.cli.plain_checks import CheckDefaultsPlain, CheckPlain
+from control.cli.plain_node import (
     DataPlanePlain,
     FollowerPlain,
     NodePlain,
     PeerPlain,
     PendingPlain,
+)
+from control.cli.plain_service import BackendPlain, ServicePlain
+from control.cli.plain_statistics import (
+    BackendTrafficPlain,
     ReasonPlain,
-    ServicePlain,
     ServiceTrafficPlain,
     StatisticsPlain,
 )

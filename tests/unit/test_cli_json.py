@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from control.cli.plain import CheckDefaultsPlain
+from control.cli.plain_checks import CheckDefaultsPlain
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import BACKEND_MAC, STARTED
 
