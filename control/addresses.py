@@ -17,8 +17,8 @@ def parse_address(text: str) -> IpAddress:
 
 
 def _meant(text: str) -> str:
-    """Return what is to be said of an address with what goes with a port; "": nothing."""
-    address, port = split_port(text)
+    """Return what is to be said of an address that has more with it; "": nothing."""
+    address, port = split_port(text.partition("/")[0])
     try:
         ip_address(address)
     except ValueError:

@@ -12,8 +12,14 @@ import msgspec
 from msgspec import inspect
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)\]")
-_NO_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `(?:int|float|bool)`")
-_LIST_FOR_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `array`")
+_NO_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `(int|float|bool|array)`")
+_QUOTES: Final = "; put it in quotes"
+_FOR_TEXT: Final = {
+    "int": _QUOTES,
+    "float": _QUOTES,
+    "bool": _QUOTES,
+    "array": "; in YAML brackets make a list: leave them out, or put all in quotes",
+}
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
 
 
@@ -35,13 +41,23 @@ def _remedy(problem: str, node: inspect.Type | None) -> str:
         return _keys(unknown[1], node)
     if "matching regex" in problem:
         return f": {description}" if (description := _description(node)) else ""
-    if _NO_TEXT.search(problem):
-        return "; put it in quotes"
-    if _LIST_FOR_TEXT.search(problem):
-        return "; in YAML brackets make a list: leave them out, or put all in quotes"
+    if problem.startswith("Expected `object`, got"):
+        return _first_key(node)
+    if found := _NO_TEXT.search(problem):
+        return _FOR_TEXT[found[1]]
     values = [value for one in _alternatives(node) for value in _values(one)]
     if problem.startswith("Invalid") and values:
         return f"; it is one of {', '.join(values)}"
+    return ""
+
+
+def _first_key(node: inspect.Type | None) -> str:
+    """Say what a mapping looks like, by one of its keys."""
+    for one in _alternatives(node):
+        if isinstance(one, inspect.StructType) and one.fields:
+            needed = [field for field in one.fields if field.required] or one.fields
+            key = (one.tag and one.tag_field) or needed[0].encode_name
+            return f"; it is made of keys, such as `{key}:`"
     return ""
 
 

@@ -226,6 +226,11 @@ def drain(
     """
     if quiet is not None and not wait:
         raise click.UsageError("--quiet says when --wait is over, and goes with it only")
+    if deadline == 0:
+        raise click.UsageError(
+            "--deadline 0s would cut its flows at once: that is `backend set … --state "
+            "disabled`"
+        )
     request = pb.SetBackendRequest(
         service=service,
         backend=name,

@@ -9,6 +9,7 @@ from control.api.v1 import guideway_pb2 as pb
 from control.cli.decoration import Command, decorated
 from control.cli.durations import DurationParameter
 from control.cli.plain_service import PoolPlain
+from control.cli.ranges import Real, Whole
 from control.pool_policy import MAX_QUORUM
 
 WHEN_ALL_DOWN: Final = click.Choice(["sorry", "none", "all", "last_known"])
@@ -32,12 +33,12 @@ def pool_options(command: Command) -> Command:
     options = (
         click.option(
             "--quorum",
-            type=click.IntRange(1, MAX_QUORUM),
+            type=Whole(1, MAX_QUORUM),
             help="Weight that has to be up, or else the sorry server serves.",
         ),
         click.option(
             "--hysteresis",
-            type=click.IntRange(0, MAX_QUORUM),
+            type=Whole(0, MAX_QUORUM),
             help="By how much more to gain the quorum, and less to lose it.",
         ),
         click.option(
@@ -58,7 +59,7 @@ def pool_options(command: Command) -> Command:
         ),
         click.option(
             "--max-ejected",
-            type=click.FloatRange(0, 1),
+            type=Real(0, 1),
             help="Part of the backends that checks may take out at a time.",
         ),
         click.option(

@@ -63,6 +63,7 @@ def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
         ("[2001:db8::1]:80", "; give the port apart from it: '2001:db8::1' and '80'"),
         ("192.0.2.1:80", "; give the port apart from it: '192.0.2.1' and '80'"),
         ("192.0.2.1:", "; write it as '192.0.2.1'"),
+        ("10.0.0.1/24", "; write it as '10.0.0.1'"),
         ("[web]:80", ""),
     ],
 )

@@ -100,7 +100,10 @@ def test_a_file_may_say_for_all_services_what_they_do_not_say_themselves() -> No
         ("check_defaults: {intervall: 1}", "did you mean `interval`?"),
         ("check_defaults: {path: /x}", "unknown field `path`; keys here are interval, "),
         ("check_defaults: {port: 80}", "unknown field `port`; keys here are interval, "),
-        ("check_defaults: none", "Expected `object`, got `str`"),
+        (
+            "check_defaults: none",
+            "Expected `object`, got `str`; it is made of keys, such as `interval:`",
+        ),
         (
             "backends: [{address: 10.0.0.1, check: none, checks: []}]",
             "has both `check` and `checks`",
