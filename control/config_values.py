@@ -32,6 +32,8 @@ def listen_of(text: str, key: str = "listen") -> tuple[IpAddress, int]:
             f"`{key}`: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:9475 or "
             "[2001:db8::1]:7007"
         )
+    if not host:
+        raise ValueError(f"`{key}`: {text!r} has no address; 0.0.0.0 and [::] are all")
     return address_of(key, host), int(port)
 
 
