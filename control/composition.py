@@ -274,9 +274,6 @@ class Daemon:
             config, desired = await asyncio.to_thread(load, self._path)
             check_users(config.notifications)
             apply_file(self._store, desired, self._path)
-            await asyncio.to_thread(
-                warn_of_unrunnable, config.notifications, self._store.state
-            )
         except GuidewayError as error:
             self._unread = str(error)
             _log.error("not reloaded", problem=self._unread)
@@ -288,6 +285,8 @@ class Daemon:
             _log.warning("reloaded; most keys besides `services` wait for a restart")
         else:
             _log.info("reloaded")
+        told = config.notifications
+        await asyncio.to_thread(warn_of_unrunnable, told, self._store.state)
 
     def _metrics_server(self) -> MetricsServer | None:
         if self._config.metrics is None:
