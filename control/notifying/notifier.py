@@ -10,9 +10,10 @@ from typing import Final
 
 import structlog
 
+from control.desired import DesiredState
 from control.events import BackendChanged, Event, VersionStored
 from control.facts import BackendKey
-from control.model import Backend, DesiredState, Service
+from control.model import Backend, Service
 from control.notifying.changes import Change, Kind, Known
 from control.notifying.mailer import Mailer
 from control.notifying.memory import load, save
@@ -114,7 +115,7 @@ class Notifier:
         """Return a change with what is to be said of its service and backend."""
         version, state = self._wanted()
         if self._looked_up[0] != version:
-            found: dict[tuple[str, str], tuple[Service, Backend | None]] = {}
+            found = dict[tuple[str, str], tuple[Service, Backend | None]]()
             for service in state:
                 found[service.name, ""] = (service, None)
                 found.update(

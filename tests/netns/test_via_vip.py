@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from control.api.v1 import guideway_pb2 as pb
+from control.check_common import Via
 from control.checks import (
     AnyCheck,
     GrpcCheck,
@@ -21,7 +22,6 @@ from control.checks import (
     TcpCheck,
     TlsCheck,
     UdpCheck,
-    Via,
 )
 from control.model import Backend, Mode, Protocol, Service
 from dataplane.stand_ins import Prefixes
