@@ -1,7 +1,6 @@
 """The Debian package: installed, used, upgraded, purged. The tests belong together."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,13 +41,6 @@ def host(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Iterator[Sy
         made.run("umount", "/opt/guideway", "--lazy")
         made.run("rmdir", "/opt/guideway")
         yield made
-
-
-def test_what_is_installed_is_nobodys_but_roots(host: Systemd) -> None:
-    listed = host.run("dpkg-deb", "--contents", PACKAGE).splitlines()
-
-    assert {line.split()[1] for line in listed} == {"root/root"}
-    assert not [line for line in listed if re.match(r"-.{4}w|-.{7}w|-..[sS]", line)]
 
 
 def test_installing_it_starts_nothing(host: Systemd) -> None:
