@@ -1,7 +1,6 @@
 """How the package is made: the same from every checkout, with modes that are decided."""
 
 import os
-import shutil
 import subprocess
 import tarfile
 from io import BytesIO
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import clone
 from vagrant.lab.hosts import PROJECT
 
 pytestmark = pytest.mark.timeout(600)
@@ -84,25 +84,12 @@ def listing(package: Path) -> list[str]:
     return shown.stdout.splitlines()
 
 
-def strict_checkout(copy: Path) -> Path:
-    """Make a checkout with the files of this one, that has them for its owner alone."""
-    copy.mkdir(mode=0o700)
-    listed = git(PROJECT, "ls-files", "-co", "--exclude-standard", "-z")
-    for name in filter(None, listed.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT / name, copy / name)
-    for path in copy.rglob("*"):
-        path.chmod(path.stat().st_mode & 0o700)
-    git(copy, "init", "--quiet")
-    git(copy, "add", "--all")
+def strict_checkout(directory: Path) -> Path:
+    """Make a checkout that is its owner's alone, ready as this one is."""
+    copy = clone(directory, umask=0o077)
+    for words in (["init", "--quiet"], ["add", "--all"]):
+        subprocess.run(["git", *words], cwd=copy, check=True)
     with (copy / ".git/info/exclude").open("a") as excluded:
         excluded.write(".venv\n")
     (copy / ".venv").symlink_to(PROJECT / ".venv")
     return copy
-
-
-def git(checkout: Path, *words: str) -> str:
-    done = subprocess.run(
-        ["git", *words], cwd=checkout, capture_output=True, text=True, check=True
-    )
-    return done.stdout

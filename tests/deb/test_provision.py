@@ -45,12 +45,16 @@ class Lan:
     client: Host
 
     def provision(self, package: str) -> None:
-        """Run the scripts, as vagrant/README.md says."""
+        """Run the scripts, as vagrant/README.md says, where root's files are its own."""
         for name in SERVERS:
-            self.machines[name].run(f"{SCRIPTS}/web.sh", name)
-            self.machines[name].run(f"{SCRIPTS}/backend-{self.mode}.sh")
+            self._script(name, "web.sh", name)
+            self._script(name, f"backend-{self.mode}.sh")
         own = (self.mode, str(FRONT[2]), str(BACK[2]), "150", "native")
-        self.machines["lb1"].run(f"{SCRIPTS}/balancer.sh", package, *own)
+        self._script("lb1", "balancer.sh", package, *own)
+
+    def _script(self, machine: str, *command: str) -> None:
+        strictly = ("sh", "-c", 'umask 077; exec "$@"', "sh")
+        self.machines[machine].run(*strictly, f"{SCRIPTS}/{command[0]}", *command[1:])
 
     def state(self) -> dict[str, str]:
         """Return, by machine, what the scripts could have changed."""
