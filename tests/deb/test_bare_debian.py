@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bare_debian
+from tests.support import bare_debian, neighbours
 from tests.support.requirements import require
 from tests.support.wait import eventually
 from tests.support.world import World, as_host
 from vagrant.lab.errors import CommandError
-from vagrant.lab.hosts import Host, create
-from vagrant.lab.segment import Segment
-from vagrant.lab.topology import FRONT, VIP, hold_vip_silently
+from vagrant.lab.hosts import Host
+from vagrant.lab.topology import VIP
 
 pytestmark = pytest.mark.timeout(500)
 PYTHON = "/usr/lib/guideway/bin/python3"
@@ -43,7 +42,7 @@ GUIDEWAYD = {
             "vip": str(VIP),
             "port": 80,
             "mode": "dr",
-            "backends": [{"address": str(FRONT[21])}],
+            "backends": [{"address": str(neighbours.SERVER)}],
         }
     ],
 }
@@ -121,8 +120,8 @@ def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) ->
     prefix = f"guideway-p{os.getpid()}-"
     with ExitStack() as cleanup:
         node = cleanup.enter_context(as_host(container, "lb1", prefix))
-        client, server = neighbours(node, prefix, cleanup)
-        server.popen(sys.executable, "-m", "http.server", "80", directory=tmp_path)
+        there = neighbours.connect(node, prefix, cleanup)
+        there.server.popen(sys.executable, "-m", "http.server", "80", directory=tmp_path)
 
         start = ("guidewayd", *json.loads(bare_debian.instruction("CMD")))
         container.start(*in_docker("guidewayd", *start), log="/run/guidewayd.log")
@@ -136,7 +135,7 @@ def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) ->
         container.start(*in_docker("guideway-vrrpd", *moved), log="/run/vrrpd.log")
 
         answer = eventually(
-            lambda: asked(client),
+            lambda: asked(there.client),
             within=20,
             what="the VIP answers",
             explain=lambda: container.run("cat", "/run/guidewayd.log", "/run/vrrpd.log"),
@@ -144,17 +143,6 @@ def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) ->
         assert answer == "rs1\n"
         found = json.loads(container.run("guideway", "doctor", "-o", "json"))["findings"]
         assert [one for one in found if one["severity"] != "note"] == []
-
-
-def neighbours(node: Host, prefix: str, cleanup: ExitStack) -> tuple[Host, Host]:
-    """Return a client and a real server, on one segment with ``node``."""
-    segment = Segment.create("switch", FRONT, prefix, cleanup)
-    segment.connect_balancer(node, "eth0", FRONT[11])
-    client, server = (create(name, prefix, cleanup) for name in ("client", "rs1"))
-    segment.connect(client, "eth0", FRONT[10])
-    segment.connect(server, "eth0", FRONT[21])
-    hold_vip_silently(server)
-    return client, server
 
 
 def asked(client: Host) -> str:
