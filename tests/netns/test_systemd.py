@@ -102,6 +102,12 @@ def test_a_start_is_over_when_packets_are_balanced(host: Systemd) -> None:
     assert "10.0.0.100/32" in host.run("ip", "-brief", "address", "show", "eth0")
 
 
+def test_state_is_roots_alone_and_the_status_of_vrrp_everybodys(host: Systemd) -> None:
+    places = ("/var/lib/guideway", "/run/guideway", "/run/guideway/vrrp.json")
+
+    assert host.run("stat", "--format", "%a", *places).split() == ["700", "755", "644"]
+
+
 def test_systemctl_status_says_how_they_are(host: Systemd) -> None:
     well = "services: 1, on eth0; all is well"
     eventually(
