@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import bare_debian, neighbours
+from tests.support.node_files import VRRPD, guidewayd, web
 from tests.support.requirements import require
 from tests.support.wait import eventually
 from tests.support.world import World, as_host
@@ -32,33 +33,6 @@ for package in (
         if not found.name.endswith("__main__"):
             print(importlib.import_module(found.name).__name__)
 """
-GUIDEWAYD = {
-    "interfaces": ["eth0"],
-    "hash_seed": 7,
-    "limits": {"services": 16, "backends": 64, "slots": 65536, "records": 1024},
-    "services": [
-        {
-            "name": "web",
-            "vip": str(VIP),
-            "port": 80,
-            "mode": "dr",
-            "backends": [{"address": str(neighbours.SERVER)}],
-        }
-    ],
-}
-VRRPD = {
-    "checks": [{"name": "xdp", "type": "guidewayd"}],
-    "instances": [
-        {
-            "name": "front",
-            "interface": "eth0",
-            "vrid": 51,
-            "interval": 0.1,
-            "addresses": [f"{VIP}/32"],
-            "track": ["xdp"],
-        }
-    ],
-}
 _CAPABILITY = re.compile(r"--cap-add (\w+)")
 
 
@@ -114,7 +88,9 @@ def test_without_a_configuration_of_ones_own_it_says_what_to_do(container: World
 
 
 def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) -> None:
-    container.write("/etc/guideway/guideway.yaml", json.dumps(GUIDEWAYD))
+    container.write(
+        "/etc/guideway/guideway.yaml", json.dumps(guidewayd(web(neighbours.SERVER)))
+    )
     container.write("/etc/guideway/vrrp.yaml", json.dumps(VRRPD))
     (tmp_path / "index.html").write_text("rs1\n")
     prefix = f"guideway-p{os.getpid()}-"
