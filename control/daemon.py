@@ -77,14 +77,10 @@ from control.store import Store
 from control.sync.exchange import Exchange
 from control.undoing import undo_overdue, undo_unconfirmed
 from control.unserved import unserved
+from dataplane.attach import check_interfaces
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
-from dataplane.instance import (
-    Instance,
-    check_interfaces,
-    open_instance,
-    remove_instance,
-)
+from dataplane.instance import Instance, open_instance, remove_instance
 from dataplane.probe_path import ProbePath
 from dataplane.usage import memory
 from service_manager import ServiceManager
