@@ -28,14 +28,10 @@ from control.runnable import refuse_unrunnable, warn_of_unrunnable
 from control.signals import hear_signals, ignore_signals
 from control.store import Store
 from control.undoing import undo_overdue
+from dataplane.attach import check_interfaces
 from dataplane.errors import DataplaneError
 from dataplane.image import Image
-from dataplane.instance import (
-    Instance,
-    check_interfaces,
-    open_instance,
-    remove_instance,
-)
+from dataplane.instance import Instance, open_instance, remove_instance
 from dataplane.probe_path import ProbePath
 
 _log: Final = structlog.get_logger()

@@ -45,13 +45,12 @@ class Lan:
     client: Host
 
     def provision(self, package: str) -> None:
-        """Run the scripts, as vagrant/README.md says."""
+        """Run the scripts, as vagrant/README.md says, where root's files are its own."""
         for name in SERVERS:
-            self.machines[name].run(f"{SCRIPTS}/web.sh", name)
-            self.machines[name].run(f"{SCRIPTS}/backend-{self.mode}.sh")
+            self._script(name, "web.sh", name)
+            self._script(name, f"backend-{self.mode}.sh")
             if self.mode == "nat":
-                address = BACK[SERVERS[name]]
-                self.machines[name].run(f"{SCRIPTS}/offload.sh", str(address))
+                self._script(name, "offload.sh", str(BACK[SERVERS[name]]))
         self.balance(package)
 
     def balance(
@@ -63,7 +62,11 @@ class Lan:
         code: int = 0,
     ) -> None:
         own = (self.mode, str(front), str(back), str(priority), "native")
-        self.machines["lb1"].run(f"{SCRIPTS}/balancer.sh", package, *own, code=code)
+        self._script("lb1", "balancer.sh", package, *own, code=code)
+
+    def _script(self, machine: str, *command: str, code: int = 0) -> None:
+        strictly = ("sh", "-c", 'umask 077; exec "$@"', "sh", f"{SCRIPTS}/{command[0]}")
+        self.machines[machine].run(*strictly, *command[1:], code=code)
 
     def state(self) -> dict[str, str]:
         """Return, by machine, what the scripts could have changed."""

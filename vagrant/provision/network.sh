@@ -14,6 +14,7 @@ HOSTS="21 22 23"       # the last number of each real server's address
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || die "only root can do this: try sudo"
+umask 022  # hardened hosts have 077 for root, and not all that is made here is for root alone
 
 # interface_of ADDRESS: the interface that has it.
 interface_of() {
