@@ -13,10 +13,9 @@ def obstacle(user: str, daemon: str, status: str | None = None) -> str:
 
     ``status`` is the text of /proc/self/status, which is read if it is not given.
     """
-    try:
-        identity = pwd.getpwnam(user)
-    except KeyError:
-        return f"this host has no user {user!r}; `useradd --system {user}` makes one"
+    if problem := stranger(user):
+        return problem
+    identity = pwd.getpwnam(user)
     missing = _missing(status or Path("/proc/self/status").read_text("ascii", "replace"))
     if not missing or identity.pw_uid == os.geteuid():
         return ""
@@ -25,6 +24,15 @@ def obstacle(user: str, daemon: str, status: str | None = None) -> str:
         f"{', '.join(missing)}; in its systemd unit: "
         f"CapabilityBoundingSet={' '.join(missing)}"
     )
+
+
+def stranger(user: str) -> str:
+    """Return that this host has no ``user``, and what to do about it; "" if it has."""
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return f"this host has no user {user!r}; `useradd --system {user}` makes one"
+    return ""
 
 
 def _missing(status: str) -> list[str]:

@@ -20,7 +20,7 @@ from vrrp.config import load
 from vrrp.errors import ConfigError, VrrpError
 from vrrp.group import Group
 from vrrp.handover import Handover
-from vrrp.host import check_host, check_users
+from vrrp.host import check_footing, check_users
 from vrrp.instance import DaemonConfig, Instance
 from vrrp.maintenance import Maintenance
 from vrrp.notify import Notifier
@@ -172,7 +172,7 @@ class Supervisor:
                     )
             running = {name: each.runner.instance for name, each in self._running.items()}
             new = _changed(config.instances, running)
-            check = partial(check_host, new)
+            check = partial(check_footing, new)
             await asyncio.get_running_loop().run_in_executor(self._kernel, check)
             await asyncio.to_thread(check_users, config)
         except VrrpError as error:

@@ -550,16 +550,50 @@ def test_a_second_daemon_with_the_same_status_file_is_refused(lan: Lan) -> None:
         ),
     ],
 )
-def test_a_host_that_lacks_something_is_told_so_and_left_as_it_was(
+def test_who_lacks_something_rests_and_says_what(
     lan: Lan, changes: dict[str, object], sentence: str
 ) -> None:
     lan.one.host.run("ip", "address", "flush", "dev", "eth1")
-    lan.one.configure(instance(100, **changes))
     before = lan.one.host.run("ip", "-brief", "address")
 
-    assert refusal(lan.one) == f"guideway-vrrpd: {sentence}\n"
+    lan.one.start(instance(100, **changes))
+
+    lan.one.wait_for_log(event="instance at rest", problem=sentence)
+    assert lan.one.status()["state"] == "initialize"
     assert lan.one.host.run("ip", "-brief", "address") == before
-    assert [path.name for path in lan.one.directory.iterdir()] == ["vrrp.yaml"]
+
+
+def test_an_interface_that_comes_after_the_start_is_waited_for(lan: Lan) -> None:
+    lan.one.start(
+        instance(100), instance(100, name="late", interface="eth7", addresses=["10.7.0.9"])
+    )
+    lan.one.wait_until("active")
+    assert lan.one.status("late")["problem"] == (
+        "there is no interface eth7, which instance late needs"
+    )
+
+    lan.one.host.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8")
+    lan.one.host.run("ip", "address", "add", "10.7.0.1/24", "dev", "eth7")
+    for end in ("eth7", "eth8"):
+        lan.one.host.run("ip", "link", "set", end, "up")
+
+    lan.one.wait_until("active", "late")
+    lan.one.wait_for("10.7.0.9/32")
+
+
+def test_a_reload_refuses_an_interface_that_is_not_there(lan: Lan) -> None:
+    lan.one.start(instance(100))
+    lan.one.wait_until("active")
+    before = lan.one.standing()
+
+    lan.one.configure(instance(100, interface="eth7"))
+    lan.one.reload()
+
+    lan.one.wait_for_log(
+        event="configuration not reloaded",
+        problem="there is no interface eth7, which instance front needs",
+    )
+    assert lan.one.standing() == before
 
 
 def test_without_the_capabilities_it_does_not_start(lan: Lan) -> None:
