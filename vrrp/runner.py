@@ -104,6 +104,7 @@ class Runner:
             latest=round(self._lateness.most, 3),
             fenced=self.router.fenced,
             stands_back=self.router.stands_back,
+            waits=self.router.wants,
             sent=dict(self._traffic.sent),
             unsent=self._traffic.unsent,
             heard=dict(self._traffic.heard),
@@ -157,9 +158,9 @@ class Runner:
         self._carry_out(self.router.lead(asyncio.get_running_loop().time()))
         self._wake.set()
 
-    def follow(self) -> None:
+    def follow(self, why: str) -> None:
         """Give the addresses up with the others of the group."""
-        self._carry_out(self.router.follow(asyncio.get_running_loop().time()))
+        self._carry_out(self.router.follow(asyncio.get_running_loop().time(), why))
         self._wake.set()
 
     async def hand_over(self) -> bool:

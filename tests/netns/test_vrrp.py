@@ -494,6 +494,22 @@ def test_a_mistake_in_the_new_file_changes_nothing(lan: Lan) -> None:
     assert lan.one.vrrpd.running
 
 
+def test_what_waits_for_a_restart_is_named_with_its_line(lan: Lan) -> None:
+    lan.one.start(instance(100))
+    lan.one.wait_until("active")
+    before = lan.one.standing()
+
+    lan.one.configure(instance(100), maintenance_file="/elsewhere")
+    lan.one.reload()
+
+    lan.one.wait_for_log(
+        event="configuration not reloaded",
+        problem=f"{lan.one.directory}/vrrp.yaml:1: maintenance_file: "
+        "cannot change while guideway-vrrpd runs: restart it",
+    )
+    assert lan.one.standing() == before
+
+
 def refusal(node: Node, *prefix: str) -> str:
     """Start guideway-vrrpd where it cannot run, and return its last words."""
     configuration = str(node.directory / "vrrp.yaml")
