@@ -104,7 +104,10 @@ class Notifier:
             self._more.notify()
 
     def end(self, within: float) -> None:
-        """Let what waits be told, for at most ``within`` s, and run no more. Blocking."""
+        """Let what waits be told, for at most ``within`` s, and run no more. Blocking.
+
+        What was not told is logged, of each instance or group the last.
+        """
         if not self._started:
             return
         with self._more:
@@ -113,6 +116,9 @@ class Notifier:
         self._thread.join(within)
         self._abandon.set()
         self._thread.join()
+        last = {(each.program, each.kind, each.name): each for each in self._queue}
+        for untold in last.values():
+            _log.warning("notice not told: guideway-vrrpd ends", command=untold.command)
 
     def _run(self) -> None:
         # Whatever the process has: a script must not compete with advertisements.
