@@ -81,6 +81,21 @@ def test_a_script_does_not_run_in_real_time(lan: Lan) -> None:
     assert "SCHED_OTHER" in told.read_text()
 
 
+def test_no_thread_that_may_hold_the_others_up_waits_for_ordinary_programs(
+    lan: Lan,
+) -> None:
+    check = {"name": "it", "type": "script", "command": ["/bin/true"]}
+    notify = {"command": ["/bin/true"]}
+    lan.one.start(instance(100, track=["it"], notify=notify), checks=[check])
+    lan.one.wait_until("active")
+
+    threads = [int(each.name) for each in Path(f"/proc/{lan.one.vrrpd.pid}/task").iterdir()]
+
+    policies = [os.sched_getscheduler(each) for each in threads]
+    assert len(policies) > 2
+    assert {each & ~os.SCHED_RESET_ON_FORK for each in policies} == {os.SCHED_RR}
+
+
 def test_a_backup_that_was_late_hears_what_waits_before_it_takes_over(pair: Lan) -> None:
     before = pair.two.status()["transitions"]
 
