@@ -4,11 +4,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
+from socket import AF_INET, AF_INET6, if_nametoindex
 from typing import Any
 
 import pytest
+from pyroute2 import IPRoute
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
@@ -29,6 +32,8 @@ from tests.support.vrrp_lan import (
 from tests.support.wait import eventually
 from vagrant.lab.errors import CommandError
 from vagrant.lab.segment import mac_of
+from vrrp import present
+from vrrp.present import Present
 
 pytestmark = pytest.mark.waiting
 
@@ -508,6 +513,35 @@ def test_what_waits_for_a_restart_is_named_with_its_line(lan: Lan) -> None:
         "cannot change while guideway-vrrpd runs: restart it",
     )
     assert lan.one.standing() == before
+
+
+def test_addresses_are_read_as_pyroute2_reads_them(lan: Lan) -> None:
+    host = lan.one.host
+    host.sysctl("net.ipv6.conf.eth1.disable_ipv6", 0)
+    host.run("ip", "address", "add", "10.7.0.1", "peer", "10.7.0.2/32", "dev", "eth1")
+    host.run("ip", "address", "add", "2001:db8::1", "peer", "2001:db8::2", "dev", "eth1")
+    old = ("2001:db8::3/64", "dev", "eth1", "preferred_lft", "0", "nodad")
+    host.run("ip", "address", "add", *old)
+    many = (f"address add 10.8.{n >> 8}.{n & 255}/24 dev eth1" for n in range(1, 1000))
+    batch = lan.one.directory / "batch"
+    batch.write_text("\n".join(many))  # more than fit into an answer
+    host.run("ip", "-batch", str(batch))
+
+    with host.inside(), IPRoute(strict_check=True) as ip:
+        for family in (AF_INET, AF_INET6):
+            index = if_nametoindex("eth1")
+            told = ip.addr("dump", index=index, family=family)
+            assert present.read(index, family) == [
+                Present(
+                    ip_address(each.get("IFA_LOCAL") or each.get("IFA_ADDRESS")).packed,
+                    each["prefixlen"],
+                    each.get("IFA_PROTO") or 0,
+                    bool(each["flags"] & 0x20),
+                )
+                for each in told
+            ]
+        with pytest.raises(OSError, match="No such device"):
+            present.read(99, AF_INET)
 
 
 def refusal(node: Node, *prefix: str) -> str:
