@@ -215,7 +215,8 @@ def _status(node: Node) -> dict[str, Any]:
 
 def _edit_vrrpd(node: Node) -> None:
     content = yaml.safe_load(node.paths.vrrpd_file.read_text(encoding="utf-8"))
-    (instance,) = content["instances"]
+    instance = next(one for one in content["instances"] if one["name"] == INSTANCE)
+    content["instances"] = [instance]
     instance["interval"] = _INTERVAL
     del instance["track"], content["checks"]
     node.paths.vrrpd_file.write_text(yaml.safe_dump(content), encoding="utf-8")
