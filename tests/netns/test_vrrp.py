@@ -3,10 +3,8 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import pairwise
-from pathlib import Path
 from socket import AF_INET, AF_INET6, if_nametoindex
 from typing import Any
 
@@ -26,7 +24,6 @@ from tests.support.vrrp_lan import (
     VIP,
     Lan,
     Node,
-    build,
     instance,
 )
 from tests.support.wait import eventually
@@ -41,20 +38,6 @@ EARLY = 0.01  # seconds by which what a node hears may come before what the witn
 LINK_LOCAL = "fe80::33/64"
 VIP6 = "2001:db8::100/128"
 GATEWAY6 = "2001:db8:20::1/64"
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
-
-
-@pytest.fixture
-def pair(lan: Lan) -> Lan:
-    """The same, both running: one, of priority 150, is Active, two, of 100, Backup."""
-    lan.start_pair()
-    return lan
 
 
 def is_advertisement(frame: Packet, source: Node, priority: int) -> bool:

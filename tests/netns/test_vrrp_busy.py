@@ -4,26 +4,17 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from scapy.packet import Packet
 
 from tests.support.vrrp_frames import said
-from tests.support.vrrp_lan import GATEWAY, VIP, Lan, build, instance
+from tests.support.vrrp_lan import GATEWAY, VIP, Lan, instance
 
 pytestmark = pytest.mark.alone
 
 FLOOD = 20_000  # packets
 SO_RCVBUFFORCE = 33  # asm/socket.h; the socket module does not have it
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
 
 
 def flood(lan: Lan, frame: Packet) -> None:

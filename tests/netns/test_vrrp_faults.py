@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,27 +19,12 @@ from tests.support.vrrp_lan import (
     VIP,
     Lan,
     Node,
-    build,
     instance,
 )
 from tests.support.wait import eventually
 from vrrp.machine import ANNOUNCE_GAP
 
 pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
-
-
-@pytest.fixture
-def pair(lan: Lan) -> Lan:
-    """The same, both running."""
-    lan.start_pair()
-    return lan
 
 
 def stalled(node: Node, seconds: float) -> None:
