@@ -218,7 +218,7 @@ def _edit_vrrpd(node: Node) -> None:
     instance = next(one for one in content["instances"] if one["name"] == INSTANCE)
     content["instances"] = [instance]
     instance["interval"] = _INTERVAL
-    del instance["track"], content["checks"]
+    del instance["track"], content["checks"], content["sync_groups"]
     node.paths.vrrpd_file.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 

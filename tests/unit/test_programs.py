@@ -3,13 +3,11 @@
 import os
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event, Timer
 
 import pytest
 
 from programs import MAX_OUTPUT, Manner, run
-from programs.presence import shortcoming
 from tests.support.wait import eventually
 
 
@@ -105,44 +103,6 @@ def test_a_stop_ends_what_is_under_way() -> None:
 )
 def test_who_does_not_start_is_said_so(command, user, problem) -> None:
     assert run(command, 5, user, Event()).startswith(problem)
-
-
-@pytest.mark.parametrize(
-    ("mode", "user", "problem"),
-    [
-        (0o755, None, ""),
-        (0o644, None, "{} is not executable: `chmod +x {}`"),
-        (0o700, None, ""),
-        (0o700, "nobody", "{} is not executable for 'nobody': `chmod +x {}`"),
-        (0o755, "nobody", ""),
-        (0o755, "nobody-here", ""),
-    ],
-)
-def test_a_program_that_cannot_be_run_is_found_without_running_it(
-    mode: int, user: str | None, problem: str
-) -> None:
-    with TemporaryDirectory(dir="/tmp") as name:
-        program = Path(name) / "program"
-        program.touch()
-        program.chmod(mode)
-        program.parent.chmod(0o755)
-
-        assert shortcoming(str(program), user) == problem.format(program, program)
-
-        program.parent.chmod(0o700)
-        if user == "nobody":
-            assert shortcoming(str(program), user) == (
-                f"{program} is out of reach of 'nobody', for whom {name} is closed"
-            )
-
-
-def test_a_program_is_a_file() -> None:
-    assert shortcoming("/bin/true", None) == shortcoming("/bin/true", "nobody") == ""
-    assert shortcoming("/nowhere", None) == "there is no program /nowhere on this host"
-    assert shortcoming("/bin/true/x", None) == (
-        "there is no program /bin/true/x on this host"
-    )
-    assert shortcoming("/etc", None) == "/etc is not a file, so it is no program"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

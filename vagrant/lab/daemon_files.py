@@ -117,6 +117,8 @@ def vrrpd_file(
                 "peers": topology.ipv6_peers(node),
             },
         ],
+        # Who has one VIP has the other: what its peers know of flows is on one node.
+        "sync_groups": [{"name": "both", "instances": [INSTANCE, _IPV6_INSTANCE]}],
     }
 
 
