@@ -14,11 +14,11 @@ import click
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from vrrp.config import load, mistake, parse, read, shape
+from vrrp.config import parse, read, shape
 from vrrp.errors import VrrpError
 from vrrp.host import check_host, check_users, own_capabilities
 from vrrp.instance import DaemonConfig
-from vrrp.lacks import lacks
+from vrrp.lacks import lacks, warn
 from vrrp.maintenance import Maintenance
 from vrrp.realtime import be_on_time
 from vrrp.status import StatusFile
@@ -64,8 +64,7 @@ def _check(path: Path) -> None:
     found = tuple(lacks(shape(text, str(path))))
     for each in found:
         kind = "" if each.fatal else "warning: "
-        sentence = mistake(text, str(path), each.field, each.problem)
-        click.echo(f"guideway-vrrpd: {kind}{sentence}", err=True)
+        click.echo(f"guideway-vrrpd: {kind}{each.within(text, str(path))}", err=True)
     if any(each.fatal for each in found):
         sys.exit(1)
     warned = f"; warnings: {len(found)}" if found else ""
@@ -73,9 +72,11 @@ def _check(path: Path) -> None:
 
 
 def _run(path: Path) -> None:
-    config = load(path)
+    text = read(path)
+    config = parse(text, str(path))
     check_host()
     check_users(config)
+    warn(text, str(path))
     sys.setswitchinterval(_SWITCH_INTERVAL)
     be_on_time(config.realtime_priority, own_capabilities())
     with (

@@ -1,8 +1,8 @@
 """What a file names and this host has not: interfaces, users, programs. Blocking.
 
-A start refuses a user that is not there: its programs would have to run as somebody else.
-The rest may come later, an interface with its module and a program with its file system, so
-who starts without it is warned.
+``--check`` refuses users and programs that are not there, a start users alone, since their
+programs would have to run as somebody else. All else may come later, an interface with its
+module and a program with its file system: who starts without it is warned.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from socket import if_nameindex
 from typing import Final
 
-from programs.presence import shortcoming
+from structlog import get_logger
+from structlog.typing import FilteringBoundLogger
+
+from programs.executable import defect
 from programs.users import stranger
+from vrrp.config import mistake, shape
 from vrrp.schema import (
     AddressConfig,
     FileCheck,
@@ -24,9 +28,9 @@ from vrrp.schema import (
     ScriptCheck,
 )
 
+_log: Final[FilteringBoundLogger] = get_logger()
 _RESTS: Final = "the instance rests"
 _FAILS: Final = "the check fails"
-_UNTOLD: Final = "nobody is told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,17 @@ class Lack:
 
     field: str  # who names it: a path in the file, such as instances[0].interface
     problem: str
-    fatal: bool = False  # a start refuses it
+    fatal: bool = True  # ``--check`` refuses it
+
+    def within(self, text: str, name: str) -> str:
+        """Return the sentence, with its place in the file ``name`` that has this text."""
+        return str(mistake(text, name, self.field, self.problem))
+
+
+def warn(text: str, name: str) -> None:
+    """Say in the log what is missing for a file that is right otherwise."""
+    for each in lacks(shape(text, name)):
+        _log.warning("not on this host", problem=each.within(text, name))
 
 
 def lacks(file: FileConfig) -> Iterator[Lack]:
@@ -54,7 +68,7 @@ def lacks(file: FileConfig) -> Iterator[Lack]:
                 if name not in here:
                     yield _no_interface(f"{place}.interface", name, _FAILS)
             case ScriptCheck(command=command, user=user):
-                yield from _of_program(place, command[0], user, _FAILS)
+                yield from _of_program(place, command[0], user)
             case FileCheck() | ProcessCheck() | GuidewaydCheck():
                 pass  # what they name comes and goes: that is what they look for
     for i, group in enumerate(file.sync_groups):
@@ -71,18 +85,17 @@ def _interfaces(instance: InstanceConfig) -> Iterator[tuple[str, str]]:
 
 
 def _no_interface(field: str, name: str, until: str) -> Lack:
-    return Lack(
-        field, f"there is no interface {name} on this host: {until} until there is one"
-    )
+    sentence = f"there is no interface {name} on this host: {until} until there is one"
+    return Lack(field, sentence, fatal=False)
 
 
 def _of_notify(place: str, notify: NotifyConfig | None) -> Iterator[Lack]:
     if notify:
-        yield from _of_program(place, notify.command[0], notify.user, _UNTOLD)
+        yield from _of_program(place, notify.command[0], notify.user)
 
 
-def _of_program(place: str, program: str, user: str | None, until: str) -> Iterator[Lack]:
+def _of_program(place: str, program: str, user: str | None) -> Iterator[Lack]:
     if user and (problem := stranger(user)):
-        yield Lack(f"{place}.user", problem, fatal=True)
-    elif problem := shortcoming(program, user):
-        yield Lack(f"{place}.command", f"{problem}; {until} until it runs")
+        yield Lack(f"{place}.user", problem)
+    elif problem := defect(program, user):
+        yield Lack(f"{place}.command", problem)

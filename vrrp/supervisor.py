@@ -22,6 +22,7 @@ from vrrp.group import Group
 from vrrp.handover import Handover
 from vrrp.host import check_footing, check_users
 from vrrp.instance import DaemonConfig, Instance
+from vrrp.lacks import warn
 from vrrp.maintenance import Maintenance
 from vrrp.notify import Notifier
 from vrrp.operator import listen
@@ -163,12 +164,13 @@ class Supervisor:
     async def _reload(self, running_by: DaemonConfig) -> None:
         """Read the file again; what it does not change runs on as if nothing happened."""
         try:
-            config = await asyncio.to_thread(_load_again, self._path, running_by)
+            text, config = await asyncio.to_thread(_load_again, self._path, running_by)
             running = {name: each.runner.instance for name, each in self._running.items()}
             new = _changed(config.instances, running)
             check = partial(check_footing, new)
             await asyncio.get_running_loop().run_in_executor(self._kernel, check)
             await asyncio.to_thread(check_users, config)
+            await asyncio.to_thread(warn, text, str(self._path))
         except VrrpError as error:
             _log.error("configuration not reloaded", problem=str(error))
             return
@@ -238,15 +240,18 @@ class Supervisor:
                 _log.warning("status not written", problem=problem)
 
 
-def _load_again(path: Path, running_by: DaemonConfig) -> DaemonConfig:
-    """Read ``path``; raise ConfigError, also if it changes what waits for a restart."""
+def _load_again(path: Path, running_by: DaemonConfig) -> tuple[str, DaemonConfig]:
+    """Return the text of ``path``, and what it says.
+
+    Raise ConfigError, also if that changes what waits for a restart.
+    """
     text = read(path)
     config = parse(text, str(path))
     for key in ("status_file", "maintenance_file"):
         if getattr(config, key) != getattr(running_by, key):
             problem = "cannot change while guideway-vrrpd runs: restart it"
             raise mistake(text, str(path), key, problem)
-    return config
+    return text, config
 
 
 def _changed(wanted: Iterable[Instance], running: Mapping[str, Instance]) -> list[Instance]:

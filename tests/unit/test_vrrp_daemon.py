@@ -85,9 +85,6 @@ def test_a_program_of_a_user_that_there_is_or_of_none_is_run() -> None:
 LACKING = """
 checks:
   - {name: uplink, type: interface, interface: nowhere0}
-  - name: web
-    type: script
-    command: [/nowhere/curl, -sf]
 instances:
   - name: front
     interface: lo
@@ -96,16 +93,28 @@ instances:
       - 10.0.0.1/32
       - {address: 10.20.0.1/24, interface: nowhere1}
     unadvertised: [{address: 2001:db8::1/64, interface: lo}]
-    notify: {command: [/etc/passwd]}
   - name: back
     interface: nowhere2
     vrid: 51
     addresses: [10.0.0.2/32]
+"""
+UNRUNNABLE = """
+checks:
+  - {name: a, type: script, command: [/nowhere/curl, -sf]}
+  - {name: b, type: script, command: [/bin/true], user: nobody7}
+instances:
+  - name: front
+    interface: lo
+    vrid: 51
+    addresses: [10.0.0.1/32]
+    notify: {command: [/etc/passwd]}
+  - {name: back, interface: nowhere0, vrid: 52, addresses: [10.0.0.2/32]}
 sync_groups:
   - name: both
     instances: [front, back]
-    notify: {command: [/nowhere/told], user: root}
+    notify: {command: [/bin/true], user: root}
 """
+NO_INTERFACE = "there is no interface %s on this host: %s until there is one"
 
 
 def check(tmp_path: Path, text: str) -> tuple[int, list[str], str]:
@@ -119,59 +128,43 @@ def check(tmp_path: Path, text: str) -> tuple[int, list[str], str]:
     return result.exit_code, told.splitlines(), said
 
 
-def test_a_check_warns_of_what_this_host_has_not_got_yet(tmp_path: Path) -> None:
-    rests = "the instance rests until there is one"
-    warnings = [
-        (
-            "vrrp.yaml:13: instances[0] (front), addresses[1] (10.20.0.1/24), interface: "
-            f"there is no interface nowhere1 on this host: {rests}"
+def test_a_check_warns_of_interfaces_that_this_host_has_not_got_yet(
+    tmp_path: Path,
+) -> None:
+    rests = "the instance rests"
+    missing = {
+        "vrrp.yaml:10: instances[0] (front), addresses[1] (10.20.0.1/24)": (
+            NO_INTERFACE % ("nowhere1", rests)
         ),
-        (
-            "vrrp.yaml:15: instances[0] (front), notify, command: "
-            "/etc/passwd is not executable: `chmod +x /etc/passwd`; "
-            "nobody is told until it runs"
-        ),
-        (
-            "vrrp.yaml:17: instances[1] (back), interface: "
-            f"there is no interface nowhere2 on this host: {rests}"
-        ),
-        (
-            "vrrp.yaml:3: checks[0] (uplink), interface: "
-            "there is no interface nowhere0 on this host: "
-            "the check fails until there is one"
-        ),
-        (
-            "vrrp.yaml:6: checks[1] (web), command: "
-            "there is no program /nowhere/curl on this host; the check fails until it runs"
-        ),
-        (
-            "vrrp.yaml:23: sync_groups[0] (both), notify, command: "
-            "there is no program /nowhere/told on this host; nobody is told until it runs"
-        ),
-    ]
+        "vrrp.yaml:13: instances[1] (back)": NO_INTERFACE % ("nowhere2", rests),
+        "vrrp.yaml:3: checks[0] (uplink)": NO_INTERFACE % ("nowhere0", "the check fails"),
+    }
 
     assert check(tmp_path, LACKING) == (
         0,
-        [f"guideway-vrrpd: warning: {each}" for each in warnings],
-        "vrrp.yaml is right; instances: 2; warnings: 6\n",
+        [f"guideway-vrrpd: warning: {at}, interface: {it}" for at, it in missing.items()],
+        "vrrp.yaml is right; instances: 2; warnings: 3\n",
     )
 
 
-def test_a_check_refuses_a_user_that_this_host_has_not(tmp_path: Path) -> None:
-    text = (
-        "instances:\n"
-        "  - {name: a, interface: lo, vrid: 1, addresses: [10.0.0.1/32]}\n"
-        "checks:\n"
-        "  - {name: b, type: script, command: [/bin/true], user: nobody7}\n"
-    )
-
-    assert check(tmp_path, text) == (
+def test_a_check_refuses_programs_and_users_that_this_host_has_not(tmp_path: Path) -> None:
+    assert check(tmp_path, UNRUNNABLE) == (
         1,
         [
             (
-                "guideway-vrrpd: vrrp.yaml:4: checks[0] (b), user: this host has no user "
+                "guideway-vrrpd: vrrp.yaml:10: instances[0] (front), notify, command: "
+                "/etc/passwd is not executable; `chmod +x /etc/passwd` makes it so"
+            ),
+            "guideway-vrrpd: warning: vrrp.yaml:11: instances[1] (back), interface: "
+            + NO_INTERFACE % ("nowhere0", "the instance rests"),
+            (
+                "guideway-vrrpd: vrrp.yaml:3: checks[0] (a), command: "
+                "/nowhere/curl: No such file or directory"
+            ),
+            (
+                "guideway-vrrpd: vrrp.yaml:4: checks[1] (b), user: this host has no user "
                 "'nobody7'; `useradd --system nobody7` makes one"
-            )
+            ),
         ],
         "",
     )
@@ -191,7 +184,7 @@ def test_a_bug_is_exit_code_70(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     def stumble(_: Path) -> None:
         raise AssertionError("a bug")
 
-    monkeypatch.setattr("vrrp.daemon.load", stumble)
+    monkeypatch.setattr("vrrp.daemon.read", stumble)
 
     result = CliRunner().invoke(main, ["--config", str(tmp_path)])
 
