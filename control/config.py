@@ -43,7 +43,7 @@ from control.notifying.settings import MAX_PROGRAMS, Notifications
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
-from mistakes.places import place_of
+from mistakes.places import located
 from mistakes.remedies import explain
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -79,7 +79,6 @@ _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _OF_SERVICES: Final = {"services", "check_defaults"}
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
-_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
 
 
@@ -352,11 +351,8 @@ def _located(text: str, name: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         problem = str(error) if error.where and not error.field else error.problem
-        key = _KEY.search(problem)
-        place = place_of(text, error.field, key[1] if key else "")
-        if place.words:
-            problem = f"{place.words}: {problem}"
-        raise ConfigError(place.within(name), problem[:_MAX_SENTENCE]) from error
+        where, sentence = located(text, name, error.field, problem)
+        raise ConfigError(where, sentence[:_MAX_SENTENCE]) from error
     except UnicodeEncodeError as error:
         problem = f"{error.object!a} has half a character in it; write the whole one"
         raise ConfigError(name, problem) from error

@@ -4,7 +4,6 @@
 :func:`load` nobody knows the file's shape any more.
 """
 
-import re
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ import msgspec
 import yaml
 
 from mistakes.keys import refuse_twins
-from mistakes.places import place_of
+from mistakes.places import located
 from mistakes.remedies import explain
 from vrrp import machine
 from vrrp.checks import (
@@ -52,7 +51,6 @@ from vrrp.tracking import Track
 
 # What PyYAML leaves to Python: dates that do not exist, bottomless lists, `!!bool maybe`.
 _NOT_ITS_OWN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -102,10 +100,7 @@ def shape(text: str, name: str) -> FileConfig:
 
 def mistake(text: str, name: str, field: str, problem: str) -> ConfigError:
     """Return what is wrong with the value at ``field`` of such a text: it says where."""
-    key = _KEY.search(problem)
-    place = place_of(text, field, key[1] if key else "", yaml.SafeLoader)
-    sentence = f"{place.words}: {problem}" if place.words else problem
-    return ConfigError(place.within(name), sentence)
+    return ConfigError(*located(text, name, field, problem, yaml.SafeLoader))
 
 
 def _plain(text: str, name: str) -> Any:
