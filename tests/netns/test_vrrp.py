@@ -465,37 +465,39 @@ def test_a_reload_leaves_alone_what_has_not_changed(lan: Lan) -> None:
     lan.one.wait_for(VIP, "10.0.0.102/32")
 
 
+def refuse_a_reload(node: Node, changed: dict[str, Any], problem: str, **more: str) -> None:
+    """Let ``node`` be Active, and read a file that it has to refuse: nothing changes."""
+    node.start(instance(100))
+    node.wait_until("active")
+    before = node.standing()
+
+    node.configure(changed, **more)
+    node.reload()
+
+    node.wait_for_log(event="configuration not reloaded", problem=problem)
+    assert node.standing() == before
+    assert node.vrrpd.running
+
+
 def test_a_mistake_in_the_new_file_changes_nothing(lan: Lan) -> None:
-    lan.one.start(instance(100))
-    lan.one.wait_until("active")
-    before = lan.one.standing()
+    place = f"{lan.one.directory}/vrrp.yaml:1: instances[0] (front), priority"
 
-    lan.one.configure(instance(0))
-    lan.one.reload()
-
-    lan.one.wait_for_log(
-        event="configuration not reloaded",
-        problem=f"{lan.one.directory}/vrrp.yaml:1: "
-        "instances[0] (front), priority: Expected `int` >= 1",
-    )
-    assert lan.one.standing() == before
-    assert lan.one.vrrpd.running
+    refuse_a_reload(lan.one, instance(0), f"{place}: Expected `int` >= 1")
 
 
 def test_what_waits_for_a_restart_is_named_with_its_line(lan: Lan) -> None:
-    lan.one.start(instance(100))
-    lan.one.wait_until("active")
-    before = lan.one.standing()
-
-    lan.one.configure(instance(100), maintenance_file="/elsewhere")
-    lan.one.reload()
-
-    lan.one.wait_for_log(
-        event="configuration not reloaded",
-        problem=f"{lan.one.directory}/vrrp.yaml:1: maintenance_file: "
-        "cannot change while guideway-vrrpd runs: restart it",
+    problem = (
+        f"{lan.one.directory}/vrrp.yaml:1: maintenance_file: "
+        "cannot change while guideway-vrrpd runs: restart it"
     )
-    assert lan.one.standing() == before
+
+    refuse_a_reload(lan.one, instance(100), problem, maintenance_file="/elsewhere")
+
+
+def test_a_reload_refuses_an_interface_that_is_not_there(lan: Lan) -> None:
+    problem = "there is no interface eth7, which instance front needs"
+
+    refuse_a_reload(lan.one, instance(100, interface="eth7"), problem)
 
 
 def test_addresses_are_read_as_pyroute2_reads_them(lan: Lan) -> None:
@@ -612,21 +614,6 @@ def test_an_interface_that_comes_after_the_start_is_waited_for(lan: Lan) -> None
 
     lan.one.wait_until("active", "late")
     lan.one.wait_for("10.7.0.9/32")
-
-
-def test_a_reload_refuses_an_interface_that_is_not_there(lan: Lan) -> None:
-    lan.one.start(instance(100))
-    lan.one.wait_until("active")
-    before = lan.one.standing()
-
-    lan.one.configure(instance(100, interface="eth7"))
-    lan.one.reload()
-
-    lan.one.wait_for_log(
-        event="configuration not reloaded",
-        problem="there is no interface eth7, which instance front needs",
-    )
-    assert lan.one.standing() == before
 
 
 def test_without_the_capabilities_it_does_not_start(lan: Lan) -> None:
