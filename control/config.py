@@ -4,7 +4,6 @@ msgspec checks types, ranges and unknown keys and names the place; what needs tw
 the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from control.notifying.settings import MAX_PROGRAMS, Notifications
 from control.service_schema import ServiceConfig, as_written, to_state
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
-from mistakes.places import place_of
+from mistakes.places import located
 from mistakes.remedies import explain
 
 InterfaceName = Annotated[
@@ -59,7 +58,6 @@ _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _OF_SERVICES: Final = {"services", "check_defaults"}
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
-_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 
 
 class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -277,11 +275,8 @@ def _located(text: str, name: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         problem = str(error) if error.where and not error.field else error.problem
-        key = _KEY.search(problem)
-        place = place_of(text, error.field, key[1] if key else "")
-        if place.words:
-            problem = f"{place.words}: {problem}"
-        raise ConfigError(place.within(name), problem[:_MAX_SENTENCE]) from error
+        where, sentence = located(text, name, error.field, problem)
+        raise ConfigError(where, sentence[:_MAX_SENTENCE]) from error
     except UnicodeEncodeError as error:
         problem = f"{error.object!a} has half a character in it; write the whole one"
         raise ConfigError(name, problem) from error

@@ -264,7 +264,9 @@ def _router_notes(instance: Mapping[str, Any]) -> list[str]:
     notes = [instance["problem"] or instance["reason"]]
     if instance["stands_back"]:
         notes.append("leaves the Active alone")
-    if mac := instance.get("virtual_mac"):  # not told by an older guideway-vrrpd
+    if instance.get("waits"):  # not told by an older guideway-vrrpd, as the next
+        notes.append("would take over, but others of its sync group hear an Active")
+    if mac := instance.get("virtual_mac"):
         notes.append(f"virtual MAC {mac}")
     if fenced := instance["fenced"]:
         notes.append(f"late itself, so gave up: {fenced}")

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +95,8 @@ class Notifier:
                 untold = await asyncio.gather(
                     self._runner.finish(_LAST_WORDS), self._mailer.finish(_LAST_WORDS)
                 )
-                for change in chain.from_iterable(untold):
+                # Of what became of one in turn, the last is what the next one tells.
+                for change in sorted(chain.from_iterable(untold), key=attrgetter("time")):
                     self._known.untell(change)
                 await self._save()
 
