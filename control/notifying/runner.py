@@ -118,9 +118,10 @@ class Runner:
         """Tell a program all that waits."""
         while not self._stopping.is_set() and (change := told.backlog.pop()):
             async with self._turns.take(change.subject, told.program):
-                # Our end may come while it waits for its turn, or while it runs.
-                if self._stopping.is_set() or not await self._run(told, change):
+                if self._stopping.is_set():  # our end came while it waited for its turn
                     told.backlog.put_back(change)
+                else:
+                    await self._run(told, change)
         if told.backlog:
             _log.warning(
                 "changes not told",
@@ -129,8 +130,7 @@ class Runner:
             )
         told.works = False
 
-    async def _run(self, told: _Told, change: Change) -> bool:
-        """Tell a program; return whether it was left in peace until it ended."""
+    async def _run(self, told: _Told, change: Change) -> None:
         program, words = told.program, command(told.program, change)
         said: list[bytes] = []
         work = partial(
@@ -156,4 +156,3 @@ class Runner:
         )
         told.problem = problem
         told.failures = told.failures + 1 if problem else 0
-        return not (problem and self._stopping.is_set())
