@@ -25,6 +25,7 @@ from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.config import ApiConfig, parse
 from control.errors import ConfigError
 from tests.support.running_api import running_api
+from tests.support.users import become
 
 ALL = grp.getgrgid(os.getegid())
 GUIDEWAYD = Path(__file__).parents[2] / "docs" / "guidewayd.md"
@@ -35,13 +36,8 @@ def run_as(
     socket: Path, words: list[str], groups: list[int]
 ) -> subprocess.CompletedProcess[str]:
     """Run ``guideway`` as another user, who is in ``groups``."""
-    script = (
-        "import os, sys; from control.cli.main import main; "
-        f"os.setgroups({groups}); os.setgid(65534); os.setuid(1); "
-        f"sys.argv[1:] = {words}; main()"
-    )
     return subprocess.run(
-        [sys.executable, "-c", script],
+        [*become(1, 65534, *groups), sys.executable, "-m", "control.cli.main", *words],
         check=False,
         capture_output=True,
         text=True,

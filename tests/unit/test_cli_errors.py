@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from control.cli.main import guideway
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import Node
+from tests.support.users import become
 
 
 @pytest.fixture
@@ -133,13 +134,8 @@ def test_a_path_that_is_too_long_is_said_so(tmp_path: Path) -> None:
 def test_who_is_not_root_is_told(cli: CommandLine, tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)
-    script = (
-        "import os; from control.cli.main import main; os.setgid(65534); os.setuid(65534);"
-        " main()"
-    )
-
     result = subprocess.run(
-        [sys.executable, "-c", script, "status"],
+        [*become(65534, 65534), sys.executable, "-m", "control.cli.main", "status"],
         check=False,
         capture_output=True,
         text=True,

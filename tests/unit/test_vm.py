@@ -14,10 +14,11 @@ case $extras in *dev*) packages="$packages keepalived" ;; esac
 servers="nginx exim4"
 """
 CONTROL = "Depends: python3 (>= 3.11), adduser\nRecommends: systemd\n"
-PROJECT = {
-    "build-system": {"requires": ["setuptools>=77"]},
-    "project": {"dependencies": ["cffi>=2"], "optional-dependencies": {"dev": ["pytest"]}},
-}
+PROJECT = """
+build-system.requires = ["setuptools>=77"]
+project.dependencies = ["cffi>=2"]
+project.optional-dependencies.dev = ["pytest"]
+"""
 
 
 def tried(*stages: Stage) -> list[Line]:
@@ -56,6 +57,15 @@ def test_another_version_of_anything_is_another_root_file_system() -> None:
     assert made == recipe(SETUP, CONTROL, PROJECT, "cffi==2.0").key()
     assert made != recipe(SETUP, CONTROL, PROJECT, "cffi==2.1").key()
     assert made != recipe(SETUP.replace("gcc", "tcc"), CONTROL, PROJECT, "cffi==2.0").key()
+
+
+def test_what_deploy_setup_makes_anew_is_not_made_in_a_machine() -> None:
+    made = recipe(SETUP, CONTROL, PROJECT, "").key()
+
+    assert (
+        made != recipe(SETUP, CONTROL, PROJECT + "tool.ruff.line-length = 96\n", "").key()
+    )
+    assert made != recipe(SETUP + "say ready\n", CONTROL, PROJECT, "").key()
 
 
 def test_what_is_in_this_checkout_is_understood() -> None:

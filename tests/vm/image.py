@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def this_recipe() -> Recipe:
     return recipe(
         setup=(deploy / "setup").read_text(),
         control=(deploy / "debian" / "control.in").read_text(),
-        project=tomllib.loads((PROJECT / "pyproject.toml").read_text()),
+        pyproject=(PROJECT / "pyproject.toml").read_text(),
         constraints=(deploy / "constraints.txt").read_text(),
     )
 

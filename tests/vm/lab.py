@@ -15,6 +15,7 @@ from vagrant.lab.wait import PATIENCE
 
 LAB = Kind("lab", 10, memory=4096)
 SLOWER = 8 * PATIENCE  # how many times longer than on a real machine everything may take
+_SLOWLY = f"GUIDEWAY_PATIENCE={SLOWER:g} GUIDEWAY_LAB_INTERVAL=1"
 _PROVISIONED = "/opt/guideway"  # to where lab.sh copies it
 _SETUP_WITHIN = 900.0  # seconds
 _DEMO_WITHIN = 900.0
@@ -71,14 +72,14 @@ class Lab:
         return self._long(command, "provision", _SETUP_WITHIN)
 
     def demo(self) -> str:
-        command = f"GUIDEWAY_PATIENCE={SLOWER:g} make -C {_PROVISIONED} demo"
+        command = f"{_SLOWLY} make -C {_PROVISIONED} demo"
         self._long(command, "demo", _DEMO_WITHIN)
         return "all claims held"
 
     def _tests(self, name: str, *paths: str) -> str:
         environment = (
             "PYTHONUNBUFFERED=1",
-            f"GUIDEWAY_PATIENCE={SLOWER:g}",
+            _SLOWLY,
             "GUIDEWAY_REQUIRE=packet,netns,systemd,vlan",
         )
         pytest = (

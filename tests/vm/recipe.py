@@ -6,6 +6,7 @@ provisioned by the same scripts that have one on an operator's host.
 
 import hashlib
 import re
+import tomllib
 from dataclasses import dataclass
 
 SUITE = "bookworm"
@@ -24,7 +25,9 @@ SERVER = (
 )
 # Run inside the root file system; $1: packages that are downloaded, and not installed. The
 # tests' environment is made here, where it takes a minute; the checkout itself comes later.
+# Where pip looks on the host that makes it (PIP_FIND_LINKS, say) there is nothing in here.
 FINISH = f"""
+for name in $(env | sed -n 's/^\\(PIP_[A-Z_]*\\)=.*/\\1/p'); do unset "$name"; done
 mkdir -p /srv/packages
 cd /srv/packages
 chown _apt .
@@ -61,14 +64,20 @@ class Recipe:
     archives: tuple[str, ...]  # at hand, for scripts that unpack them
     wheels: tuple[str, ...]  # at hand, with what they require
     constraints: str  # the file that says which versions
+    environment: str  # a digest of the files that deploy/setup makes one of
 
     def key(self) -> str:
         """Return what another recipe does not have."""
         return hashlib.sha256(repr((self, SUITE, FINISH)).encode()).hexdigest()[:16]
 
 
-def recipe(setup: str, control: str, project: dict, constraints: str) -> Recipe:
-    """Return what deploy/setup, the package's control file and pyproject.toml ask for."""
+def recipe(setup: str, control: str, pyproject: str, constraints: str) -> Recipe:
+    """Return what deploy/setup, the package's control file and pyproject.toml ask for.
+
+    One environment is as good for another pyproject.toml, but deploy/setup cannot know that
+    and makes it anew; emulated, that takes longer than all the rest of an image.
+    """
+    project = tomllib.loads(pyproject)
     about = project["project"]
     wheels = [*project["build-system"]["requires"], *about["dependencies"]]
     for extra in about["optional-dependencies"].values():
@@ -78,6 +87,7 @@ def recipe(setup: str, control: str, project: dict, constraints: str) -> Recipe:
         archives=tuple(_assigned(setup, "servers")),
         wheels=tuple(sorted(set(wheels))),
         constraints=constraints,
+        environment=hashlib.sha256((setup + pyproject).encode()).hexdigest(),
     )
 
 

@@ -1,5 +1,6 @@
 """What guidewayd and guideway-vrrpd of a node are told: their files, as plain values."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from vagrant.lab.topology import Topology
 INSTANCE: Final = "lab"  # of VRRP
 _VRID: Final = 51
 _AILING: Final = 110  # what a node without backends loses: more than the nodes differ by
-_INTERVAL: Final = 0.1  # seconds: a dead node is noticed within 0.4 s
+# Seconds: a dead node is noticed within 0.4 s. An emulated machine is busy with that alone.
+_INTERVAL: Final = float(os.environ.get("GUIDEWAY_LAB_INTERVAL", "0.1"))
 _HASH_SEED: Final = 0x67756964  # whatever it is, all nodes have it
 # Small maps are made faster; this is plenty for a lab.
 _LIMITS: Final = {"services": 64, "backends": 256, "slots": 262_144}
