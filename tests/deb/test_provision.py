@@ -47,10 +47,10 @@ class Lan:
     def provision(self, package: str) -> None:
         """Run the scripts, as vagrant/README.md says, where root's files are its own."""
         for name in SERVERS:
-            self._script(name, "web.sh", name)
-            self._script(name, f"backend-{self.mode}.sh")
+            self.script(name, "web.sh", name)
+            self.script(name, f"backend-{self.mode}.sh")
             if self.mode == "nat":
-                self._script(name, "offload.sh", str(BACK[SERVERS[name]]))
+                self.script(name, "offload.sh", str(BACK[SERVERS[name]]))
         self.balance(package)
 
     def balance(
@@ -62,11 +62,12 @@ class Lan:
         code: int = 0,
     ) -> None:
         own = (self.mode, str(front), str(back), str(priority), "native")
-        self._script("lb1", "balancer.sh", package, *own, code=code)
+        self.script("lb1", "balancer.sh", package, *own, code=code)
 
-    def _script(self, machine: str, *command: str, code: int = 0) -> None:
-        strictly = ("sh", "-c", 'umask 077; exec "$@"', "sh", f"{SCRIPTS}/{command[0]}")
-        self.machines[machine].run(*strictly, *command[1:], code=code)
+    def script(self, machine: str, name: str, *arguments: str, code: int = 0) -> None:
+        strictly = ("sh", "-c", 'umask 077; exec "$@"', "sh")
+        command = (*strictly, f"{SCRIPTS}/{name}", *arguments)
+        self.machines[machine].run(*command, code=code)
 
     def state(self) -> dict[str, str]:
         """Return, by machine, what the scripts could have changed."""
