@@ -65,7 +65,7 @@ class Lab:
         return self._tests("packet", "--numprocesses 2 --dist loadfile", "tests/packet")
 
     def netns_tests(self) -> str:
-        # tests/packet explains, too, and each explanation is compiled, for two minutes here.
+        # tests/packet explains, too, and each explanation is compiled: two minutes here.
         return self._tests("netns", "-k", "'not explain'", *NETNS)
 
     def provision(self) -> str:
