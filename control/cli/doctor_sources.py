@@ -67,6 +67,7 @@ class Sources:
     path: Path  # of guidewayd's file
     vrrp_path: Path  # of guideway-vrrpd's
     silent: str = ""  # why guidewayd says nothing; "": it does, or we may not ask
+    hangs: bool = False  # it took its time to say nothing, and is not asked again
 
     def counters(self) -> Counters:
         """Return the counters; who has none, or does not run, has counted nothing."""
@@ -186,9 +187,13 @@ class Sources:
         )
 
     def _ask(self, method: "Method[Request, Answer]", request: Request) -> Answer | None:
+        if self.hangs:
+            return None
+        started = time.monotonic()
         try:
             return self.client.call(method, request)
         except Failure as failure:
+            self.hangs = time.monotonic() - started > self.client.timeout / 2
             is_barred = isinstance(failure.__cause__, PermissionError)
             self.silent = "" if is_barred else failure.message
             return None

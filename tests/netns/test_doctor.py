@@ -22,7 +22,7 @@ from vagrant.lab import xdp_pass
 from vagrant.lab.errors import CommandError
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
-from vagrant.lab.segment import mac_of
+from vagrant.lab.segment import ipv6_of, mac_of
 from vagrant.lab.topology import VIP, DrTopology, NatTopology, Topology
 
 Fault = Callable[[Lab], AbstractContextManager[None]]
@@ -428,6 +428,78 @@ def test_peers_that_are_not_there_are_found(dr: Lab, tmp_path: Path) -> None:
 
     assert found("10.0.0.12") == {}
     assert found("10.0.0.77").keys() == {"peer-unreachable"}
+
+
+def test_an_ipv6_address_that_another_has_is_found(dr: Lab, tmp_path: Path) -> None:
+    node, vip = dr.nodes["lb1"], f"{ipv6_of(VIP)}/128"
+    file = yaml.safe_load(node.paths.vrrpd_file.read_text())
+    file["instances"][0]["unadvertised"] = [vip]  # which lb1 has for good
+    edited = tmp_path / "vrrp.yaml"
+    edited.write_text(yaml.safe_dump(file))
+    options = ("--vrrp-config", str(edited))
+
+    alone = findings(node, *options)
+    dr.client.run("ip", "address", "add", vip, "dev", "eth0", "nodad")
+    try:
+        both = findings(node, *options)
+    finally:
+        dr.client.run("ip", "address", "del", vip, "dev", "eth0")
+
+    assert alone == {}
+    assert both.keys() == {"vip-held-twice"}
+
+
+@contextmanager
+def in_a_sync_group(lab: Lab) -> Iterator[None]:
+    """Give the backends' gateway an instance of its own, which moves with the VIP's."""
+    files = {node: node.paths.vrrpd_file.read_text() for node in lab.nodes.values()}
+
+    def start_by(texts: dict[Node, str]) -> None:
+        for node, text in texts.items():
+            node.vrrpd.stop()
+            node.paths.vrrpd_file.write_text(text)
+            node.vrrpd.start()
+        lab.nodes["lb1"].wait_until_state("active", within=10)
+        lab.nodes["lb2"].wait_until_state("backup", within=10)
+
+    def grouped(text: str) -> str:
+        file = yaml.safe_load(text)
+        (front,) = file["instances"]
+        vip, gateway = front["addresses"]
+        inside = {**front, "name": "inside", "interface": "eth1", "vrid": 52}
+        inside["addresses"] = [gateway]
+        front["addresses"] = [vip]
+        file["instances"].append(inside)
+        file["sync_groups"] = [{"name": "both", "instances": [front["name"], "inside"]}]
+        return yaml.safe_dump(file)
+
+    start_by({node: grouped(text) for node, text in files.items()})
+    try:
+        yield
+    finally:
+        start_by(files)
+
+
+def test_a_member_of_a_sync_group_that_hears_nobody_is_found(nat: Lab) -> None:
+    backup = nat.nodes["lb2"]
+    between = nat.topology.segments[1].switch
+    chain = "add chain bridge t c { type filter hook forward priority 0; }"
+    rule = "add rule bridge t c ip protocol 112 drop"
+    with in_a_sync_group(nat):
+        eventually(lambda: not findings(backup), within=20, what="nothing is found")
+        with filtering(nat, "input", what="iifname eth1 ip protocol 112", on="lb2"):
+            here = eventually(lambda: findings(backup), within=20, what="it is found")
+        between.run("nft", f"add table bridge t; {chain}; {rule}")
+        try:
+            eventually(
+                lambda: findings(backup).keys() == {"vrrp-stalled"},
+                within=20,
+                what="it is found, too",
+            )
+        finally:
+            between.run("nft", "delete table bridge t")
+
+    assert here.keys() == {"vrrp-unheard"}
 
 
 @contextmanager

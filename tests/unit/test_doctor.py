@@ -1,5 +1,7 @@
 """What ``guideway doctor`` makes of what it sees; the faults themselves are in netns."""
 
+import socket
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
@@ -661,6 +663,25 @@ def test_without_daemon_and_file_it_still_looks(tmp_path: Path) -> None:
     assert result.exit_code == 4
     assert "daemon-silent" in result.stdout
     assert "file-refused" in result.stdout
+
+
+def test_a_daemon_that_hangs_is_asked_once(tmp_path: Path) -> None:
+    path = tmp_path / "sock"
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(path))
+        hanging.listen()
+        hanging.settimeout(0)
+        words = ["--socket", str(path), "--timeout", "0.5", "doctor", "--wait", "0.1"]
+
+        result = CliRunner().invoke(guideway, [*words, "--config", str(tmp_path / "none")])
+
+        asked = 0
+        with suppress(BlockingIOError):
+            while True:
+                hanging.accept()[0].close()
+                asked += 1
+    assert "did not answer within 0.5 s" in result.stdout
+    assert asked == 2  # whether somebody listens, and then the question
 
 
 def test_of_another_host_it_says_nothing(tmp_path: Path) -> None:
