@@ -2,6 +2,7 @@
 
 import select
 import socket
+import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,11 @@ from control.doctor.frames import Key, Question
 
 _EVERYTHING: Final = 0x0003  # ETH_P_ALL
 _LARGEST: Final = 65535
+# linux/if_packet.h: the kernel takes a VLAN's tag out of the frame, and tells of it beside.
+_OF_PACKET: Final = 263  # SOL_PACKET
+_AUXDATA: Final = 8  # PACKET_AUXDATA
+_TAG_IS_VALID: Final = 1 << 4  # TP_STATUS_VLAN_VALID, in the first word
+_FACTS_SPACE: Final = socket.CMSG_SPACE(20)  # struct tpacket_auxdata
 _TRIES: Final = 2
 _BURST: Final = 16  # questions before we listen: answers have little room to wait
 _PAUSE: Final = 0.001  # seconds for that, and while the card has no room for more
@@ -94,8 +100,8 @@ class _Ears:
                 self._hear(one)
 
     def _hear(self, one: socket.socket) -> None:
-        frame, (interface, _, kind, *_) = one.recvfrom(_LARGEST)
-        if kind == socket.PACKET_OUTGOING:
+        frame, facts, _, (interface, _, kind, *_) = one.recvmsg(_LARGEST, _FACTS_SPACE)
+        if kind == socket.PACKET_OUTGOING or _is_tagged(facts):
             return
         answer = read(frame)
         if answer is not None and answer.key in self.answers:
@@ -105,9 +111,19 @@ class _Ears:
             self.adverts.add((interface, advert))
 
 
+def _is_tagged(facts: Iterable[tuple[int, int, bytes]]) -> bool:
+    """Tell whether a frame is of a VLAN, which has an interface of its own."""
+    return any(
+        (level, kind) == (_OF_PACKET, _AUXDATA)
+        and int.from_bytes(data[:4], sys.byteorder) & _TAG_IS_VALID
+        for level, kind, data in facts
+    )
+
+
 def _open(interface: str) -> socket.socket:
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     try:
+        opened.setsockopt(_OF_PACKET, _AUXDATA, 1)
         opened.bind((interface, _EVERYTHING))
         opened.setblocking(False)  # noqa: FBT003
     except OSError:

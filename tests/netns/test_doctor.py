@@ -403,6 +403,27 @@ def test_split_brain_is_found_on_both_nodes(lab: Lab, hook: str, codes: set[str]
     nodes[1].wait_until_state("backup")
 
 
+def test_a_virtual_router_of_a_vlan_is_another_one(dr: Lab, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = (
+        "from scapy.all import Dot1Q, Ether, IP, sendp; "
+        "from scapy.layers.vrrp import VRRPv3; print('there', flush=True); "
+        "sendp(Ether(dst='01:00:5e:00:00:12') / Dot1Q(vlan=100) / "
+        "IP(src='10.0.0.66', dst='224.0.0.18', ttl=255, proto=112) / "
+        f"VRRPv3(vrid=51, priority=1, addrlist=['{VIP}']), iface='eth0', inter=0.02, "
+        "loop=1, verbose=False)"
+    )
+    sender = dr.client.popen(sys.executable, "-c", script, log=log)
+    try:
+        eventually(lambda: "there" in log.read_text(), within=20, what="it speaks")
+        found = findings(dr.nodes["lb1"])
+    finally:
+        sender.kill()
+        sender.wait()
+
+    assert found == {}
+
+
 def test_a_backup_that_hangs_is_found(dr: Lab) -> None:
     backup = dr.nodes["lb2"]
     assert backup.vrrpd.pid is not None
