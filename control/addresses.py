@@ -13,7 +13,19 @@ def parse_address(text: str) -> IpAddress:
     try:
         return ip_address(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is not an IP address") from error
+        raise ValueError(f"{text!r} is not an IP address{_meant(text)}") from error
+
+
+def _meant(text: str) -> str:
+    """Return what is to be said of an address that has more with it; "": nothing."""
+    address, port = split_port(text.partition("/")[0])
+    try:
+        ip_address(address)
+    except ValueError:
+        return ""
+    if port:
+        return f"; give the port apart from it: {address!r} and {port!r}"
+    return f"; write it as {address!r}"
 
 
 def with_port(address: IpAddress | str, port: int | str) -> str:

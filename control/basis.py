@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from control.addresses import IpAddress
+from control.desired import DesiredState
 from control.entries import endpoint_of
 from control.facts import Facts, Moment, Network
-from control.model import DesiredState
 from control.rounds import Settings
 from control.serving import Served
 from control.tables import Tables

@@ -1,7 +1,7 @@
 """Whether the maps have room for a desired state. Pure."""
 
+from control.desired import DesiredState
 from control.errors import HostError
-from control.model import DesiredState
 from control.serving import ring_size
 from dataplane.source import Limits
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from control.checks import BUILT_IN, CHECKS, AnyCheck, CheckDefaults, Initial, Via
+from control.check_common import BUILT_IN, CheckDefaults, Initial, Via
+from control.checks import CHECKS, AnyCheck
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1, le=1000)]

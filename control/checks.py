@@ -7,145 +7,31 @@ the values; the service that has the check raises it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Any, ClassVar, Final, get_args
+from typing import ClassVar, Final, get_args
 
-from control.addresses import MAX_PORT, IpAddress
+from control.addresses import IpAddress
+from control.check_common import Check, CheckDefaults, NetworkCheck, PortCheck, Via
+from control.check_rules import (
+    MAX_TEXT,
+    header_problems,
+    is_host,
+    is_host_header,
+    is_visible,
+    path_problems,
+    regex_problems,
+    status_problems,
+    tls_problems,
+)
+from control.payloads import is_payload, payload_bytes
 
-MIN_SECONDS: Final = 0.01
-MAX_SECONDS: Final = 3600.0
-MAX_COUNT: Final = 1000  # of rise and fall
-MAX_JITTER: Final = 0.5
-MAX_TEXT: Final = 4096  # characters of a path, a pattern, an argument
 MAX_PAYLOAD: Final = 1400  # bytes; what no network has to fragment
 DNS_RECORDS: Final = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 DNS_RCODES: Final = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")
 HTTP_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 DIGESTS: Final = {32: "md5", 64: "sha256"}  # by the number of hexadecimal digits
-_HEX: Final = "hex:"
-_HALVES: Final = re.compile("[\ud800-\udfff]")  # of characters beyond U+FFFF
-_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})"
-_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
-_HOST_HEADER: Final = re.compile(r"(\[[^]]*\]|[^:]*)(?::([0-9]{1,5}))?")
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2
 _DNS_NAME: Final = re.compile(r"\.|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-_INTERFACE: Final = re.compile(r"(?!\.{1,2}\Z)[^/:\s\0]{1,15}")  # linux: dev_valid_name()
-_STATUS: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
-
-
-class Initial(StrEnum):
-    """What a backend counts as before anything has been asked of it."""
-
-    FIRST = "first"  # nothing: the first result decides alone
-    UP = "up"
-    DOWN = "down"
-    BEFORE = "before"  # what the kernel's tables took it for when guidewayd started
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckDefaults:
-    """What all kinds have in common and a service may say once for all of its checks.
-
-    ``rise`` successes in a row bring a backend up, ``fall`` failures in a row take it down.
-    The defaults find a black hole within ``fall * (interval + timeout)`` = 6 s.
-    """
-
-    interval: float = 1.0
-    timeout: float = 1.0
-    rise: int = 2
-    fall: int = 3
-    retry_interval: float | None = (
-        None  # while results contradict the verdict; None: interval
-    )
-    initial: Initial = Initial.FIRST
-    jitter: float = 0.1  # part of the interval by which it varies, both ways
-    damping: float = 0.0  # seconds that a flapping backend is kept down at most; 0: none
-
-    def problems_of_defaults(self) -> Iterator[str]:
-        """Say what is wrong with the values, a clause each."""
-        for name, seconds in (
-            ("interval", self.interval),
-            ("timeout", self.timeout),
-            ("retry_interval", self.retry_interval),
-        ):
-            if seconds is None:
-                continue
-            if not MIN_SECONDS <= seconds <= MAX_SECONDS:  # so written, it refuses NaN too
-                yield f"{name} {seconds:g} s is not in {MIN_SECONDS:g}…{MAX_SECONDS:g} s"
-        for name, number in (("rise", self.rise), ("fall", self.fall)):
-            if not 1 <= number <= MAX_COUNT:
-                yield f"{name} {number} is not in 1…{MAX_COUNT}"
-        if not 0 <= self.jitter <= MAX_JITTER:
-            yield f"jitter {self.jitter:g} is not in 0…{MAX_JITTER:g}"
-        if not 0 <= self.damping <= MAX_SECONDS:
-            yield f"damping {self.damping:g} s is not in 0…{MAX_SECONDS:g} s"
-
-    def values(self) -> dict[str, Any]:
-        """Return the values by their names; of a check those that a service may say."""
-        return {field.name: getattr(self, field.name) for field in fields(CheckDefaults)}
-
-
-BUILT_IN: Final = CheckDefaults()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check(CheckDefaults):
-    """What all kinds have in common."""
-
-    kind: ClassVar[str]
-    uses_port: ClassVar[bool] = True
-    needs_port: ClassVar[bool] = True
-
-    port: int | None = None  # None: the backend's own
-
-    def problems(self) -> Iterator[str]:
-        """Say what is wrong with the values, a clause each."""
-        yield from self.problems_in_common()
-
-    def problems_in_common(self) -> Iterator[str]:
-        """Say what is wrong with the values that are not of this kind alone."""
-        if self.port is not None and not 1 <= self.port <= MAX_PORT:
-            yield f"port {self.port} is not in 1…65535"
-        yield from self.problems_of_defaults()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkCheck(Check):
-    """What those kinds have in common that open a socket: where it is from."""
-
-    source: str | None = None  # an address of the node; None: as its routes say
-    interface: str | None = None  # that all packets leave and come by; None: likewise
-
-    def problems_in_common(self) -> Iterator[str]:
-        """See :meth:`Check.problems_in_common`."""
-        yield from Check.problems_in_common(self)
-        if self.source is not None and not _is_source(self.source):
-            yield f"source {self.source!r} is not an address that a host can have"
-        name = self.interface
-        if name is not None and not (_INTERFACE.fullmatch(name) and name.isprintable()):
-            yield f"interface {self.interface!r} is not the name of one, as `ip link` shows"
-
-
-class Via(StrEnum):
-    """By what way a probe gets to its backend."""
-
-    BACKEND = "backend"  # to the backend's own address
-    VIP = "vip"  # to the VIP, by the backend's MAC, as clients' packets do by direct return
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortCheck(NetworkCheck):
-    """What those have in common that ask a port: by what way they get there."""
-
-    via: Via = Via.BACKEND
-
-    def problems_in_common(self) -> Iterator[str]:
-        """See :meth:`Check.problems_in_common`."""
-        yield from NetworkCheck.problems_in_common(self)
-        if self.via is Via.VIP and self.interface is not None:
-            yield "interface does not go with via: vip, which goes by the service's own way"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +54,7 @@ class TlsCheck(PortCheck):
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
         yield from self.problems_in_common()
-        yield from _tls_problems(self.ca, self.sni, verify=self.verify)
+        yield from tls_problems(self.ca, self.sni, verify=self.verify)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,18 +76,18 @@ class HttpCheck(PortCheck):
         yield from self.problems_in_common()
         if self.method not in HTTP_METHODS:
             yield f"method {self.method!r} is none of {', '.join(HTTP_METHODS)}"
-        if not self.path.startswith("/") or not _is_visible(self.path) or "#" in self.path:
+        if not self.path.startswith("/") or not is_visible(self.path) or "#" in self.path:
             yield (
                 f"path {self.path!r} is not one: it begins with / and has visible ASCII "
                 "characters only, without #"
             )
-        if self.host is not None and not _is_host_header(self.host):
+        if self.host is not None and not is_host_header(self.host):
             yield f"host {self.host!r} is neither a name nor an address"
         for name, value in self.headers:
-            yield from _header_problems(name, value)
-        yield from _status_problems(self.status)
+            yield from header_problems(name, value)
+        yield from status_problems(self.status)
         if self.regex is not None:
-            yield from _regex_problems(self.regex)
+            yield from regex_problems(self.regex)
         if self.digest is not None and (
             len(self.digest) not in DIGESTS or not re.fullmatch("[0-9a-f]+", self.digest)
         ):
@@ -223,7 +109,7 @@ class HttpsCheck(HttpCheck):
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
         yield from HttpCheck.problems(self)
-        yield from _tls_problems(self.ca, self.sni, verify=self.verify)
+        yield from tls_problems(self.ca, self.sni, verify=self.verify)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +134,7 @@ class UdpCheck(PortCheck):
         ):
             if text is None:
                 continue
-            if not _is_payload(text, wild):
+            if not is_payload(text, wild):
                 yield f"{name} {text!r} is not hexadecimal digits, two for each byte"
             elif len(payload_bytes(text)) > MAX_PAYLOAD:
                 yield f"{name} has more than {MAX_PAYLOAD} bytes"
@@ -334,7 +220,7 @@ class GrpcCheck(PortCheck):
             yield f"service {self.service!r} is not the name of a gRPC service"
         if not self.tls and (self.ca is not None or self.sni is not None):
             yield "ca and sni need tls: true"
-        yield from _tls_problems(self.ca, self.sni, verify=True)
+        yield from tls_problems(self.ca, self.sni, verify=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +249,7 @@ class SmtpCheck(PortCheck):
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
         yield from self.problems_in_common()
-        if not _is_host(self.helo):
+        if not is_host(self.helo):
             yield f"helo {self.helo!r} is not a host name"
 
 
@@ -382,7 +268,7 @@ class FileCheck(Check):
     def problems(self) -> Iterator[str]:
         """See :meth:`Check.problems`."""
         yield from self.problems_in_common()
-        yield from _path_problems("path", self.path)
+        yield from path_problems("path", self.path)
 
 
 AnyCheck = (
@@ -408,125 +294,6 @@ def following(check: AnyCheck, before: CheckDefaults, after: CheckDefaults) -> A
     return replace(check, **moved) if moved else check
 
 
-def status_ranges(text: str) -> tuple[range, ...]:
-    """Return the HTTP status codes that ``text`` stands for: ``200-299,401``."""
-    ranges = []
-    for part in text.split(","):
-        found = _STATUS.fullmatch(part.strip())
-        if not found:
-            raise ValueError(
-                f"{part.strip()!r} is neither a code (200) nor a range (200-299)"
-            )
-        codes = range(int(found[1]), int(found[2] or found[1]) + 1)
-        if not codes:
-            raise ValueError(f"{part.strip()!r} ends before it begins")
-        ranges.append(codes)
-    return tuple(ranges)
-
-
-def payload_bytes(text: str) -> bytes:
-    """Return the bytes that a payload or a reply stands for; 0 where any will do."""
-    if text.startswith(_HEX):
-        return bytes.fromhex(re.sub("[Xx]", "0", _digits(text)))
-    return text.encode()
-
-
-def payload_mask(text: str) -> bytes:
-    """Return which bits of :func:`payload_bytes` count in a reply: 1 where they do."""
-    if text.startswith(_HEX):
-        digits = re.sub("[0-9A-Fa-f]", "F", _digits(text))
-        return bytes.fromhex(re.sub("[Xx]", "0", digits))
-    return b"\xff" * len(text.encode())
-
-
 def fill(text: str, address: IpAddress, port: int) -> str:
     """Return an argument or a path with the backend's address and port put in."""
     return text.replace("{address}", str(address)).replace("{port}", str(port))
-
-
-def _digits(text: str) -> str:
-    """Return the digits behind ``hex:``, whatever spaces are between them."""
-    return "".join(text.removeprefix(_HEX).split())
-
-
-def _is_payload(text: str, wild: str) -> bool:
-    if not text.startswith(_HEX):
-        return not _HALVES.search(text)
-    digits = _digits(text)
-    return len(digits) % 2 == 0 and bool(re.fullmatch(f"[0-9A-Fa-f{wild}]*", digits))
-
-
-def _is_host(text: str) -> bool:
-    return bool(_NAME.fullmatch(text)) or _is_address(text)
-
-
-def _is_host_header(text: str) -> bool:
-    found = _HOST_HEADER.fullmatch(text)
-    if found is None or int(found[2] or 0) > MAX_PORT:
-        return False
-    host = found[1]
-    return _is_address(host[1:-1]) if host.startswith("[") else bool(_NAME.fullmatch(host))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return "%" not in text and bool(ip_address(text))
-    except ValueError:
-        return False
-
-
-def _is_source(text: str) -> bool:
-    if not _is_address(text):
-        return False
-    address = ip_address(text)
-    return not (address.is_multicast or address.is_unspecified)
-
-
-def _is_visible(text: str) -> bool:
-    return len(text) <= MAX_TEXT and all("!" <= character <= "~" for character in text)
-
-
-def _header_problems(name: str, value: str) -> Iterator[str]:
-    if not _HEADER_NAME.fullmatch(name):
-        yield f"header {name!r} is not the name of one"
-    elif name.lower() == "host":
-        yield "header Host is given by `host`"
-    if len(value) > MAX_TEXT or not all(" " <= character <= "~" for character in value):
-        yield f"header {name} may have printable ASCII characters only"
-
-
-def _status_problems(text: str) -> Iterator[str]:
-    try:
-        status_ranges(text)
-    except ValueError as error:
-        yield f"status: {error}"
-
-
-def _regex_problems(pattern: str) -> Iterator[str]:
-    if len(pattern) > MAX_TEXT:
-        yield f"regex has more than {MAX_TEXT} characters"
-        return
-    import re2  # noqa: PLC0415 - the command line, which knows all kinds, starts fast
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0]
-        said = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
-        yield f"regex {pattern!r} is not one of RE2's: {said}"
-
-
-def _path_problems(name: str, path: str) -> Iterator[str]:
-    if not path.startswith("/") or "\0" in path or len(path) > MAX_TEXT:
-        yield f"{name} {path!r} is not an absolute path, from / on"
-
-
-def _tls_problems(ca: str | None, sni: str | None, *, verify: bool) -> Iterator[str]:
-    if ca is not None:
-        yield from _path_problems("ca", ca)
-        if not verify:
-            yield "ca does not go with verify: false"
-    if sni is not None and not _is_host(sni):
-        yield f"sni {sni!r} is not a host name"

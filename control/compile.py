@@ -9,11 +9,12 @@ from control.admission import Waits, admit_backends, number_services
 from control.assembly import assemble
 from control.basis import Basis, Now, unsettled
 from control.capacity import check_capacity
+from control.desired import DesiredState
 from control.entries import endpoint_of, next_hops
 from control.facts import BackendKey, Facts, Moment
 from control.ids import BackendPlace, Ids
 from control.incremental import Renewed, renew
-from control.model import DesiredState, Service
+from control.model import Service
 from control.outcome import outcome
 from control.pool import ORDINARY, Pool
 from control.pools import as_served, pools_of

@@ -1,15 +1,12 @@
-"""The file of ``guidewayd``: its schema, and how it becomes the model.
+"""The file of ``guidewayd``: the schema of all but its services, and how it is read.
 
 msgspec checks types, ranges and unknown keys and names the place; what needs two fields is
 the model's to check. After :func:`load` nobody knows the file's shape any more.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from ipaddress import IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -17,37 +14,19 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from control.access import Access, PeerNode, Sync, Tcp
-from control.addresses import MAX_PORT, IpAddress, IpNetwork, parse_address, split_port
-from control.check_schema import (
-    CheckSchema,
-    DefaultsSchema,
-    name_types,
-    to_check,
-    to_defaults,
-)
-from control.checks import AnyCheck, CheckDefaults, TcpCheck
+from control.addresses import IpAddress, IpNetwork
+from control.check_schema import DefaultsSchema, name_types
+from control.config_values import listen_of, network_of
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import (
-    Affinity,
-    Backend,
-    BackendState,
-    DesiredState,
-    Hash,
-    Mode,
-    Protocol,
-    Returns,
-    Service,
-)
 from control.notify_schema import EmailConfig, ProgramConfig, to_notifications
 from control.notifying.settings import MAX_PROGRAMS, Notifications
-from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
+from control.service_schema import ServiceConfig, as_written, to_state
 from control.yaml_text import parse_yaml, read_text
 from dataplane.source import Limits
-from mistakes.places import place_of
+from mistakes.places import located
 from mistakes.remedies import explain
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Weight = Annotated[int, Meta(ge=0, le=65535)]
 InterfaceName = Annotated[
     str,
     Meta(
@@ -79,84 +58,6 @@ _OF_TCP: Final = (*_REQUIRED, "change", "view", "peer")
 _OF_SERVICES: Final = {"services", "check_defaults"}
 _LIMITS: Final = Limits()
 _MAX_SENTENCE: Final = 1000  # characters; keys and values can be as long as they like
-_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 addresses, as the maps hold them
-
-
-class BackendConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``backends``."""
-
-    address: str
-    name: str | None = None
-    port: Port | None = None  # the service's
-    weight: Weight = 1
-    state: BackendState = BackendState.ACTIVE
-    zone: str = ""
-    drain_deadline: Annotated[datetime, Meta(tz=True)] | None = None
-    check: CheckSchema | Literal["none"] | UnsetType = UNSET
-    checks: tuple[CheckSchema, ...] | UnsetType = UNSET
-
-    def __post_init__(self) -> None:
-        _address("address", self.address)
-        _check_or_checks(self)
-
-
-class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """``pool`` of a service; ranges are the model's to check."""
-
-    quorum: int = EACH_BY_ITSELF.quorum
-    hysteresis: int = EACH_BY_ITSELF.hysteresis
-    sorry_server: str | None = None
-    when_all_down: WhenAllDown = EACH_BY_ITSELF.when_all_down
-    keep_flows: bool = EACH_BY_ITSELF.keep_flows
-    max_ejected: float = EACH_BY_ITSELF.max_ejected
-    slow_start: float = EACH_BY_ITSELF.slow_start
-    watch_handshakes: bool = EACH_BY_ITSELF.watch_handshakes
-
-    def __post_init__(self) -> None:
-        self.policy(0)
-
-    def policy(self, port: int) -> PoolPolicy:
-        """Return the policy of a service that has ``port``; raise ValueError."""
-        sorry = None
-        if self.sorry_server is not None:
-            try:
-                sorry = SorryServer.parse(self.sorry_server, port)
-            except ValueError as error:  # msgspec adds where in the file
-                raise ValueError(f"`sorry_server`: {error}") from error
-        return PoolPolicy(
-            quorum=self.quorum,
-            hysteresis=self.hysteresis,
-            sorry_server=sorry,
-            when_all_down=self.when_all_down,
-            keep_flows=self.keep_flows,
-            max_ejected=self.max_ejected,
-            slow_start=self.slow_start,
-            watch_handshakes=self.watch_handshakes,
-        )
-
-
-class ServiceConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """An entry of ``services``."""
-
-    name: str
-    vip: str
-    port: Port
-    mode: Mode
-    protocol: Protocol = Protocol.TCP
-    backends: tuple[BackendConfig, ...] = ()
-    check: CheckSchema | Literal["none"] | UnsetType = UNSET
-    checks: tuple[CheckSchema, ...] | UnsetType = UNSET
-    ring_size: Annotated[int, Meta(ge=2, le=8_388_593)] | None = None
-    affinity: Affinity = Affinity.TRANSITION
-    hash: Hash = Hash.FLOW
-    returns: Returns = Returns.STATELESS
-    check_defaults: DefaultsSchema | UnsetType = UNSET
-    pool: PoolConfig = msgspec.field(default_factory=PoolConfig)
-
-    def __post_init__(self) -> None:
-        _address("vip", self.vip)
-        _check_or_checks(self)
 
 
 class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,7 +82,7 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
             if given:
                 raise ValueError(f"`{given[0]}` is of no use without `listen`")
             return
-        _listen(self.listen)
+        listen_of(self.listen)
         if missing := [f"`{key}`" for key in _REQUIRED if getattr(self, key) is None]:
             raise ValueError(
                 f"`listen` needs {', '.join(missing)}, too: over TCP both ends have to "
@@ -201,7 +102,7 @@ class MetricsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     vrrp_status: AbsolutePath = "/run/guideway/vrrp.json"
 
     def __post_init__(self) -> None:
-        _listen(self.listen)
+        listen_of(self.listen)
 
 
 class LimitsConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,7 +122,7 @@ class PeerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,253}\Z")] | None = None
 
     def __post_init__(self) -> None:
-        _listen(self.address, "address")
+        listen_of(self.address, "address")
 
 
 class SyncConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -257,7 +158,7 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
         if len(set(self.interfaces)) != len(self.interfaces):
             raise ValueError("an interface is named twice in `interfaces`")
         for prefix in self.direct:
-            _network(prefix)
+            network_of(prefix)
 
     def _check_peers(self) -> None:
         if not self.peers:
@@ -267,8 +168,8 @@ class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
                 "`peers` needs `api.listen` with its certificate: nodes know each other by "
                 "certificates, and each is asked by the others"
             )
-        places = [_listen(peer.address, "address") for peer in self.peers]
-        if _listen(self.api.listen) in places:
+        places = [listen_of(peer.address, "address") for peer in self.peers]
+        if listen_of(self.api.listen) in places:
             raise ValueError(f"`peers`: {self.api.listen} is this node itself")
         if len(set(places)) != len(places):
             raise ValueError("a node is named twice in `peers`")
@@ -282,7 +183,6 @@ class ServicesConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _File = TypeVar("_File", FileConfig, ServicesConfig)
-_Checks = TypeVar("_Checks", tuple[AnyCheck, ...], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,20 +213,38 @@ class NodeConfig:
     notifications: Notifications = field(default_factory=Notifications)  # may change
     sync: Sync = field(default_factory=Sync)
 
+    @property
+    def pins(self) -> Path:
+        """Where program, links and maps are pinned."""
+        return self.bpffs / "guideway" / self.instance
 
-def load(path: Path) -> tuple[NodeConfig, DesiredState]:
+
+Look = Callable[[NodeConfig, DesiredState], None]
+
+
+def _nothing(node: NodeConfig, desired: DesiredState) -> None:
+    """Find nothing wrong with a file."""
+
+
+def load(path: Path, also: Look = _nothing) -> tuple[NodeConfig, DesiredState]:
     """Read and check ``path``; raise ConfigError naming file, place and problem."""
-    return parse(read_text(path), str(path))
+    return parse(read_text(path), str(path), also)
 
 
-def parse(text: str, name: str) -> tuple[NodeConfig, DesiredState]:
-    """Check the text of a configuration file called ``name``; raise ConfigError."""
+def parse(text: str, name: str, also: Look = _nothing) -> tuple[NodeConfig, DesiredState]:
+    """Check the text of a configuration file called ``name``; raise ConfigError.
+
+    ``also`` may raise one that has a field: what else is to be right.
+    """
     plain = parse_yaml(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `interfaces` and `services` are required")
     with _located(text, name):
         file = _convert(plain, FileConfig)
-        return _node(file), _state(file)
+        with as_written(file.services):
+            node, state = _node(file), to_state(file.services, file.check_defaults)
+            also(node, state)
+        return node, state
 
 
 def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
@@ -341,8 +259,13 @@ def parse_services(text: str, name: str) -> tuple[DesiredState, bool]:
         raise ConfigError(name, "is empty; `services` is required, `services: []` for none")
     with _located(text, name):
         if isinstance(plain, dict) and not plain.keys() <= _OF_SERVICES:
-            return _state(_convert(plain, FileConfig)), True
-        return _state(_convert(plain, ServicesConfig)), False
+            return _read_state(_convert(plain, FileConfig)), True
+        return _read_state(_convert(plain, ServicesConfig)), False
+
+
+def _read_state(file: FileConfig | ServicesConfig) -> DesiredState:
+    with as_written(file.services):
+        return to_state(file.services, file.check_defaults)
 
 
 @contextmanager
@@ -352,11 +275,8 @@ def _located(text: str, name: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         problem = str(error) if error.where and not error.field else error.problem
-        key = _KEY.search(problem)
-        place = place_of(text, error.field, key[1] if key else "")
-        if place.words:
-            problem = f"{place.words}: {problem}"
-        raise ConfigError(place.within(name), problem[:_MAX_SENTENCE]) from error
+        where, sentence = located(text, name, error.field, problem)
+        raise ConfigError(where, sentence[:_MAX_SENTENCE]) from error
     except UnicodeEncodeError as error:
         problem = f"{error.object!a} has half a character in it; write the whole one"
         raise ConfigError(name, problem) from error
@@ -372,12 +292,6 @@ def _convert(plain: Any, schema: type[_File]) -> _File:
         raise ConfigError("", problem, path) from error
 
 
-def _state(file: FileConfig | ServicesConfig) -> DesiredState:
-    defaults = to_defaults(file.check_defaults)
-    services = enumerate(file.services)
-    return DesiredState(tuple(_service(*each, defaults) for each in services))
-
-
 def _node(file: FileConfig) -> NodeConfig:
     return NodeConfig(
         interfaces=file.interfaces,
@@ -387,7 +301,7 @@ def _node(file: FileConfig) -> NodeConfig:
         state_directory=Path(file.state_directory),
         cache=Path(file.cache_directory) if file.cache_directory else None,
         hash_seed=file.hash_seed,
-        direct=tuple(_network(prefix) for prefix in file.direct),
+        direct=tuple(network_of(prefix) for prefix in file.direct),
         socket=Path(file.api.socket),
         limits=Limits(**msgspec.structs.asdict(file.limits)),
         metrics=_metrics(file.metrics),
@@ -400,7 +314,7 @@ def _node(file: FileConfig) -> NodeConfig:
 def _sync(file: FileConfig) -> Sync:
     peers = []
     for peer in file.peers:
-        address, port = _listen(peer.address, "address")
+        address, port = listen_of(peer.address, "address")
         peers.append(PeerNode(str(address), port, peer.name))
     return Sync(tuple(peers), file.sync.interval, file.sync.always)
 
@@ -409,7 +323,7 @@ def _tcp(api: ApiConfig) -> Tcp | None:
     files = (api.certificate, api.key, api.client_ca)
     if api.listen is None or None in files:
         return None
-    address, port = _listen(api.listen)
+    address, port = listen_of(api.listen)
     certificate, key, client_ca = (Path(str(path)) for path in files)
     pem = (certificate, key, client_ca)
     return Tcp(str(address), port, *pem, api.change, api.view, api.peer)
@@ -418,114 +332,5 @@ def _tcp(api: ApiConfig) -> Tcp | None:
 def _metrics(metrics: MetricsConfig | str) -> MetricsEndpoint | None:
     if isinstance(metrics, str):
         return None
-    address, port = _listen(metrics.listen)
+    address, port = listen_of(metrics.listen)
     return MetricsEndpoint(address, port, Path(metrics.vrrp_status))
-
-
-def _service(number: int, service: ServiceConfig, defaults: CheckDefaults) -> Service:
-    try:
-        return _to_service(service, defaults)
-    except ConfigError as error:
-        field = error.field
-        if service.checks is UNSET:
-            field = field.replace("checks[0]", "check")
-        at = f"services[{number}].{field}"
-        raise ConfigError(error.where, error.problem, at) from error
-
-
-def _to_service(service: ServiceConfig, defaults: CheckDefaults) -> Service:
-    """Return the service; ``defaults`` are those of the whole file."""
-    own = to_defaults(service.check_defaults, defaults)
-    return Service(
-        name=service.name,
-        vip=parse_address(service.vip),
-        protocol=service.protocol,
-        port=service.port,
-        mode=service.mode,
-        backends=tuple(_backend(one, service.port, own) for one in service.backends),
-        checks=_checks(service, own, (TcpCheck(**own.values()),)),
-        ring_size=service.ring_size,
-        affinity=service.affinity,
-        hash=service.hash,
-        returns=service.returns,
-        pool=service.pool.policy(service.port),
-        check_defaults=own,
-    )
-
-
-def _backend(backend: BackendConfig, port: int, defaults: CheckDefaults) -> Backend:
-    address = parse_address(backend.address)
-    deadline = backend.drain_deadline
-    return Backend(
-        name=backend.name or str(address),
-        address=address,
-        port=port if backend.port is None else backend.port,
-        weight=backend.weight,
-        state=backend.state,
-        zone=backend.zone,
-        drain_deadline=deadline.timestamp() if deadline else None,
-        checks=_checks(backend, defaults, None),
-    )
-
-
-def _check_or_checks(one: BackendConfig | ServiceConfig) -> None:
-    if one.check is not UNSET and one.checks is not UNSET:
-        raise ValueError("has both `check` and `checks`: put all into `checks`")
-
-
-def _checks(
-    one: BackendConfig | ServiceConfig, defaults: CheckDefaults, otherwise: _Checks
-) -> tuple[AnyCheck, ...] | _Checks:
-    """Return the checks of a service or a backend, ``otherwise`` if it says nothing."""
-    if not isinstance(one.checks, UnsetType):
-        return tuple(to_check(check, defaults) for check in one.checks)
-    if isinstance(one.check, UnsetType):
-        return otherwise
-    return () if isinstance(one.check, str) else (to_check(one.check, defaults),)
-
-
-def _address(key: str, text: str) -> IpAddress:
-    try:
-        return parse_address(text)
-    except ValueError as error:  # msgspec adds where in the file
-        raise ValueError(f"`{key}`: {error}") from error
-
-
-def _listen(text: str, key: str = "listen") -> tuple[IpAddress, int]:
-    """Return address and port of a ``listen``; raise ValueError."""
-    host, port = split_port(text)
-    if (
-        port is None
-        or not re.fullmatch("[0-9]{1,5}", port)
-        or not 1 <= int(port) <= MAX_PORT
-    ):
-        raise ValueError(
-            f"`{key}`: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:9475 or "
-            "[2001:db8::1]:7007"
-        )
-    return _address(key, host), int(port)
-
-
-def _network(text: str) -> IpNetwork:
-    try:
-        network = ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"`direct`: {_prefix_problem(text)}") from error
-    if network.overlaps(_MAPPED) or "%" in text:
-        raise ValueError(f"`direct`: {_prefix_problem(text)}")
-    return network
-
-
-def _prefix_problem(text: str) -> str:
-    try:
-        meant = ip_network(text, strict=False)
-    except ValueError:
-        return f"{text!r} is not a prefix such as 10.0.0.0/8 or 2001:db8::/32"
-    if "%" in text:
-        return f"{text!r} is one interface's; a prefix counts on all of them"
-    if meant.overlaps(_MAPPED):
-        return (
-            f"{text!r} has IPv4 addresses in it, in the form of IPv6; write an IPv4 "
-            "prefix, or for all of IPv6 both 2000::/3 and fc00::/7"
-        )
-    return f"{text!r} has host bits set; did you mean {meant}?"

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from control.checks import AnyCheck, CheckDefaults
+from control.check_common import CheckDefaults
+from control.checks import AnyCheck
+from control.desired import DesiredState
 from control.disruption import Disruption, disruption
 from control.document import check_document, defaults_document, pool_document
 from control.drains import deadline_text
-from control.model import Backend, DesiredState, Service
+from control.model import Backend, Service
 from control.pool_policy import PoolPolicy
 from control.status import Standing
 from control.tables import Tables

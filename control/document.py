@@ -10,19 +10,12 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from control.check_common import BUILT_IN, CheckDefaults
 from control.check_schema import from_check, from_defaults
-from control.checks import BUILT_IN, CHECKS, AnyCheck, CheckDefaults, TcpCheck
+from control.checks import CHECKS, AnyCheck, TcpCheck
+from control.desired import DesiredState
 from control.drains import deadline_text
-from control.model import (
-    Affinity,
-    Backend,
-    BackendState,
-    DesiredState,
-    Hash,
-    Protocol,
-    Returns,
-    Service,
-)
+from control.model import Affinity, Backend, BackendState, Hash, Protocol, Returns, Service
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy
 
 _WIDTH: Final = 100  # columns

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from control.desired import DesiredState
 from control.facts import BackendKey
-from control.model import Backend, DesiredState
+from control.model import Backend
 
 
 def overdue(desired: DesiredState, now: float) -> frozenset[BackendKey]:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from control.addresses import parse_address
+from control.check_common import BUILT_IN
 from control.check_schema import (
     CheckSchema,
     DefaultsSchema,
@@ -20,13 +21,12 @@ from control.check_schema import (
     to_check,
     to_defaults,
 )
-from control.checks import BUILT_IN
+from control.desired import DesiredState
 from control.errors import ConfigError
 from control.model import (
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,

@@ -9,9 +9,10 @@ from ipaddress import ip_network
 from typing import Final
 
 from control.addresses import IpAddress, IpNetwork
+from control.desired import DesiredState
 from control.facts import Network, NextHop
 from control.ids import BackendPlace
-from control.model import Backend, DesiredState, Service
+from control.model import Backend, Service
 from dataplane import records
 from dataplane.image import Image
 from dataplane.records import Endpoint, Index, Port, Prefix, Segment, port_index

@@ -48,6 +48,8 @@ class NotFoundError(GuidewayError):
     known: tuple[str, ...] = ()  # what there is, to find out what was meant
 
     def __str__(self) -> str:
+        if self.kind == "version":
+            return f"no version {self.name}: `guideway history` lists those that are kept"
         place = f" in service {self.within!r}" if self.within else ""
         return f"no {self.kind} {self.name!r}{place}{self._guess()}"
 

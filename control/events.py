@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from control.database import Version
+from control.desired import DesiredState
 from control.errors import BusyError
-from control.model import DesiredState
 from control.pool import ORDINARY, Pool
 from control.status import Health
 

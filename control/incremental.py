@@ -15,9 +15,10 @@ from control import arena
 from control.admission import Admission, admit_backends, number_services
 from control.assembly import assemble
 from control.basis import Basis, Now, is_few
+from control.desired import DesiredState
 from control.entries import endpoint_of, next_hops
 from control.ids import Ids
-from control.model import DesiredState, Mode, Service
+from control.model import Mode, Service
 from control.outcome import outcome
 from control.pool import Pool
 from control.pools import as_served, pools_of

@@ -1,41 +1,26 @@
-"""The desired state: what the operator wants, as frozen values.
+"""Services and their backends: what the operator wants of each, as frozen values.
 
-A :class:`DesiredState` is changed by asking it for another one (``with_service`` …): it is
-valid or it does not exist, so whoever holds one may read it without a lock. Every rule that
-needs more than one field is checked here, whichever way a value came (file, API).
+A service is valid or it does not exist. Every rule that needs more than one field of it is
+checked here, whichever way a value came (file, API).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Address, ip_address
-from itertools import count
+from ipaddress import ip_address
 from typing import Final, Self
 
 from control.addresses import IpAddress, endpoint, with_port
-from control.checks import (
-    BUILT_IN,
-    AnyCheck,
-    CheckDefaults,
-    NetworkCheck,
-    PortCheck,
-    TcpCheck,
-    Via,
-    following,
-)
-from control.errors import ConfigError, ConflictError, NotFoundError
+from control.check_common import BUILT_IN, CheckDefaults, NetworkCheck, PortCheck, Via
+from control.checks import AnyCheck, TcpCheck, following
+from control.errors import ConfigError, NotFoundError
 from control.pool_policy import EACH_BY_ITSELF, SORRY, PoolPolicy
+from control.value_rules import check_address, check_name, check_port, check_ring_size
 
 MAX_BACKENDS: Final = 65535  # of one service
 MAX_WEIGHT: Final = 65535
-MAX_NAME: Final = 63  # characters
-MAX_RING_SIZE: Final = 8_388_593  # slots; the largest prime below 2²³
 MAX_TIME: Final = 253_402_300_799  # Unix time at which the year 9999 ends
 MAX_CHECKS: Final = 16  # of one service
-_THIS_NETWORK: Final = IPv4Network("0.0.0.0/8")  # RFC 1122, 3.2.1.3
-_NAME_CHARACTERS: Final = frozenset(
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:"
-)
 
 
 class Protocol(StrEnum):
@@ -198,108 +183,11 @@ class Service:
         return replace(self, backends=tuple(b for b in self.backends if b is not gone))
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredState:
-    """All services, in the operator's order."""
-
-    services: tuple[Service, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check_state(self)
-
-    def __iter__(self) -> Iterator[Service]:
-        return iter(self.services)
-
-    def service(self, name: str) -> Service:
-        """Return the service called ``name``, or raise NotFoundError."""
-        for service in self.services:
-            if service.name == name:
-                return service
-        raise NotFoundError("service", name, known=tuple(one.name for one in self.services))
-
-    def sharing(self, other: Self) -> Self:
-        """Return an equal state, of the same objects as ``other`` where those are equal."""
-        known = {service.name: service for service in other}
-        pairs = ((service, known.get(service.name)) for service in self)
-        services = tuple(old if old and old == new else new for new, old in pairs)
-        return replace(self, services=services)
-
-    def with_new_service(self, service: Service) -> Self:
-        """Return the state with one more service, or raise ConflictError."""
-        if any(known.name == service.name for known in self.services):
-            raise ConflictError(f"service {service.name!r} exists already")
-        return replace(self, services=(*self.services, service))
-
-    def with_service(self, service: Service) -> Self:
-        """Return the state with that service changed, or raise NotFoundError."""
-        old = self.service(service.name)
-        kept = (service if s is old else s for s in self.services)
-        return replace(self, services=tuple(kept))
-
-    def without_service(self, name: str) -> Self:
-        """Return the state without the service ``name``, or raise NotFoundError."""
-        gone = self.service(name)
-        return replace(self, services=tuple(s for s in self.services if s is not gone))
-
-    def with_new_backend(self, service: str, backend: Backend) -> Self:
-        """Return the state with one more backend, or raise what is in the way."""
-        old = self.service(service)
-        if any(known.name == backend.name for known in old.backends):
-            raise ConflictError(f"backend {backend.name!r} exists already in {service!r}")
-        return self.with_service(old.with_backend(backend))
-
-    def with_changed_backend(
-        self,
-        service: str,
-        name: str,
-        *,
-        weight: int | None = None,
-        state: BackendState | None = None,
-        zone: str | None = None,
-        drain_deadline: float | None = None,
-    ) -> Self:
-        """Return the state with what is given changed; None leaves a field as it is.
-
-        But a ``state`` that is given takes an older deadline away.
-        """
-        old = self.service(service)
-        backend = old.backend(name)
-        if weight is not None:
-            backend = replace(backend, weight=weight)
-        if state is not None:
-            backend = replace(backend, state=state, drain_deadline=None)
-        if drain_deadline is not None:
-            backend = replace(backend, drain_deadline=drain_deadline)
-        if zone is not None:
-            backend = replace(backend, zone=zone)
-        return self.with_service(old.with_backend(backend))
-
-    def with_backend_checks(
-        self, service: str, name: str, checks: tuple[AnyCheck, ...] | None
-    ) -> Self:
-        """Return the state with other checks of a backend; None: its service's."""
-        old = self.service(service)
-        return self.with_service(
-            old.with_backend(replace(old.backend(name), checks=checks))
-        )
-
-    def without_backend(self, service: str, name: str) -> Self:
-        """Return the state without that backend, or raise NotFoundError."""
-        return self.with_service(self.service(service).without_backend(name))
-
-
-def is_prime(number: int) -> bool:
-    """Tell whether ``number`` is prime; by trial division, enough for ring sizes."""
-    if number < 4:  # noqa: PLR2004 (the first composite number)
-        return number > 1
-    return number % 2 != 0 and all(number % d for d in range(3, int(number**0.5) + 1, 2))
-
-
 def _check_service(service: Service) -> None:
     where = f"service {service.name!r}"
-    _check_name("service name", service.name, "name")
-    _check_port(where, service.port, "port")
-    _check_address(where, service.vip, "vip")
+    check_name("service name", service.name, "name")
+    check_port(where, service.port, "port")
+    check_address(where, service.vip, "vip")
     if service.mode is Mode.DR and service.returns is Returns.TRACKED:
         raise ConfigError(
             where,
@@ -310,7 +198,7 @@ def _check_service(service: Service) -> None:
         problem = f"{len(service.backends)} backends are more than {MAX_BACKENDS}"
         raise ConfigError(where, problem, "backends")
     if service.ring_size is not None:
-        _check_ring_size(where, service.ring_size, len(service.backends))
+        check_ring_size(where, service.ring_size, len(service.backends))
     _check_defaults(where, service)
     _check_checks(where, service, service.checks, "")
     names: set[str] = set()
@@ -355,12 +243,12 @@ def _check_sorry(where: str, service: Service, sorry: Backend) -> None:
 
 def _check_backend(where: str, service: Service, backend: Backend, at: str) -> None:
     here = f"{where}, backend {backend.name!r}"
-    _check_name("backend name", backend.name, f"{at}.name")
+    check_name("backend name", backend.name, f"{at}.name")
     if backend.zone:
-        _check_name(f"{here}, zone", backend.zone, f"{at}.zone")
+        check_name(f"{here}, zone", backend.zone, f"{at}.zone")
     _check_drain(here, backend, at)
-    _check_port(here, backend.port, f"{at}.port")
-    _check_address(here, backend.address, f"{at}.address")
+    check_port(here, backend.port, f"{at}.port")
+    check_address(here, backend.address, f"{at}.address")
     if backend.checks:
         _check_checks(here, service, backend.checks, f"{at}.")
     if backend.address.version != service.vip.version:
@@ -452,106 +340,3 @@ def _check_source(where: str, service: Service, source: IpAddress, field: str) -
             f"IPv{service.vip.version}: both have to be of one family",
             field,
         )
-
-
-def _check_ring_size(where: str, ring_size: int, backends: int) -> None:
-    if ring_size > MAX_RING_SIZE:
-        problem = f"ring size {ring_size} is above {MAX_RING_SIZE}"
-        raise ConfigError(where, problem, "ring_size")
-    if not is_prime(ring_size):
-        above = next(size for size in count(max(ring_size, 1) + 1) if is_prime(size))
-        problem = f"ring size {ring_size} is not a prime number; {above} is the next one"
-        raise ConfigError(where, problem, "ring_size")
-    if ring_size < backends:
-        problem = f"ring size {ring_size} leaves no slot for some of {backends} backends"
-        raise ConfigError(where, problem, "ring_size")
-
-
-def _check_state(state: DesiredState) -> None:
-    names: set[str] = set()
-    places: dict[tuple[IpAddress, Protocol, int], str] = {}
-    for number, service in enumerate(state):
-        at = f"services[{number}]"
-        if service.name in names:
-            problem = f"two services are called {service.name!r}"
-            raise ConfigError("services", problem, f"{at}.name")
-        names.add(service.name)
-        place = (service.vip, service.protocol, service.port)
-        if place in places:
-            raise ConfigError(
-                f"service {service.name!r}",
-                f"{service.where} belongs to service {places[place]!r} already",
-                f"{at}.vip",
-            )
-        places[place] = service.name
-    _check_loops(state)
-    _check_sources(state)
-
-
-def _check_loops(state: DesiredState) -> None:
-    """Refuse backends that are VIPs: their packets would come back to the node."""
-    vips = {service.vip: service for service in reversed(state.services)}
-    numbers = {int(vip) for vip in vips}  # hashed much quicker than addresses
-    for number, service in enumerate(state):
-        for place, backend in enumerate(service.members):
-            if int(backend.address) in numbers and (other := vips.get(backend.address)):
-                raise ConfigError(
-                    f"service {service.name!r}, backend {backend.name!r}",
-                    f"{backend.address} is the VIP of service {other.name!r}, and a VIP is "
-                    "not forwarded to another one; give the servers' own addresses",
-                    f"services[{number}].backends[{place}].address",
-                )
-
-
-def _check_sources(state: DesiredState) -> None:
-    """Refuse probes from VIPs: who has the VIP too keeps the answer to itself."""
-    vips = {str(service.vip): service.name for service in reversed(state.services)}
-    for number, service in enumerate(state):
-        for path, check in service.every_check:
-            source = check.source if isinstance(check, NetworkCheck) else None
-            name = vips.get(str(ip_address(source))) if source is not None else None
-            if name is not None:
-                raise ConfigError(
-                    f"service {service.name!r}, check ({check.kind})",
-                    f"source {source} is the VIP of service {name!r}, and answers to a "
-                    "VIP do not come here; give an address of the node's own",
-                    f"services[{number}].{path}.source",
-                )
-
-
-def _check_address(where: str, address: IpAddress, field: str) -> None:
-    """Refuse what no host can have, and what is not the same on every interface."""
-    if isinstance(address, IPv6Address):
-        _check_ipv6(where, address, field)
-        impossible = address.is_unspecified
-    else:
-        impossible = address in _THIS_NETWORK or address.is_reserved
-    if impossible or address.is_multicast or address.is_loopback:
-        problem = f"{address} is not an address that a host can have"
-        raise ConfigError(where, problem, field)
-
-
-def _check_ipv6(where: str, address: IPv6Address, field: str) -> None:
-    if address.ipv4_mapped is not None:
-        problem = f"{address} is IPv4 in the form of IPv6; write {address.ipv4_mapped}"
-        raise ConfigError(where, problem, field)
-    if address.is_link_local or address.scope_id is not None:
-        raise ConfigError(
-            where,
-            f"{address} is an address of one link only; give one that counts everywhere",
-            field,
-        )
-
-
-def _check_name(what: str, name: str, field: str) -> None:
-    if not 0 < len(name) <= MAX_NAME or not set(name) <= _NAME_CHARACTERS:
-        raise ConfigError(
-            what,
-            f"{name!r} is not a name: 1…{MAX_NAME} letters, digits and any of . - _ :",
-            field,
-        )
-
-
-def _check_port(where: str, port: int, field: str) -> None:
-    if not 0 <= port <= 65535:  # noqa: PLR2004
-        raise ConfigError(where, f"port {port} is not in 0…65535", field)

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from control.desired import DesiredState
 from control.errors import ConfigError, ConflictError
-from control.model import Backend, DesiredState, Mode, Service
+from control.model import Backend, Mode, Service
 from control.pool_policy import PoolPolicy
 
 

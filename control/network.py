@@ -19,10 +19,11 @@ from pyroute2.netlink.exceptions import NetlinkDumpInterrupted, NetlinkError
 from pyroute2.netlink.rtnl import ndmsg
 
 from control.addresses import IpAddress
+from control.desired import DesiredState
 from control.errors import HostError
 from control.facts import Interface, Link, Network, NextHop
 from control.links import read_addresses, read_links
-from control.model import DesiredState, Service
+from control.model import Service
 from control.netlink import Listener, Neighbour, Way, find_ways, read_neighbours, resolve
 from control.vlans import find_vlans
 from dataplane.records import SERVICE_VLAN, VLAN
@@ -231,7 +232,7 @@ class Destinations:
 
     def __init__(self) -> None:
         # By id; whoever is in here lives, so that nobody else has that one.
-        self._known: dict[int, tuple[Service, frozenset[IpAddress]]] = {}
+        self._known = dict[int, tuple[Service, frozenset[IpAddress]]]()
         self._state: DesiredState | None = None
         self._addresses = frozenset[IpAddress]()
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from control.advice import NO_SEED, down_warnings, merge_warnings, waiting_warnings
 from control.config import NodeConfig
 from control.confirmation import Pending
+from control.desired import DesiredState
 from control.entries import unreachable
 from control.errors import HostError
 from control.explainer import Explainer
@@ -16,7 +17,7 @@ from control.explanation import Explanation, Question
 from control.facts import BackendKey, Network
 from control.health.monitor import Monitor
 from control.health.suspicion import Suspicion
-from control.model import Backend, DesiredState, Mode, Service
+from control.model import Backend, Mode, Service
 from control.network import nat_warnings, source_warnings
 from control.pool_policy import EACH_BY_ITSELF
 from control.ramp import STEPS

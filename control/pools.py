@@ -6,10 +6,11 @@ from typing import Final
 
 import numpy as np
 
+from control.desired import DesiredState
 from control.entries import endpoint_of, unreachable
 from control.facts import Facts
 from control.ids import BackendPlace, Ids
-from control.model import Backend, BackendState, DesiredState, Service
+from control.model import Backend, BackendState, Service
 from control.pool import Condition, Memory, Pool, decide
 from control.pool_policy import EACH_BY_ITSELF, SORRY
 from control.serving import health_of, ring_of, ring_size

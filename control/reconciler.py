@@ -20,10 +20,10 @@ import structlog
 
 from control.basis import Now
 from control.compile import Compiled, compile_image, compile_next
+from control.desired import DesiredState
 from control.errors import HostError
 from control.facts import Facts, Moment
 from control.memory import give_back
-from control.model import DesiredState
 from control.rounds import Settings
 from control.tables import Tables
 from control.transition import is_in_transition

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from control.addresses import IpAddress, IpNetwork
+from control.desired import DesiredState
 from control.facts import BackendKey, Facts, Moment, NextHop
 from control.ids import Ids
-from control.model import DesiredState, Service
+from control.model import Service
 from control.tables import Tables
 from dataplane.image import Image
 from dataplane.source import Limits

@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from control.desired import DesiredState
 from control.entries import endpoint_of
 from control.facts import BackendKey
 from control.ids import BackendPlace, Ids
-from control.model import Backend, DesiredState, Service
+from control.model import Backend, Service
 from control.ramp import STEPS, step_of
 from control.rounds import weighted
 from control.serving import STARTING, TOO_LIGHT, Served, effective_table, ring_of, ring_size

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from control.desired import DesiredState
 from control.facts import BackendKey
-from control.model import DesiredState
 from control.serving import Served
 from control.slow_start import recalled, served_by, since, steps
 from dataplane.image import Image

@@ -16,6 +16,7 @@ import structlog
 
 from control.confirmation import Instant, Pending, check_timeout, instant
 from control.database import Database, Source, Stored, Version
+from control.desired import DesiredState
 from control.encoding import Encoder, decode
 from control.errors import (
     ConfigError,
@@ -24,7 +25,6 @@ from control.errors import (
     NotFoundError,
     StaleError,
 )
-from control.model import DesiredState
 
 Change = Callable[[DesiredState], DesiredState]
 

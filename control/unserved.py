@@ -1,7 +1,8 @@
 """Which services are down: nobody serves them, or too few. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from control.compile import Compiled
 from control.serving import UNPROBED, Served
 
 
@@ -23,6 +24,21 @@ def unserved(services: Iterable[Served]) -> dict[str, str]:
             all_of = "its backend cannot" if count == 1 else f"none of {count} backends can"
             found[one.service.name] = f"{all_of} serve: {reasons}"
     return found
+
+
+class Judge:
+    """Says :func:`unserved` of what was compiled last, which is found out once."""
+
+    def __init__(self, compiled: Callable[[], Compiled | None]) -> None:
+        self._compiled = compiled
+        self._judged: tuple[Compiled | None, dict[str, str]] = (None, {})
+
+    def look(self) -> dict[str, str]:
+        """Return the same mapping for as long as the same is compiled."""
+        compiled = self._compiled()
+        if compiled is not self._judged[0]:
+            self._judged = (compiled, unserved(compiled.services) if compiled else {})
+        return self._judged[1]
 
 
 def _too_few(one: Served) -> str:

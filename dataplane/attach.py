@@ -14,6 +14,7 @@ from typing import Final
 from dataplane import libbpf
 from dataplane.errors import AttachError, KernelError
 from dataplane.pins import make_directory, stranger, unpin
+from dataplane.records import port_index
 
 _PREFIX: Final = "ifindex-"
 _WHY: Final = {
@@ -41,6 +42,26 @@ def ifindex(interface: str) -> int:
         return socket.if_nametoindex(interface)
     except OSError as error:
         raise AttachError(interface, "no such interface here: see `ip link`") from error
+
+
+def check_interfaces(interfaces: Iterable[str]) -> frozenset[int]:
+    """Return the interfaces' indices.
+
+    Raises AttachError if one is missing, or two share a place in ``ports``.
+    """
+    indices = set[int]()
+    places: dict[int, str] = {}
+    for name in interfaces:
+        index = ifindex(name)
+        indices.add(index)
+        other = places.setdefault(port_index(index).number, name)
+        if other != name:
+            raise AttachError(
+                name,
+                f"its index {index} falls together with that of {other}: delete and add "
+                "one of the two, so that it gets another index",
+            )
+    return frozenset(indices)
 
 
 class Links:

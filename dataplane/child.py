@@ -17,6 +17,9 @@ from typing import Final
 
 from dataplane.errors import LoadError
 
+# Seconds. Compiling takes 2 s natively, half a minute in an emulator, and minutes in one
+# on a busy host; who gave up sooner would never get there, for it is kept only at its end.
+_TIMEOUT: Final = 240.0
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _MAP_REFUSED: Final = re.compile(r"could not open bpf map: (\w+), error: (.+)")
 
@@ -26,7 +29,7 @@ def run(
     *arguments: str,
     said: bytes,
     descriptors: Iterable[int] = (),
-    timeout: float,
+    timeout: float = _TIMEOUT,
 ) -> bytes:
     """Run ``python -m module``, say ``said`` to it, and return what it answers.
 

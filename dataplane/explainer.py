@@ -30,7 +30,6 @@ SHARED_MAPS: Final = tuple(
     for name in MAPS
     if name not in ("ways", "traces") and not name.endswith("_counters")
 )
-_TIMEOUT: Final = 60.0  # seconds; 2 s natively, but processors may be busy
 _NICE: Final = 10  # health checks are more urgent than questions
 _DECISIONS: Final = "decisions"
 
@@ -77,7 +76,6 @@ def explain(
         str(os.getpid()),
         said=msgspec.json.encode(question),
         descriptors=maps.values(),
-        timeout=_TIMEOUT,
     )
     return tuple(
         Outcome(Action(one.action), one.packet, Decision.unpack(one.decision))

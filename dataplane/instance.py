@@ -5,20 +5,18 @@ the program (``generation.py``); usually there is one. The kernel keeps it all r
 we are gone; :func:`open_instance` adopts what it finds.
 """
 
-import fcntl
 import os
-import time
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 
 from dataplane import counters, generation, usage
 from dataplane.abi import VERSION
-from dataplane.attach import Links, ifindex
+from dataplane.attach import Links, check_interfaces
 from dataplane.counters import Counters
 from dataplane.decision import Outcome
-from dataplane.errors import AttachError, DetachedError, LoadError, PinError
+from dataplane.errors import DetachedError, LoadError
 from dataplane.explainer import SHARED_MAPS, Probe, explain
 from dataplane.flows import (
     RECORDS,
@@ -39,15 +37,11 @@ from dataplane.loader import load
 from dataplane.maps import Maps
 from dataplane.membarrier import wait_for_packets
 from dataplane.pins import make_directory
-from dataplane.records import Handshakes, port_index
+from dataplane.records import Handshakes
+from dataplane.root import check_bpffs, lock_root, prune
 from dataplane.source import Limits, abi_version, digest, source
 from dataplane.succession import Succession
 from dataplane.usage import MapUsage
-
-# The loader of a guidewayd that was killed holds the lock for as long as it takes to die.
-_LOCK_PATIENCE: Final = 3.0  # seconds
-_LOCK_PAUSE: Final = 0.02  # seconds
-_BPFFS: Final = "bpf"  # how the kernel calls that file system
 
 
 class Instance:
@@ -284,7 +278,7 @@ class Instance:
             self._links.detach(self._claimed)
             if not self.adopted:
                 self._open.place.remove()
-        _prune(self._root)
+        prune(self._root)
 
     def close(self) -> None:
         """Let go of it."""
@@ -342,12 +336,12 @@ def open_instance(root: Path, limits: Limits, cache: Path | None = None) -> Inst
     guideway's), LoadError or KernelError; what it made itself is gone then.
     """
     check_bpffs(root)
-    instance = Instance(root, _lock(root), cache)
+    instance = Instance(root, lock_root(root), cache)
     try:
         instance.open(limits)
     except BaseException:
         instance.close()
-        _prune(root)
+        prune(root)
         raise
     return instance
 
@@ -360,7 +354,7 @@ def remove_instance(root: Path) -> bool:
     check_bpffs(root)
     if not root.exists():
         return False
-    lock = _lock(root)
+    lock = lock_root(root)
     try:
         links = Links(root / "links")
         places = generation.found(root)
@@ -369,75 +363,5 @@ def remove_instance(root: Path) -> bool:
             place.remove()
     finally:
         os.close(lock)
-    _prune(root)
+    prune(root)
     return True
-
-
-def check_interfaces(interfaces: Iterable[str]) -> frozenset[int]:
-    """Return the interfaces' indices.
-
-    Raises AttachError if one is missing, or two share a place in ``ports``.
-    """
-    indices = set[int]()
-    places: dict[int, str] = {}
-    for name in interfaces:
-        index = ifindex(name)
-        indices.add(index)
-        other = places.setdefault(port_index(index).number, name)
-        if other != name:
-            raise AttachError(
-                name,
-                f"its index {index} falls together with that of {other}: delete and add "
-                "one of the two, so that it gets another index",
-            )
-    return frozenset(indices)
-
-
-def check_bpffs(root: Path) -> None:
-    """Raise PinError unless ``root`` is to be found, or made, on a bpffs."""
-    place = next(path for path in (root, *root.parents) if path.exists()).resolve()
-    kinds = _mounted_kinds()
-    # In a chroot, the root need not be a mount point.
-    mount = next((path for path in (place, *place.parents) if str(path) in kinds), place)
-    if kinds.get(str(mount)) != _BPFFS:
-        wanted = root.parent.parent
-        raise PinError(
-            str(wanted),
-            f"no bpffs is mounted there: `mount -t bpf bpf {wanted}` mounts one",
-        )
-
-
-def _lock(root: Path) -> int:
-    """Make ``root`` and return a descriptor that keeps others away until it is closed."""
-    make_directory(root)
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    deadline = time.monotonic() + _LOCK_PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() < deadline:
-                time.sleep(_LOCK_PAUSE)
-                continue
-            os.close(descriptor)
-            raise PinError(
-                str(root), "is in use by a running guidewayd: stop that one first"
-            ) from error
-        return descriptor
-
-
-def _mounted_kinds() -> dict[str, str]:
-    """Return the kind of file system by mount point."""
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    rows = [line.split() for line in mounts]
-    # The kernel writes a space in a path as \\040.
-    return {row[1].encode().decode("unicode_escape"): row[2] for row in rows}
-
-
-def _prune(root: Path) -> None:
-    """Remove the directories that are empty now, ours only."""
-    for directory in (root / "links", root, root.parent):
-        try:
-            directory.rmdir()
-        except OSError:  # missing, or another instance lives there
-            continue

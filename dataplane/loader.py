@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -20,10 +20,6 @@ from dataplane.cache import Cache
 from dataplane.errors import DataplaneError, KernelError, LoadError
 from dataplane.libbpf import MapShape
 from dataplane.source import Limits, source
-
-# Seconds. Compiling takes 2 s natively, half a minute in an emulator, and minutes in one
-# on a busy host; who gave up sooner would never get there, for it is kept only at its end.
-_TIMEOUT: Final = 240.0
 
 
 class _Order(msgspec.Struct, frozen=True):
@@ -61,7 +57,6 @@ def load(
         str(os.getpid()),
         said=msgspec.json.encode(order),
         descriptors=(lock,),
-        timeout=_TIMEOUT,
     )
 
 

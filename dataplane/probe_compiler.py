@@ -19,7 +19,6 @@ from dataplane.source import probes_source
 
 PROGRAM: Final = "probes"
 MAPS: Final = ("device", "targets", "flows")
-_TIMEOUT: Final = 60.0  # seconds
 
 
 class _Order(msgspec.Struct, frozen=True):
@@ -35,7 +34,6 @@ def compile_probes(cache: Path | None) -> Bytecode:
         "dataplane.probe_compiler",
         str(os.getpid()),
         said=msgspec.json.encode(_Order(str(cache) if cache else None)),
-        timeout=_TIMEOUT,
     )
     return msgspec.msgpack.decode(said, type=Bytecode)
 

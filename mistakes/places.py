@@ -12,6 +12,7 @@ import yaml
 
 _Loader = yaml.CSafeLoader | yaml.SafeLoader
 _STEP: Final = re.compile(r"(\w+)|\[(\d+)\]")
+_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 _LABELS: Final = ("name", "address", "type")  # by which an operator knows an entry
 _LONGEST: Final = 63  # characters of a label
 
@@ -26,6 +27,23 @@ class Place:
     def within(self, name: str) -> str:
         """Return the place as compilers spell it; ``name`` is the text's."""
         return f"{name}:{self.line}" if self.line else name
+
+
+def located(
+    text: str,
+    name: str,
+    path: str,
+    problem: str,
+    loader: type[_Loader] = yaml.CSafeLoader,
+) -> tuple[str, str]:
+    """Return where the value at ``path`` of a text called ``name`` is, and a sentence.
+
+    That is ``problem`` with the place in words; a key that it names is where the line is.
+    See :func:`place_of`.
+    """
+    key = _KEY.search(problem)
+    place = place_of(text, path, key[1] if key else "", loader)
+    return place.within(name), f"{place.words}: {problem}" if place.words else problem
 
 
 def place_of(

@@ -12,7 +12,20 @@ import msgspec
 from msgspec import inspect
 
 _STEP: Final = re.compile(r"\.(\w+)|\[(?:\d+|\.\.\.)\]")
-_NO_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`.*, got `(?:int|float|bool)`")
+_MIXED_UP: Final = re.compile(r"Expected `(\w+)(?: \| null)?`.*, got `(\w+)`")
+_QUOTES: Final = "; put it in quotes"
+_NUMBER: Final = "; it is a number alone, without quotes or a unit"
+_LIST: Final = "; it is a list: put it in brackets"
+_REMEDIES: Final = {  # by what is expected, and what is there
+    ("str", "int"): _QUOTES,
+    ("str", "float"): _QUOTES,
+    ("str", "bool"): _QUOTES,
+    ("str", "array"): "; brackets make a list: leave them out, or put all in quotes",
+    ("int", "str"): _NUMBER,
+    ("float", "str"): _NUMBER,
+    ("array", "str"): _LIST,
+    ("array", "object"): _LIST,
+}
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`")
 
 
@@ -34,11 +47,24 @@ def _remedy(problem: str, node: inspect.Type | None) -> str:
         return _keys(unknown[1], node)
     if "matching regex" in problem:
         return f": {description}" if (description := _description(node)) else ""
-    if _NO_TEXT.search(problem):
-        return "; put it in quotes"
+    keys = _first_key(node)
+    if found := _MIXED_UP.search(problem):
+        if found[1] == "object" and keys:
+            return f"; it is {keys}"
+        return _REMEDIES.get((found[1], found[2]), "")
     values = [value for one in _alternatives(node) for value in _values(one)]
     if problem.startswith("Invalid") and values:
-        return f"; it is one of {', '.join(values)}"
+        return f"; it is one of {', '.join(values)}{f', or {keys}' if keys else ''}"
+    return ""
+
+
+def _first_key(node: inspect.Type | None) -> str:
+    """Return what a mapping looks like, by one of its keys; "" if there is none here."""
+    for one in _alternatives(node):
+        if isinstance(one, inspect.StructType) and one.fields:
+            needed = [field for field in one.fields if field.required] or one.fields
+            key = (one.tag and one.tag_field) or needed[0].encode_name
+            return f"made of keys, such as `{key}:`"
     return ""
 
 

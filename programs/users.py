@@ -8,17 +8,24 @@ from typing import Final
 _NEEDED: Final = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}  # linux/capability.h
 
 
+def stranger(user: str) -> str:
+    """Return what is to be said if this host has no such user; "" if it has."""
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return f"this host has no user {user!r}; `useradd --system {user}` makes one"
+    return ""
+
+
 def obstacle(user: str, daemon: str, status: str | None = None) -> str:
     """Return why ``daemon`` cannot run a program as ``user``, and end it; "" if it can.
 
     ``status`` is the text of /proc/self/status, which is read if it is not given.
     """
-    try:
-        identity = pwd.getpwnam(user)
-    except KeyError:
-        return f"this host has no user {user!r}; `useradd --system {user}` makes one"
+    if problem := stranger(user):
+        return problem
     missing = _missing(status or Path("/proc/self/status").read_text("ascii", "replace"))
-    if not missing or identity.pw_uid == os.geteuid():
+    if not missing or pwd.getpwnam(user).pw_uid == os.geteuid():
         return ""
     return (
         f"to run a program as {user!r}, and to end it, {daemon} needs "

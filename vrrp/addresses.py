@@ -12,18 +12,19 @@ still there.
 
 import errno
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_interface
 from socket import AF_INET, AF_INET6
 from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from vrrp import present
 from vrrp.instance import IpInterface, VirtualAddress
 from vrrp.packet import IPV6
 
 MARK: Final = 112  # VRRP's number among the IP protocols; nobody in rt_protos(5) has it
 _IFA_F_NODAD: Final = 0x02  # linux/if_addr.h
 _IFA_F_NOPREFIXROUTE: Final = 0x200
+_Place = tuple[bytes, int]  # an address, packed, and the bits of its prefix
 
 
 def hold(ip: Any, wanted: Iterable[VirtualAddress]) -> tuple[VirtualAddress, ...]:
@@ -33,12 +34,12 @@ def hold(ip: Any, wanted: Iterable[VirtualAddress]) -> tuple[VirtualAddress, ...
     """
     added = []
     for index, here in _by_interface(ip, wanted):
-        present = _present(ip, index)
+        already = _present(index)
         harmless = {errno.EEXIST, errno.ENODEV}
         added += [
             each
             for each in here
-            if each.address not in present
+            if _place(each) not in already
             and _order(
                 ip, "add", each.address, index, harmless, proto=MARK, **_manner(each)
             )
@@ -50,13 +51,13 @@ def release(ip: Any, unwanted: Iterable[VirtualAddress]) -> tuple[VirtualAddress
     """Remove the addresses that are there and bear our mark; return those that were."""
     removed = []
     for index, here in _by_interface(ip, unwanted):
-        present = _present(ip, index)
+        already = _present(index)
         # One that has gone already may have gone with the primary address of its subnet.
         harmless = {errno.EADDRNOTAVAIL, errno.ENODEV}
         removed += [
             each
             for each in here
-            if present.get(each.address) == MARK
+            if already.get(_place(each)) == MARK
             and _order(ip, "del", each.address, index, harmless)
         ]
     return tuple(removed)
@@ -67,8 +68,7 @@ def _by_interface(
 ) -> Iterator[tuple[int, list[VirtualAddress]]]:
     """Yield the index of each interface that is there, and what belongs on it.
 
-    The kernel is asked once for an interface, not once for an address: Python takes 50 µs
-    to read one, and time in which it reads is time in which it may not advertise.
+    The kernel is asked once for an interface, not once for an address.
     """
     of_interface: dict[str, list[VirtualAddress]] = {}
     for each in addresses:
@@ -121,13 +121,15 @@ def _manner(virtual: VirtualAddress) -> dict[str, int | str]:
     return manner | ({"label": virtual.label} if virtual.label else {})
 
 
-def _present(ip: Any, index: int) -> dict[IpInterface, int]:
+def _present(index: int) -> dict[_Place, int]:
     """Return the addresses of an interface and their marks; 0: none."""
     return {
-        # IPv6 has a local address only where there is a peer's as well.
-        ip_interface(
-            (found.get("IFA_LOCAL") or found.get("IFA_ADDRESS"), found["prefixlen"])
-        ): found.get("IFA_PROTO") or 0
+        (found.packed, found.prefix): found.mark
         for family in (AF_INET, AF_INET6)
-        for found in ip.addr("dump", index=index, family=family)
+        for found in present.read(index, family)
     }
+
+
+def _place(virtual: VirtualAddress) -> _Place:
+    address = virtual.address
+    return address.packed, address.network.prefixlen

@@ -19,6 +19,7 @@ from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
 from programs import run
+from vrrp.realtime import start_ordinary_programs
 from vrrp.tracking import Finding, Tally
 
 _log: Final[FilteringBoundLogger] = get_logger()
@@ -186,8 +187,8 @@ def _attached(interface: str, links: Path) -> bool:
 class Checker:
     """Looks again and again, in a thread of its own, and says when it finds something else.
 
-    The thread has no part in real-time scheduling, whatever the process has: a script must
-    not compete with advertisements.
+    A script has no part in real-time scheduling, whatever the process has: it must not
+    compete with advertisements.
     """
 
     def __init__(self, check: Check, changed: Callable[[str, Finding], None]) -> None:
@@ -215,8 +216,7 @@ class Checker:
         self._thread.join()
 
     def _run(self) -> None:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        start_ordinary_programs()
         while not self._stopping.is_set():
             self._wake.clear()
             found = self.check.probe.look(self._stopping)

@@ -4,7 +4,6 @@
 :func:`load` nobody knows the file's shape any more.
 """
 
-import re
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ import msgspec
 import yaml
 
 from mistakes.keys import refuse_twins
-from mistakes.places import place_of
+from mistakes.places import located
 from mistakes.remedies import explain
 from vrrp import machine
 from vrrp.checks import (
@@ -52,7 +51,6 @@ from vrrp.tracking import Track
 
 # What PyYAML leaves to Python: dates that do not exist, bottomless lists, `!!bool maybe`.
 _NOT_ITS_OWN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_KEY: Final = re.compile(r"`(\w+)`")  # as sentences have one that is in the file
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -72,22 +70,37 @@ class _StrictLoader(yaml.SafeLoader):
 
 def load(path: Path) -> DaemonConfig:
     """Read and check ``path``; raise ConfigError naming file, place and problem."""
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> str:
+    """Return the text of ``path``; raise ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), "cannot be read: it is not UTF-8") from error
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> DaemonConfig:
     """Check the text of a configuration file called ``name``; raise ConfigError."""
+    with _located(text, name):
+        return _daemon(shape(text, name))
+
+
+def shape(text: str, name: str) -> FileConfig:
+    """Return what such a text says, each entry checked by itself; raise ConfigError."""
     plain = _plain(text, name)
     if plain is None:
         raise ConfigError(name, "is empty; `instances` is required")
     with _located(text, name):
-        return _daemon(_file(plain))
+        return _file(plain)
+
+
+def mistake(text: str, name: str, field: str, problem: str) -> ConfigError:
+    """Return what is wrong with the value at ``field`` of such a text: it says where."""
+    return ConfigError(*located(text, name, field, problem, yaml.SafeLoader))
 
 
 def _plain(text: str, name: str) -> Any:
@@ -107,10 +120,9 @@ def _located(text: str, name: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        key = _KEY.search(error.problem)
-        place = place_of(text, error.field, key[1] if key else "", yaml.SafeLoader)
-        problem = f"{place.words}: {error.problem}" if place.words else error.problem
-        raise ConfigError(place.within(name), problem) from error
+        if error.where:
+            raise  # it does so already
+        raise mistake(text, name, error.field, error.problem) from error
     except UnicodeEncodeError as error:  # "\ud800", which YAML lets be written
         raise ConfigError(
             name, "has half a character, a surrogate without its other half"

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -13,10 +14,11 @@ import click
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from vrrp.config import load
+from vrrp.config import parse, read, shape
 from vrrp.errors import VrrpError
 from vrrp.host import check_host, check_users, own_capabilities
 from vrrp.instance import DaemonConfig
+from vrrp.lacks import lacks, warn
 from vrrp.maintenance import Maintenance
 from vrrp.realtime import be_on_time
 from vrrp.status import StatusFile
@@ -39,26 +41,42 @@ _SWITCH_INTERVAL: Final = 0.0005  # seconds
     help="The instances to run, in YAML; SIGHUP reads it again.",
 )
 @click.version_option(package_name="guideway", message="guideway-vrrpd %(version)s")
-@click.option("--check", is_flag=True, help="Check the file and exit.")
+@click.option("--check", is_flag=True, help="Check the file on this host and exit.")
 def main(path: Path, *, check: bool) -> None:
     """Hold virtual addresses together with other balancers (VRRP version 3, RFC 9568)."""
     _configure_logging()
     try:
         if check:
-            click.echo(f"{path} is right; instances: {len(load(path).instances)}")
+            _check(path)
         else:
             _run(path)
     except VrrpError as error:
         _fail(str(error))
     except Exception:  # noqa: BLE001  (a bug ends the process, and says so)
         _log.critical("unexpected error", exc_info=True)
-        _fail("an unexpected error, which the log describes, has ended it")
+        _fail("an unexpected error, which the log describes, has ended it", os.EX_SOFTWARE)
+
+
+def _check(path: Path) -> None:
+    """Say what is wrong with a file, and what of it this host has not; exit 1, if fatal."""
+    text = read(path)
+    config = parse(text, str(path))
+    found = tuple(lacks(shape(text, str(path))))
+    for each in found:
+        kind = "" if each.fatal else "warning: "
+        click.echo(f"guideway-vrrpd: {kind}{each.within(text, str(path))}", err=True)
+    if any(each.fatal for each in found):
+        sys.exit(1)
+    warned = f"; warnings: {len(found)}" if found else ""
+    click.echo(f"{path} is right; instances: {len(config.instances)}{warned}")
 
 
 def _run(path: Path) -> None:
-    config = load(path)
-    check_host(config.instances)
+    text = read(path)
+    config = parse(text, str(path))
+    check_host()
     check_users(config)
+    warn(text, str(path))
     sys.setswitchinterval(_SWITCH_INTERVAL)
     be_on_time(config.realtime_priority, own_capabilities())
     with (
@@ -112,9 +130,9 @@ class _Unfailing:
         """Do nothing: every line is flushed."""
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, code: int = 1) -> NoReturn:
     click.echo(f"guideway-vrrpd: {sentence}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

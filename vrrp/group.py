@@ -28,8 +28,8 @@ class Member(Protocol):
     def lead(self) -> None:
         """Become Active now."""
 
-    def follow(self) -> None:
-        """Give the addresses up now."""
+    def follow(self, why: str) -> None:
+        """Give the addresses up now; ``why`` is for people."""
 
     def look_around(self) -> None:
         """Ask the group whether to rest: somebody's fitness has changed."""
@@ -45,6 +45,7 @@ class Group:
     def __init__(self, name: str) -> None:
         self.name = name
         self._members: list[Member] = []
+        self._yielding = False
 
     def join(self, members: Iterable[Member]) -> None:
         """Let these be the members."""
@@ -67,9 +68,14 @@ class Group:
 
     def yielded(self, one: Member) -> None:
         """Let the others give up their addresses as well."""
+        if self._yielding:
+            return  # it does so for the sake of another
+        why = f"along with {one.name}: {one.router.reason or 'it takes part no more'}"
+        self._yielding = True
         for each in self._members:
             if each is not one and each.router.state is State.ACTIVE:
-                each.follow()
+                each.follow(why)
+        self._yielding = False
 
     def settle(self) -> None:
         """Let those lead who want to, if nobody stands back."""

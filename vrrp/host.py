@@ -20,17 +20,22 @@ _CAPABILITIES: Final = (1 << 12) | (1 << 13)  # CAP_NET_ADMIN, CAP_NET_RAW
 _OLDEST_KERNEL: Final = (5, 18)  # the first that keeps a mark (IFA_PROTO) with an address
 
 
-def check_host(instances: Iterable[Instance]) -> None:
-    """Raise HostError that says what is missing for ``instances`` to run here.
-
-    An interface may be down: its instance rests until it comes up.
-    """
+def check_host() -> None:
+    """Raise HostError that says what guideway-vrrpd lacks to run here."""
     if own_capabilities() & _CAPABILITIES != _CAPABILITIES:
         raise HostError("CAP_NET_ADMIN and CAP_NET_RAW are needed: run it as root")
     release = os.uname().release
     if kernel_version(release) < _OLDEST_KERNEL:
         oldest = ".".join(map(str, _OLDEST_KERNEL))
         raise HostError(f"Linux {oldest} or later is needed; this is {release}")
+
+
+def check_footing(instances: Iterable[Instance]) -> None:
+    """Raise HostError if an interface of ``instances`` is not there or has no address.
+
+    It may be down: its instance rests until it comes up. A start does not ask: it would
+    rest until there is one as well. But who runs already does not let go for a slip.
+    """
     try:
         with IPRoute(strict_check=True) as ip:
             for instance in instances:

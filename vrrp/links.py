@@ -1,7 +1,6 @@
 """What the kernel says about interfaces. Blocking: not for an event loop."""
 
 import errno
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from vrrp import present
 from vrrp.addresses import MARK
 from vrrp.errors import HostError
 from vrrp.instance import Instance
@@ -19,7 +19,6 @@ _IFF_UP: Final = 0x1  # linux/if.h
 _IFF_LOOPBACK: Final = 0x8
 _IFF_RUNNING: Final = 0x40
 _IFF_NOARP: Final = 0x80
-_IFA_F_DEPRECATED: Final = 0x20  # linux/if_addr.h
 _ARPHRD_ETHER: Final = 1  # linux/if_arp.h
 
 
@@ -70,7 +69,7 @@ def read_footing(ip: Any, instance: Instance) -> Footing:
             )
     down = tuple(name for name, link in links.items() if link and not link.up)
     own = links[instance.interface]
-    address = _own_address(ip, own.index, instance) if own else None
+    address = _own_address(own.index, instance) if own else None
     if own is None or address is None:
         raise HostError(
             f"interface {instance.interface} has no {_wanted(instance)} of its own, "
@@ -79,7 +78,7 @@ def read_footing(ip: Any, instance: Instance) -> Footing:
     return Footing(own.index, address, down)
 
 
-def _own_address(ip: Any, index: int, instance: Instance) -> IpAddress | None:
+def _own_address(index: int, instance: Instance) -> IpAddress | None:
     """Return the first address of the right kind that does not move between routers.
 
     A deprecated one may be somebody's virtual address: it is the last resort.
@@ -87,7 +86,10 @@ def _own_address(ip: Any, index: int, instance: Instance) -> IpAddress | None:
     """
     owner = instance.router.priority == OWNER_PRIORITY
     last_resort: IpAddress | None = None
-    for address, ours, deprecated in _addresses(ip, index, instance.dialect.family):
+    kind = AF_INET if instance.dialect.family == IPV4 else AF_INET6
+    for packed, _, mark, deprecated in present.read(index, kind):
+        address = ip_address(packed)
+        ours = mark == MARK
         fits = instance.source in (None, address) and (
             address.version == IPV4 or address.is_link_local == instance.link_local
         )
@@ -96,15 +98,6 @@ def _own_address(ip: Any, index: int, instance: Instance) -> IpAddress | None:
                 return address
             last_resort = last_resort or address
     return last_resort
-
-
-def _addresses(ip: Any, index: int, family: int) -> Iterator[tuple[IpAddress, bool, bool]]:
-    """Yield an interface's addresses, whether they bear our mark, and are deprecated."""
-    kind = AF_INET if family == IPV4 else AF_INET6
-    for found in ip.addr("dump", index=index, family=kind):
-        address = found.get("IFA_LOCAL") or found.get("IFA_ADDRESS")
-        deprecated = found["flags"] & _IFA_F_DEPRECATED != 0
-        yield ip_address(address), found.get("IFA_PROTO") == MARK, deprecated
 
 
 def _wanted(instance: Instance) -> str:

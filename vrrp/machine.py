@@ -180,11 +180,11 @@ class VirtualRouter:
         """Become Active, as it wants to: all others of its group are ready too."""
         return self._become_active(now)
 
-    def follow(self, now: float) -> list[Effect]:
+    def follow(self, now: float, why: str) -> list[Effect]:
         """Resign as Active, since another of its group had to yield."""
         self.stands_back = self.hands_over
         self.handed_over += self.hands_over
-        self._become_backup(now, "another of its sync group gave up")
+        self._become_backup(now, why)
         return [self._advertise(RESIGN_PRIORITY), Release()]
 
     def hand_over(self, now: float) -> list[Effect]:
@@ -205,6 +205,8 @@ class VirtualRouter:
         effects = self._yield_if_late(now)
         if self._timer is not None and now >= self._timer:
             if self.state is State.BACKUP and self._together:
+                if self._why_next == _SILENCE:
+                    self.active = None
                 self._want()
                 return effects
             if self.state is State.BACKUP:

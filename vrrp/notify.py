@@ -4,10 +4,8 @@ In order and one at a time, by a thread of its own: whatever they do, no adverti
 to wait.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Condition, Event, Thread
@@ -18,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from programs import run
 from vrrp.machine import State
+from vrrp.realtime import start_ordinary_programs
 
 _log: Final[FilteringBoundLogger] = get_logger()
 _LONGEST_QUEUE: Final = 1000  # notices; a program that hangs must not fill the memory
@@ -104,7 +103,10 @@ class Notifier:
             self._more.notify()
 
     def end(self, within: float) -> None:
-        """Let what waits be told, for at most ``within`` s, and run no more. Blocking."""
+        """Let what waits be told, for at most ``within`` s, and run no more. Blocking.
+
+        What was not told is logged, of each instance or group the last.
+        """
         if not self._started:
             return
         with self._more:
@@ -113,11 +115,13 @@ class Notifier:
         self._thread.join(within)
         self._abandon.set()
         self._thread.join()
+        last = {(each.program, each.kind, each.name): each for each in self._queue}
+        for untold in last.values():
+            _log.warning("notice not told: guideway-vrrpd ends", command=untold.command)
 
     def _run(self) -> None:
         # Whatever the process has: a script must not compete with advertisements.
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        start_ordinary_programs()
         while notice := self._next():
             program = notice.program
             problem = run(notice.command, program.timeout, program.user, self._abandon)

@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import os
+import subprocess
+from contextlib import suppress
 from typing import Final
 
 from structlog import get_logger
@@ -37,7 +39,23 @@ def be_on_time(priority: int, capabilities: int) -> None:
         problem = os.strerror(ctypes.get_errno()) if libc.mlockall(flags) else ""
     if problem:
         _log.warning("memory not locked", problem=problem)
+    # After a vfork the thread waits, with the interpreter's lock, until its child has begun
+    # another program. That child is an ordinary process: on a busy host it takes its time,
+    # up to seconds. (It is no constant, whatever typeshed says: the library's reference has
+    # it as the way to turn vfork off.)
+    setattr(subprocess, "_USE_VFORK", False)  # noqa: B010
     # What has been imported stays: to look through it for garbage takes tens of
     # milliseconds, now and then, in which we would not advertise.
     gc.collect()
     gc.freeze()
+
+
+def start_ordinary_programs() -> None:
+    """Let what this thread starts be scheduled as ordinary programs are.
+
+    The thread itself is not: now and then it has the interpreter's lock, and while it
+    waited for a processor then, so would every advertisement.
+    """
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    with suppress(OSError):
+        os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, param)

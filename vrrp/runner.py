@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -13,13 +12,13 @@ from structlog import get_logger
 from structlog.typing import FilteringBoundLogger
 
 from vrrp.admission import Datagram
-from vrrp.errors import Fault, MalformedError, Oddity
+from vrrp.errors import MalformedError
 from vrrp.group import Group
+from vrrp.hearing import Hearing
 from vrrp.instance import Instance
 from vrrp.keeper import Keeper
 from vrrp.links import Footing
 from vrrp.machine import (
-    OWNER_PRIORITY,
     Announce,
     Effect,
     Release,
@@ -29,7 +28,7 @@ from vrrp.machine import (
     VirtualRouter,
 )
 from vrrp.notify import Turn, turn_of
-from vrrp.packet import Advertisement, IpAddress
+from vrrp.packet import Advertisement
 from vrrp.status import Status
 from vrrp.tally import Lateness, Traffic, advert
 from vrrp.tracking import Standing
@@ -39,7 +38,7 @@ from vrrp.virtual_mac import mac_of
 _log: Final[FilteringBoundLogger] = get_logger()
 T = TypeVar("T")
 
-_COMPLAIN_EVERY: Final = 60.0  # seconds; a neighbour's mistake comes with every packet
+_COMPLAIN_EVERY: Final = 60.0  # seconds; on a busy host a timer is late again and again
 _OPEN_AGAIN: Final = 1.0  # seconds
 
 
@@ -84,10 +83,7 @@ class Runner:
         self._footing: Footing | None = None
         self._problem = ""
         self._wake = asyncio.Event()
-        self._discarded: Counter[Fault] = Counter()
-        self._noticed: Counter[Oddity] = Counter()
-        self._admission = instance.admission
-        self._complain_at: dict[Fault | Oddity, float] = {}  # not before
+        self._hearing = Hearing(instance)
         self._unsent = ""
         self._unopened = ""
         self._log = _log.bind(instance=instance.name)
@@ -98,12 +94,13 @@ class Runner:
         return replace(
             self._status,
             priority=self.router.priority,
-            discarded=dict(self._discarded),
-            noticed=dict(self._noticed),
+            discarded=dict(self._hearing.discarded),
+            noticed=dict(self._hearing.noticed),
             problem=self._problem,
             latest=round(self._lateness.most, 3),
             fenced=self.router.fenced,
             stands_back=self.router.stands_back,
+            waits=self.router.wants,
             sent=dict(self._traffic.sent),
             unsent=self._traffic.unsent,
             heard=dict(self._traffic.heard),
@@ -150,16 +147,16 @@ class Runner:
         """Go on as ``instance``, which has the same core; to be judged anew afterwards."""
         self.instance = instance
         self.router.config = instance.router
-        self._admission = instance.admission
+        self._hearing.adopt(instance)
 
     def lead(self) -> None:
         """Become Active with the others of the group."""
         self._carry_out(self.router.lead(asyncio.get_running_loop().time()))
         self._wake.set()
 
-    def follow(self) -> None:
+    def follow(self, why: str) -> None:
         """Give the addresses up with the others of the group."""
-        self._carry_out(self.router.follow(asyncio.get_running_loop().time()))
+        self._carry_out(self.router.follow(asyncio.get_running_loop().time(), why))
         self._wake.set()
 
     async def hand_over(self) -> bool:
@@ -304,58 +301,15 @@ class Runner:
     def _hear(self, datagram: Datagram | MalformedError, now: float, since: float) -> None:
         """Act on what has arrived after ``since``, when we looked before."""
         if isinstance(datagram, MalformedError):
-            self._discard(datagram, None, now)
+            self._hearing.discard(datagram, None, now)
             return
-        source = datagram.source
-        try:
-            heard = self._admission.admit(datagram, self.router.address)
-        except MalformedError as error:
-            self._discard(error, source, now)
+        heard = self._hearing.admit(datagram, self.router.address, now)
+        if heard is None:
             return
         self._traffic.heard[advert(heard.priority)] += 1
-        self._notice(heard, source, now)
         # Whatever the clock says by which it was stamped: that one may be set.
         arrived = max(since, now - datagram.waited)
-        self._carry_out(self.router.receive(heard, source, now, arrived))
-
-    def _discard(self, error: MalformedError, source: IpAddress | None, now: float) -> None:
-        """Count a packet, and say why, once a minute for each kind."""
-        fault = error.fault
-        self._discarded[fault] += 1
-        # Other virtual routers share the LAN lawfully.
-        if fault is Fault.VRID or not self._may_complain(fault, now):
-            return
-        say = self._log.error if fault is Fault.INTERVAL else self._log.warning
-        say(
-            "advertisement discarded",
-            kind=fault,
-            source=str(source) if source else None,
-            reason=str(error),
-        )
-
-    def _notice(self, heard: Advertisement, source: IpAddress, now: float) -> None:
-        """Count what is odd about an advertisement, and say so likewise."""
-        ours = self.instance.router
-        odd = {
-            Oddity.ADDRESSES: {*heard.addresses} != {*ours.addresses},
-            Oddity.OWNER: heard.priority == ours.priority == OWNER_PRIORITY,
-        }
-        for oddity in (each for each, is_so in odd.items() if is_so):
-            self._noticed[oddity] += 1
-            if self._may_complain(oddity, now):
-                self._log.warning(
-                    "advertisement odd",
-                    kind=oddity,
-                    source=str(source),
-                    reason=oddity.reason,
-                    **_facts(heard),
-                )
-
-    def _may_complain(self, kind: Fault | Oddity, now: float) -> bool:
-        if now < self._complain_at.get(kind, float("-inf")):
-            return False
-        self._complain_at[kind] = now + _COMPLAIN_EVERY
-        return True
+        self._carry_out(self.router.receive(heard, datagram.source, now, arrived))
 
     def _carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -430,8 +384,3 @@ class Runner:
         if turn is not self._turn:
             self._turn = turn
             self._turned(self, turn)
-
-
-def _facts(heard: Advertisement) -> dict[str, object]:
-    addresses = [str(address) for address in heard.addresses]
-    return {"priority": heard.priority, "addresses": addresses}

@@ -34,6 +34,7 @@ class Status:
     latest: float = 0.0  # seconds by which a timer was late at most
     fenced: int = 0  # how often it gave the addresses up since it was late itself
     stands_back: bool = False  # it has handed over, and leaves an inferior Active alone
+    waits: bool = False  # it would take over, but others of its sync group hear an Active
     reason: str = ""  # why it came to its state; of one that rests see ``problem``
     sent: Mapping[Advert, int] = field(default_factory=dict)
     unsent: int = 0  # advertisements that the kernel did not take

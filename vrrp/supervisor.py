@@ -16,12 +16,13 @@ from structlog.typing import FilteringBoundLogger
 
 from service_manager import ServiceManager
 from vrrp.checks import Check, Checker
-from vrrp.config import load
-from vrrp.errors import ConfigError, VrrpError
+from vrrp.config import mistake, parse, read
+from vrrp.errors import VrrpError
 from vrrp.group import Group
 from vrrp.handover import Handover
-from vrrp.host import check_host, check_users
+from vrrp.host import check_footing, check_users
 from vrrp.instance import DaemonConfig, Instance
+from vrrp.lacks import warn
 from vrrp.maintenance import Maintenance
 from vrrp.notify import Notifier
 from vrrp.operator import listen
@@ -163,18 +164,13 @@ class Supervisor:
     async def _reload(self, running_by: DaemonConfig) -> None:
         """Read the file again; what it does not change runs on as if nothing happened."""
         try:
-            config = await asyncio.to_thread(load, self._path)
-            for key in ("status_file", "maintenance_file"):
-                if getattr(config, key) != getattr(running_by, key):
-                    raise ConfigError(
-                        str(self._path),
-                        f"`{key}` cannot change while guideway-vrrpd runs: restart it",
-                    )
+            text, config = await asyncio.to_thread(_load_again, self._path, running_by)
             running = {name: each.runner.instance for name, each in self._running.items()}
             new = _changed(config.instances, running)
-            check = partial(check_host, new)
+            check = partial(check_footing, new)
             await asyncio.get_running_loop().run_in_executor(self._kernel, check)
             await asyncio.to_thread(check_users, config)
+            await asyncio.to_thread(warn, text, str(self._path))
         except VrrpError as error:
             _log.error("configuration not reloaded", problem=str(error))
             return
@@ -242,6 +238,20 @@ class Supervisor:
                 problem = str(error)
             if problem and problem != before:
                 _log.warning("status not written", problem=problem)
+
+
+def _load_again(path: Path, running_by: DaemonConfig) -> tuple[str, DaemonConfig]:
+    """Return the text of ``path``, and what it says.
+
+    Raise ConfigError, also if that changes what waits for a restart.
+    """
+    text = read(path)
+    config = parse(text, str(path))
+    for key in ("status_file", "maintenance_file"):
+        if getattr(config, key) != getattr(running_by, key):
+            problem = "cannot change while guideway-vrrpd runs: restart it"
+            raise mistake(text, str(path), key, problem)
+    return text, config
 
 
 def _changed(wanted: Iterable[Instance], running: Mapping[str, Instance]) -> list[Instance]:

@@ -12,9 +12,9 @@ from typing import Final
 
 from bench.health.servers import desired
 from control.checks import AnyCheck, TcpCheck
+from control.desired import DesiredState
 from control.facts import BackendKey
 from control.health.monitor import Monitor
-from control.model import DesiredState
 from control.status import Health
 
 OURS: Final = TcpCheck()

@@ -12,11 +12,11 @@ from typing import Final
 from bench.health.servers import desired
 from control.addresses import IpAddress
 from control.checks import AnyCheck, TcpCheck
+from control.desired import DesiredState
 from control.health.kinds import probe
 from control.health.monitor import Monitor
 from control.health.peer import Way
 from control.health.result import Result
-from control.model import DesiredState
 from control.status import Health
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")

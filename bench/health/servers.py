@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from control.checks import AnyCheck
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.desired import DesiredState
+from control.model import Backend, Mode, Protocol, Service
 
 NETWORK: Final = IPv4Network("10.64.0.0/14")  # whose addresses are all to be the host's
 _BACKLOG: Final = 65535

@@ -215,9 +215,10 @@ def _status(node: Node) -> dict[str, Any]:
 
 def _edit_vrrpd(node: Node) -> None:
     content = yaml.safe_load(node.paths.vrrpd_file.read_text(encoding="utf-8"))
-    (instance,) = content["instances"]
+    instance = next(one for one in content["instances"] if one["name"] == INSTANCE)
+    content["instances"] = [instance]
     instance["interval"] = _INTERVAL
-    del instance["track"], content["checks"]
+    del instance["track"], content["checks"], content["sync_groups"]
     node.paths.vrrpd_file.write_text(yaml.safe_dump(content), encoding="utf-8")
 
 

@@ -12,8 +12,8 @@ from control.api.convert_difference import difference_to_pb
 from control.api.identity import author_of
 from control.api.status_codes import Context
 from control.api.v1 import difference_pb2 as pb
+from control.desired import DesiredState
 from control.difference import foresee
-from control.model import DesiredState
 from control.status import Observer
 from control.store import Change, Store
 
@@ -35,6 +35,11 @@ class Step:
     version: int  # now
     before: DesiredState
     after: DesiredState
+
+    @property
+    def is_none(self) -> bool:
+        """Tell whether all was so already."""
+        return self.before == self.after
 
 
 class Changing:

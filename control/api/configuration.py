@@ -18,8 +18,8 @@ from control.api.identity import author_of
 from control.api.status_codes import Context, reports_errors
 from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import configuration_pb2_grpc as pb_grpc
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import DesiredState
 from control.status import Observer
 from control.store import Store
 

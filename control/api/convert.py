@@ -4,9 +4,8 @@ What a client may leave out gets its value here; what is wrong in itself (an add
 none, a number that this release does not know) is refused here. The rest is the model's.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from control.addresses import IpAddress, parse_address
 from control.api.convert_checks import (
@@ -17,14 +16,15 @@ from control.api.convert_checks import (
     one_check_to_pb,
 )
 from control.api.convert_pool import pool_from_pb, pool_to_pb
-from control.api.fields import named_as_in, wrong
+from control.api.fields import meant, named_as_in, surely_meant, wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import BUILT_IN, AnyCheck, CheckDefaults, TcpCheck
+from control.check_common import BUILT_IN, CheckDefaults
+from control.checks import AnyCheck, TcpCheck
+from control.desired import DesiredState
 from control.model import (
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,
@@ -33,8 +33,6 @@ from control.model import (
 )
 from control.moving import following, with_changed
 from control.pool_policy import EACH_BY_ITSELF
-
-_Value = TypeVar("_Value")
 
 MAX_DRAIN: Final = 31_536_000  # seconds: a year
 
@@ -82,18 +80,19 @@ def new_service(request: pb.AddServiceRequest) -> Service:
         return Service(
             name=wanted.name,
             vip=_address("service.vip", wanted.vip),
-            protocol=_protocol(wanted.protocol),
+            protocol=surely_meant(wanted.protocol, _PROTOCOLS, "service.protocol"),
             port=wanted.port,
-            mode=_mode(wanted.mode),
+            mode=surely_meant(wanted.mode, _MODES, "service.mode"),
             backends=tuple(
                 _backend(backend, wanted.port, defaults, f"backends[{number}]")
                 for number, backend in enumerate(request.backends)
             ),
             checks=_checks(wanted, (TcpCheck(**defaults.values()),), defaults),
             ring_size=wanted.ring_size or None,
-            affinity=_affinity(wanted.affinity) or Affinity.TRANSITION,
-            hash=_hash(wanted.hash) or Hash.FLOW,
-            returns=_returns(wanted.returns) or Returns.STATELESS,
+            affinity=meant(wanted.affinity, _AFFINITIES, "service.affinity")
+            or Affinity.TRANSITION,
+            hash=meant(wanted.hash, _HASHES, "service.hash") or Hash.FLOW,
+            returns=meant(wanted.returns, _RETURNS, "service.returns") or Returns.STATELESS,
             pool=pool_from_pb(wanted.pool, EACH_BY_ITSELF, wanted.port, "service.pool"),
             check_defaults=defaults,
         )
@@ -110,9 +109,8 @@ def added_service(
 def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> DesiredState:
     """Return the state with what is given of a service changed; raise what is wrong."""
     service = state.service(request.name)
-    mode, port, ring_size = service.mode, service.port, service.ring_size
-    if request.mode != pb.MODE_UNSPECIFIED:
-        mode = _mode(request.mode)
+    mode = meant(request.mode, _MODES, "mode") or service.mode
+    port, ring_size = service.port, service.ring_size
     if request.HasField("port"):
         port = request.port
     if request.HasField("ring_size"):
@@ -125,15 +123,15 @@ def changed_service(state: DesiredState, request: pb.ChangeServiceRequest) -> De
             inheriting,
             name=request.new_name if request.HasField("new_name") else service.name,
             vip=_address("vip", request.vip) if request.HasField("vip") else service.vip,
-            protocol=_other_protocol(request.protocol) or service.protocol,
+            protocol=meant(request.protocol, _PROTOCOLS, "protocol") or service.protocol,
             port=port,
             mode=mode,
             backends=backends,
             checks=_checks(request, inheriting.checks, defaults),
             ring_size=ring_size,
-            affinity=_affinity(request.affinity) or service.affinity,
-            hash=_hash(request.hash) or service.hash,
-            returns=_returns(request.returns) or service.returns,
+            affinity=meant(request.affinity, _AFFINITIES, "affinity") or service.affinity,
+            hash=meant(request.hash, _HASHES, "hash") or service.hash,
+            returns=meant(request.returns, _RETURNS, "returns") or service.returns,
             pool=pool_from_pb(request.pool, pool, port, "pool"),
         )
         return with_changed(state, service, changed)
@@ -167,7 +165,7 @@ def changed_backend(
             request.service,
             request.backend,
             weight=request.weight if request.HasField("weight") else None,
-            state=_backend_state(request.state, "state"),
+            state=meant(request.state, _BACKEND_STATES, "state"),
             zone=request.zone if request.HasField("zone") else None,
             drain_deadline=deadline,
         )
@@ -237,7 +235,7 @@ def _backend(wanted: pb.Backend, port: int, defaults: CheckDefaults, at: str) ->
         address=address,
         port=wanted.port if wanted.HasField("port") else port,
         weight=wanted.weight if wanted.HasField("weight") else 1,
-        state=_backend_state(wanted.state, f"{at}.state") or BackendState.ACTIVE,
+        state=meant(wanted.state, _BACKEND_STATES, f"{at}.state") or BackendState.ACTIVE,
         zone=wanted.zone,
         drain_deadline=(
             wanted.drain_deadline if wanted.HasField("drain_deadline") else None
@@ -262,46 +260,3 @@ def _address(where: str, text: str) -> IpAddress:
         return parse_address(text)
     except ValueError as error:
         raise wrong(where, str(error)) from error
-
-
-def _protocol(number: pb.Protocol.ValueType) -> Protocol:
-    if number not in _PROTOCOLS:
-        raise wrong("service.protocol", "is required: tcp or udp")
-    return _PROTOCOLS[number]
-
-
-def _other_protocol(number: pb.Protocol.ValueType) -> Protocol | None:
-    return _optional(number, _PROTOCOLS, "protocol", "tcp or udp")
-
-
-def _mode(number: pb.Mode.ValueType) -> Mode:
-    if number not in _MODES:
-        raise wrong("service.mode", "is required: dr or nat")
-    return _MODES[number]
-
-
-def _optional(
-    number: int, known: Mapping[Any, _Value], where: str, spelled: str
-) -> _Value | None:
-    """Return what an enum's number means; None if it is the unspecified one, 0."""
-    if not number:
-        return None
-    if number not in known:
-        raise wrong(where, f"{number} is unknown: {spelled}")
-    return known[number]
-
-
-def _affinity(number: pb.Affinity.ValueType) -> Affinity | None:
-    return _optional(number, _AFFINITIES, "service.affinity", "transition, always or none")
-
-
-def _hash(number: pb.Hash.ValueType) -> Hash | None:
-    return _optional(number, _HASHES, "service.hash", "flow or source")
-
-
-def _returns(number: pb.Returns.ValueType) -> Returns | None:
-    return _optional(number, _RETURNS, "service.returns", "stateless or tracked")
-
-
-def _backend_state(number: pb.BackendState.ValueType, at: str) -> BackendState | None:
-    return _optional(number, _BACKEND_STATES, at, "active, draining or disabled")

@@ -3,23 +3,16 @@
 Fields have the same names there and here, so that this is written once for all kinds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-from control.api.fields import wrong
+from control.api.fields import meant, wrong
 from control.api.v1 import guideway_pb2 as pb
-from control.checks import (
-    CHECKS,
-    AnyCheck,
-    CheckDefaults,
-    Initial,
-    PortCheck,
-    TcpCheck,
-    Via,
-)
+from control.check_common import CheckDefaults, Initial, PortCheck, Via
+from control.checks import CHECKS, AnyCheck, TcpCheck
 
 _INITIALS: Final = {
     pb.INITIAL_FIRST: Initial.FIRST,
@@ -28,6 +21,10 @@ _INITIALS: Final = {
     pb.INITIAL_BEFORE: Initial.BEFORE,
 }
 _VIAS: Final = {pb.VIA_BACKEND: Via.BACKEND, pb.VIA_VIP: Via.VIP}
+_ENUMS: Final[dict[str, Mapping[Any, Initial | Via]]] = {
+    "initial": _INITIALS,
+    "via": _VIAS,
+}
 _VIAS_TO_PB: Final = {value: number for number, value in _VIAS.items()}
 _INITIALS_TO_PB: Final = {value: number for number, value in _INITIALS.items()}
 
@@ -90,10 +87,9 @@ def _changed(check: _Changed, wanted: Message) -> _Changed:
     given: dict[str, Any] = {}
     for descriptor, value in wanted.ListFields():
         name = descriptor.name
-        if name == "initial":
-            given[name] = _initial(value)
-        elif name == "via":
-            given[name] = _via(value)
+        if name in _ENUMS:
+            if spelled := meant(value, _ENUMS[name], f"check.{name}"):
+                given[name] = spelled
         elif name == "headers":
             given[name] = tuple(sorted(value.items()))
         elif name == "command":
@@ -117,15 +113,3 @@ def _to_pb(check: AnyCheck) -> pb.HealthCheck:
         values["headers"] = dict(values["headers"])
     kinds: dict[str, Any] = {check.kind: getattr(pb, type(check).__name__)(**values)}
     return pb.HealthCheck(**kinds)
-
-
-def _initial(number: pb.Initial.ValueType) -> Initial:
-    if number not in _INITIALS:
-        raise wrong("check.initial", f"{number} is none of first, up, down, before")
-    return _INITIALS[number]
-
-
-def _via(number: pb.Via.ValueType) -> Via:
-    if number not in _VIAS:
-        raise wrong("check.via", f"{number} is none of backend, vip")
-    return _VIAS[number]

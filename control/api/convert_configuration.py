@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from control.api.convert import backend_to_pb, new_service, service_to_pb
 from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import guideway_pb2
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import DesiredState, Service
+from control.model import Service
 
 if TYPE_CHECKING:
     from control.confirmation import Pending

@@ -4,6 +4,7 @@ from typing import Final
 
 from control.addresses import IpAddress, parse_address
 from control.api.convert import backend_to_pb, service_to_pb
+from control.api.fields import surely_meant
 from control.api.v1 import guideway_pb2 as pb
 from control.errors import ConfigError
 from control.explanation import Explanation, Question, SlotOwners
@@ -33,10 +34,8 @@ _RULES: Final = {
 
 def question_from_pb(request: pb.ExplainRequest) -> Question:
     """Return the packet that is asked about; raise ConfigError."""
-    if request.protocol not in _PROTOCOLS:
-        raise ConfigError("protocol", "is required: tcp or udp")
     return Question(
-        protocol=_PROTOCOLS[request.protocol],
+        protocol=surely_meant(request.protocol, _PROTOCOLS, "protocol"),
         source=_address("source", request.source),
         source_port=request.source_port,
         destination=_address("destination", request.destination),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from control.api.fields import wrong
+from control.api.fields import meant, wrong
 from control.api.v1 import guideway_pb2 as pb
 from control.pool_policy import PoolPolicy, SorryServer, WhenAllDown
 
@@ -37,11 +37,9 @@ def pool_from_pb(
     }
     if wanted.HasField("sorry_server"):
         given["sorry_server"] = _sorry(wanted.sorry_server, port, at)
-    if wanted.when_all_down:
-        if wanted.when_all_down not in _WHEN_ALL_DOWN:
-            problem = f"{wanted.when_all_down} is unknown: sorry, none, all or last_known"
-            raise wrong(f"{at}.when_all_down", problem)
-        given["when_all_down"] = _WHEN_ALL_DOWN[wanted.when_all_down]
+    field = f"{at}.when_all_down"
+    if who := meant(wanted.when_all_down, _WHEN_ALL_DOWN, field):
+        given["when_all_down"] = who
     return replace(known, **given)
 
 

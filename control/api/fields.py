@@ -5,9 +5,9 @@ service, or a state. Here that becomes the place in the request that it was made
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
@@ -17,12 +17,39 @@ _BACKEND: Final = re.compile(r"^backends\[\d+\](?:\.|$)")
 _SERVICE: Final = re.compile(r"^services\[\d+\](?:\.|$)")
 _TOP: Final = re.compile(r"[.\[]")
 _NUMBER: Final = re.compile(r"^checks\[(\d+)\]")
+_Value = TypeVar("_Value")
 _SHIFTING: Final = frozenset({"none", "known"})
 
 
 def wrong(field: str, problem: str) -> ConfigError:
     """Return the error that ``field`` of a request is wrong."""
     return ConfigError(field, problem, field)
+
+
+def meant(number: int, known: Mapping[Any, _Value], field: str) -> _Value | None:
+    """Return what an enum's number means, None if that is the unspecified one, 0.
+
+    Raise ConfigError if the number is not ``known``, and says that of ``field``.
+    """
+    if not number:
+        return None
+    if number not in known:
+        raise wrong(field, f"{number} is unknown: {_words(known)}")
+    return known[number]
+
+
+def surely_meant(number: int, known: Mapping[Any, _Value], field: str) -> _Value:
+    """Return what an enum's number means; raise ConfigError also if that is nothing."""
+    value = meant(number, known, field)
+    if value is None:
+        raise wrong(field, f"is required: {_words(known)}")
+    return value
+
+
+def _words(known: Mapping[Any, object]) -> str:
+    """Return what one may choose from, as files and commands spell it."""
+    *others, last = map(str, known.values())
+    return f"{', '.join(others)} or {last}"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from control.api.peering import Peering
 from control.api.roles import RULES
 from control.api.servicer import LoadBalancer
 from control.api.sockets import (
+    check_group,
     check_socket,
     inner_path,
     listening,
@@ -105,6 +106,8 @@ def check(path: Path, access: Access) -> None:
     """Raise ConfigError or HostError if the API cannot be served so. Touches nothing."""
     check_socket(path)
     members(access)
+    if access.group is not None:
+        check_group(path, access.group)
     if access.tcp:
         read(access.tcp)
 

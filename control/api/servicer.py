@@ -225,9 +225,9 @@ class LoadBalancer(pb_grpc.LoadBalancerServicer):
         terms = Terms(comment_or(request.comment, ours), request.dry_run)
         made = self._changing.make(change, terms, context)
         if not terms.dry_run:
-            return answer(version=made.version)
+            return answer(version=made.version, unchanged=made.is_none)
         foreseen = await self._changing.foresee(made.before, made.after)
-        return answer(version=made.version, difference=foreseen)
+        return answer(version=made.version, unchanged=made.is_none, difference=foreseen)
 
 
 def _of_change(request: pb.ChangeServiceRequest) -> str:

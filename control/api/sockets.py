@@ -36,6 +36,20 @@ def check_socket(path: Path) -> None:
     _check_way(inner_path(path))
 
 
+def check_group(path: Path, group: str) -> None:
+    """Raise ConfigError or HostError if the socket at ``path`` could not be ``group``'s.
+
+    Touches nothing: what it tries that with has no name.
+    """
+    nameless = os.memfd_create("guideway")
+    try:
+        os.fchown(nameless, -1, _gid("api.group", group))
+    except OSError as error:
+        raise _not_given(path, group, error) from error
+    finally:
+        os.close(nameless)
+
+
 def inner_path(path: Path) -> Path:
     """Return where gRPC listens behind the socket at ``path``."""
     return path.with_name(path.name + _INNER)
@@ -105,11 +119,15 @@ def _give(path: Path, group: str, mode: int) -> None:
         os.chown(path, -1, gid)
         path.chmod(mode)
     except OSError as error:
-        raise HostError(
-            f"{path} cannot be given to the group {group!r} (`api.group`): "
-            f"{error.strerror}. Let guidewayd be in that group (in its systemd unit: "
-            f"SupplementaryGroups={group}), or have CAP_CHOWN"
-        ) from error
+        raise _not_given(path, group, error) from error
+
+
+def _not_given(path: Path, group: str, error: OSError) -> HostError:
+    return HostError(
+        f"{path} cannot be given to the group {group!r} (`api.group`): "
+        f"{error.strerror}. Let guidewayd be in that group (in its systemd unit: "
+        f"SupplementaryGroups={group}; in a container: --group-add), or have CAP_CHOWN"
+    )
 
 
 def _gid(where: str, group: str) -> int:

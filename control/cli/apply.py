@@ -15,7 +15,7 @@ from control.cli.session import Session, pass_session
 from control.errors import ConfigError
 
 if TYPE_CHECKING:
-    from control.model import DesiredState
+    from control.desired import DesiredState
 
 _STDIN: Final = Path("-")
 _STDIN_NAME: Final = "standard input"
@@ -69,7 +69,7 @@ def validate(session: Session, file: Path) -> None:
     """Say whether `guideway apply` could read FILE; no daemon is asked.
 
     A whole configuration file is checked as a whole. `guidewayd --check` also knows whether
-    the maps have room for it.
+    the maps have room for it, and the host the programs that it names.
     """
     state, _ = read_services(file)
     name = _STDIN_NAME if file == _STDIN else file

@@ -7,7 +7,7 @@ import click
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.backend_view import backend_view
-from control.cli.change import done
+from control.cli.change import done, news
 from control.cli.draining import wait_until_drained
 from control.cli.durations import DurationParameter
 from control.cli.known_names import backend_names, service_names, zone_names
@@ -22,8 +22,8 @@ from control.cli.options import (
     own_check_options,
     own_checks,
 )
-from control.cli.plain import backend_plain
 from control.cli.plain_backend import shown_backend_plain
+from control.cli.plain_service import backend_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import age, backends_table
 
@@ -179,7 +179,8 @@ def set_backend(  # noqa: PLR0913 (one parameter per option)
     request.comment, request.dry_run = session.comment, session.dry_run
     answer = session.client.call(lambda stub: stub.SetBackend, request)
     sentence = f"{name} has {' and '.join(facts)} in {service} now"
-    done(session, sentence, answer, service)
+    told = news(f"backend {name} of {service}", sentence, answer)
+    done(session, told, answer, service)
 
 
 @backend.command(
@@ -225,6 +226,11 @@ def drain(
     """
     if quiet is not None and not wait:
         raise click.UsageError("--quiet says when --wait is over, and goes with it only")
+    if deadline == 0:
+        raise click.UsageError(
+            "--deadline 0s would cut its flows at once: that is `backend set … --state "
+            "disabled`"
+        )
     request = pb.SetBackendRequest(
         service=service,
         backend=name,
@@ -236,7 +242,11 @@ def drain(
     flows = "those that it has stay"
     if deadline is not None:
         flows = f"those that it has stay for {age(deadline)} more"
-    sentence = f"{name} gets no new flows of {service} any more; {flows}"
+    sentence = news(
+        f"backend {name} of {service}",
+        f"{name} gets no new flows of {service} any more; {flows}",
+        answer,
+    )
     if wait and not session.dry_run:
         click.echo(sentence, err=True)
         outcome = wait_until_drained(

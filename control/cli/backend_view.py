@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from control.addresses import with_port
-from control.cli.plain import CheckPlain
 from control.cli.plain_backend import ProbePlain, ProbeResultPlain, ShownBackendPlain
+from control.cli.plain_checks import CheckPlain
 from control.cli.tables import (
     age,
     check_text,

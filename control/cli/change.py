@@ -14,8 +14,8 @@ from control.cli.differences import difference_view
 from control.cli.durations import DurationParameter
 from control.cli.known_names import version_numbers
 from control.cli.options import VERSION, changing
-from control.cli.plain import PendingPlain, pending_plain
 from control.cli.plain_configuration import DifferencePlain, difference_plain
+from control.cli.plain_node import PendingPlain, pending_plain
 from control.cli.session import Session
 from control.cli.tables import pending_sentence
 
@@ -57,6 +57,11 @@ def change_options(command: Command) -> Command:
     return decorated(command, options)
 
 
+def news(subject: str, sentence: str, answer: Answer) -> str:
+    """Return ``sentence``, of what a change did to ``subject``, if it did anything."""
+    return f"{subject}: nothing changes" if answer.unchanged else sentence
+
+
 def done(session: Session, sentence: str, answer: Answer, service: str = "") -> None:
     """Say what a change did, by ``sentence``, or would do; wait if that is asked for.
 
@@ -65,7 +70,7 @@ def done(session: Session, sentence: str, answer: Answer, service: str = "") -> 
     if session.dry_run:
         _foreseen(session, answer)
         return
-    session.said(sentence, version=answer.version)
+    session.said(sentence, version=answer.version, changed=not answer.unchanged)
     if session.wait:
         wait_for(session, answer.version, [service] if service else [])
 

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import CHECKS
+from control.cli.ranges import Whole
 from control.cli.slips import did_you_mean
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ KINDS: Final = tuple(CHECKS)
 _COMMA: Final = re.compile(r"(?<!\\),")  # none that a backslash is before
 _NUMBERS: Final[dict[int, click.ParamType[Any]]] = {
     FieldDescriptor.TYPE_DOUBLE: click.FLOAT,
-    FieldDescriptor.TYPE_UINT32: click.IntRange(0, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT32: Whole(0, 2**32 - 1),
     FieldDescriptor.TYPE_BOOL: click.BOOL,
 }
 _ENUMS: Final[dict[str, "_EnumTypeWrapper[Any]"]] = {

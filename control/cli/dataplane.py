@@ -9,7 +9,7 @@ import click
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.client import Failure
 from control.cli.options import output_option
-from control.cli.plain import data_plane_plain
+from control.cli.plain_node import data_plane_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import data_plane_view
 

@@ -1,5 +1,6 @@
 """Differences and versions as lines for people, see tables.py."""
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
@@ -32,6 +33,7 @@ _USUAL: Final = {
 }
 # What an empty field says of a backend, where it is not "none".
 _UNSAID: Final = {"checks": "the service's"}
+_TIME: Final = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+(?=\+)")
 _FEW: Final = 0.0005  # a share that would be shown as 0.0 %
 
 
@@ -114,7 +116,9 @@ def _backend(backend: BackendDifferencePlain) -> Text:
             for field in backend["fields"]
         )
     else:
-        values = {one["field"]: one["after"] or one["before"] for one in backend["fields"]}
+        values = {
+            one["field"]: _whole(one["after"] or one["before"]) for one in backend["fields"]
+        }
         what = endpoint(values.get("address", "?"), values.get("port", "?"))
         what += f", weight {values.get('weight')}, {values.get('state')}"
         also = ("drain_deadline", "zone", "checks")
@@ -123,7 +127,15 @@ def _backend(backend: BackendDifferencePlain) -> Text:
 
 
 def _field(field: FieldPlain, unsaid: str = "none") -> str:
-    return f"{field['field']} {field['before'] or unsaid} → {field['after'] or unsaid}"
+    before, after = field["before"], field["after"]
+    if _whole(before) != _whole(after):
+        before, after = _whole(before), _whole(after)
+    return f"{field['field']} {before or unsaid} → {after or unsaid}"
+
+
+def _whole(text: str) -> str:
+    """Return a time without the part of a second; any other text as it is."""
+    return _TIME.sub(r"\1", text)
 
 
 def _disruption(disruption: DisruptionPlain) -> Iterator[RenderableType]:

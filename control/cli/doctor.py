@@ -10,6 +10,7 @@ import click
 
 from control.cli.client import Failure
 from control.cli.options import output_option
+from control.cli.ranges import Real
 from control.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _BROKEN: Final = 4
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0.1, max=60),
+    type=Real(min=0.1, max=60),
     default=1.2,
     show_default=True,
     help="Seconds that drops are counted for; others have as long to answer.",

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from control.addresses import IpAddress, parse_address
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.client import Client, Failure
-from control.cli.plain import (
-    ServicePlain,
-    data_plane_plain,
-    node_plain,
-    service_plain,
-    statistics_plain,
-)
+from control.cli.plain_node import data_plane_plain, node_plain
+from control.cli.plain_service import ServicePlain, service_plain
+from control.cli.plain_statistics import statistics_plain
 from control.config import NodeConfig, load
+from control.desired import DesiredState
 from control.doctor.facts import (
     Daemon,
     Drops,
@@ -31,7 +28,7 @@ from control.doctor.host import look
 from control.doctor.vrrp import suspicious
 from control.errors import ConfigError
 from control.metrics.vrrp import read_routers
-from control.model import BackendState, DesiredState
+from control.model import BackendState
 from control.reasons import REMEDIES
 from vrrp.config import load as load_vrrp
 from vrrp.errors import VrrpError

@@ -9,11 +9,12 @@ from control.api.v1 import guideway_pb2 as pb
 from control.cli.explained import explanation_plain, explanation_view
 from control.cli.known_names import endpoints, interface_names
 from control.cli.options import PROTOCOL, output_option
+from control.cli.ranges import Whole
 from control.cli.session import Session, pass_session
 
 _TIMEOUT: Final = 75.0  # seconds; guidewayd itself gives up after 60
-_PORT: Final = click.IntRange(1, 65535)
-_VLAN: Final = click.IntRange(1, 4094)
+_PORT: Final = Whole(1, 65535)
+_VLAN: Final = Whole(1, 4094)
 _VLAN_PROTOCOLS: Final = {
     "802.1q": pb.VLAN_PROTOCOL_8021Q,
     "802.1ad": pb.VLAN_PROTOCOL_8021AD,

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from control.api.v1 import configuration_pb2, guideway_pb2
 from control.api.v1 import events_pb2 as pb
-from control.cli.plain import node_plain, service_plain, spelled
+from control.cli.plain import spelled
+from control.cli.plain_node import node_plain
+from control.cli.plain_service import service_plain
 
 
 def happening_plain(message: pb.WatchResponse) -> dict[str, Any]:

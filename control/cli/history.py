@@ -18,8 +18,9 @@ from control.cli.differences import (
 )
 from control.cli.known_names import version_numbers
 from control.cli.options import VERSION, output_option
-from control.cli.plain import pending_plain
 from control.cli.plain_configuration import difference_plain, version_plain
+from control.cli.plain_node import pending_plain
+from control.cli.ranges import Whole
 from control.cli.session import Session, pass_session
 from control.cli.tables import pending_sentence
 
@@ -27,7 +28,7 @@ from control.cli.tables import pending_sentence
 @click.command(epilog="Example: guideway history --limit 5")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1000),
+    type=Whole(1, 1000),
     default=20,
     show_default=True,
     help="So many versions at most.",

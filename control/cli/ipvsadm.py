@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from control.addresses import with_port
-from control.cli.plain import BackendPlain, ServicePlain
+from control.cli.plain_service import BackendPlain, ServicePlain
 
 _HEADER: Final = (
     "Prot LocalAddress:Port Scheduler Flags",

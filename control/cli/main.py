@@ -19,6 +19,7 @@ from control.cli.explain import explain
 from control.cli.history import confirm, diff, history, rollback, show
 from control.cli.importing import import_
 from control.cli.options import OUTPUT_OF_SERVICES
+from control.cli.ranges import Real
 from control.cli.remote_options import RemoteOptions, chosen_remote, remote_options
 from control.cli.service import service
 from control.cli.session import Session
@@ -53,7 +54,7 @@ Examples:
 @remote_options
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1, max=3600),
+    type=Real(min=0.1, max=3600),
     default=10.0,
     show_default=True,
     help="Seconds to wait for an answer.",

@@ -16,19 +16,21 @@ from control.cli.checks import (
 from control.cli.decoration import Command, decorated
 from control.cli.durations import DurationParameter
 from control.cli.known_names import check_kinds
+from control.cli.ranges import Whole
 from control.cli.session import PATIENCE, Session
 from control.cli.slips import did_you_mean
-from control.model import MAX_RING_SIZE, MAX_WEIGHT
+from control.model import MAX_WEIGHT
+from control.value_rules import MAX_RING_SIZE
 
 _SETTINGS: Final = ("weight", "name", "zone")  # of a backend, behind its address
 
 
 OUTPUT: Final = click.Choice(["table", "json", "yaml"])
 OUTPUT_OF_SERVICES: Final = click.Choice([*OUTPUT.choices, "ipvsadm"])
-PORT: Final = click.IntRange(0, 65535)
+PORT: Final = Whole(0, 65535)
 
 
-class VersionParameter(click.IntRange):
+class VersionParameter(Whole):
     """The number of a version, 0…2⁶⁴-1."""
 
     name = "version"
@@ -46,8 +48,8 @@ class VersionParameter(click.IntRange):
 
 
 VERSION: Final = VersionParameter()
-WEIGHT: Final = click.IntRange(0, MAX_WEIGHT)
-RING_SIZE: Final = click.IntRange(0, MAX_RING_SIZE)
+WEIGHT: Final = Whole(0, MAX_WEIGHT)
+RING_SIZE: Final = Whole(0, MAX_RING_SIZE)
 MODE: Final = click.Choice(["dr", "nat"])
 PROTOCOL: Final = click.Choice(["tcp", "udp"])
 AFFINITY: Final = click.Choice(["transition", "always", "none"])
@@ -244,8 +246,8 @@ def check_options(command: Command) -> Command:
         click.option("--check-interval", type=float, help="Seconds from probe to probe."),
         click.option("--check-timeout", type=float, help="Seconds to wait for an answer."),
         click.option("--check-port", type=PORT, help="0: the backend's own."),
-        click.option("--rise", type=click.IntRange(1, 1000), help="Successes to come up."),
-        click.option("--fall", type=click.IntRange(1, 1000), help="Failures to go down."),
+        click.option("--rise", type=Whole(1, 1000), help="Successes to come up."),
+        click.option("--fall", type=Whole(1, 1000), help="Failures to go down."),
         click.option("--no-check", is_flag=True, help="Take all backends as up."),
         click.option(
             "--check-defaults",

@@ -3,7 +3,9 @@
 from typing import TypedDict
 
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.plain import BackendPlain, CheckPlain, backend_plain, check_plain, spelled
+from control.cli.plain import spelled
+from control.cli.plain_checks import CheckPlain, check_plain
+from control.cli.plain_service import BackendPlain, backend_plain
 
 
 class ProbeResultPlain(TypedDict):

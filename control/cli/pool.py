@@ -1,6 +1,6 @@
 """The policy of a service's pool on the command line: its options, and how it is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TypedDict
 
 import click
@@ -8,7 +8,8 @@ import click
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.decoration import Command, decorated
 from control.cli.durations import DurationParameter
-from control.cli.plain import PoolPlain
+from control.cli.plain_service import PoolPlain
+from control.cli.ranges import Real, Whole
 from control.pool_policy import MAX_QUORUM
 
 WHEN_ALL_DOWN: Final = click.Choice(["sorry", "none", "all", "last_known"])
@@ -32,12 +33,12 @@ def pool_options(command: Command) -> Command:
     options = (
         click.option(
             "--quorum",
-            type=click.IntRange(1, MAX_QUORUM),
+            type=Whole(1, MAX_QUORUM),
             help="Weight that has to be up, or else the sorry server serves.",
         ),
         click.option(
             "--hysteresis",
-            type=click.IntRange(0, MAX_QUORUM),
+            type=Whole(0, MAX_QUORUM),
             help="By how much more to gain the quorum, and less to lose it.",
         ),
         click.option(
@@ -51,15 +52,14 @@ def pool_options(command: Command) -> Command:
             help="Who serves when all backends fail: the sorry server (the default), "
             "nobody, all of them, or those that served last.",
         ),
-        click.option(
+        _either(
             "--keep-flows/--move-flows",
-            default=None,
-            help="Flows of a backend that fails stay with it, or move to others at once "
+            "Flows of a backend that fails stay with it, or move to others at once "
             "(the default).",
         ),
         click.option(
             "--max-ejected",
-            type=click.FloatRange(0, 1),
+            type=Real(0, 1),
             help="Part of the backends that checks may take out at a time.",
         ),
         click.option(
@@ -69,14 +69,24 @@ def pool_options(command: Command) -> Command:
             help="In which a backend that comes up gets its weight, in ten steps; 0: at "
             "once.",
         ),
-        click.option(
+        _either(
             "--watch-handshakes/--ignore-handshakes",
-            default=None,
-            help="Suspect backends of which far fewer TCP handshakes are completed than of "
+            "Suspect backends of which far fewer TCP handshakes are completed than of "
             "the others, or do not (the default).",
         ),
     )
     return decorated(command, options)
+
+
+def _either(flags: str, explained: str) -> Callable[[Command], Command]:
+    """Return an option of two flags, of which one may be given."""
+
+    def only(_: click.Context, __: click.Parameter, given: tuple[bool, ...]) -> bool | None:
+        if len(set(given)) > 1:
+            raise click.UsageError(f"{' contradicts '.join(flags.split('/'))}")
+        return given[0] if given else None
+
+    return click.option(flags, multiple=True, callback=only, help=explained)
 
 
 def pool_policy(options: PoolOptions) -> pb.PoolPolicy | None:

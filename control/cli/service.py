@@ -7,7 +7,7 @@ import click
 
 from control.addresses import endpoint
 from control.api.v1 import guideway_pb2 as pb
-from control.cli.change import done
+from control.cli.change import done, news
 from control.cli.ipvsadm import services_as_ipvsadm
 from control.cli.known_names import service_names
 from control.cli.options import (
@@ -27,7 +27,7 @@ from control.cli.options import (
     returns_value,
     services_output_option,
 )
-from control.cli.plain import service_plain
+from control.cli.plain_service import service_plain
 from control.cli.pool import PoolOptions, pool_options, pool_policy
 from control.cli.session import Session, pass_session
 from control.cli.tables import service_view, services_table
@@ -192,7 +192,8 @@ def change(  # noqa: PLR0913 (one parameter per option)
     sentence = f"service {name} is changed"
     if new_name is not None:
         sentence += f", and called {new_name} now"
-    done(session, sentence, answer, new_name or name)
+    told = news(f"service {name}", sentence, answer)
+    done(session, told, answer, new_name or name)
 
 
 @service.command(epilog="Example: guideway service remove web")

@@ -6,7 +6,7 @@ import click
 
 from control.api.v1 import guideway_pb2 as pb
 from control.cli.options import output_option
-from control.cli.plain import node_plain
+from control.cli.plain_node import node_plain
 from control.cli.session import Session, pass_session
 from control.cli.tables import node_view
 

@@ -12,19 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from control.addresses import endpoint
-from control.checks import BUILT_IN
-from control.cli.plain import (
-    BackendPlain,
-    BackendTrafficPlain,
-    CheckDefaultsPlain,
-    CheckPlain,
+from control.check_common import BUILT_IN
+from control.cli.plain_checks import CheckDefaultsPlain, CheckPlain
+from control.cli.plain_node import (
     DataPlanePlain,
     FollowerPlain,
     NodePlain,
     PeerPlain,
     PendingPlain,
+)
+from control.cli.plain_service import BackendPlain, ServicePlain
+from control.cli.plain_statistics import (
+    BackendTrafficPlain,
     ReasonPlain,
-    ServicePlain,
     ServiceTrafficPlain,
     StatisticsPlain,
 )
@@ -91,11 +91,15 @@ def backends_table(
     """Return a line per backend, then why some get no traffic; ``now`` is the Unix time."""
     shown = list(backends)
     with_zone = any(backend["zone"] for backend in shown)
+    with_checks = any(backend["checks"] is not None for backend in shown)
     first = ("SERVICE",) if with_service else ()
     table = table_of(
         *(*first, "BACKEND", "ADDRESS"),
         right=("WEIGHT", "SHARE"),
-        then=("HEALTH", "STATE", *(("ZONE",) if with_zone else ()), "MAC"),
+        then=(
+            *("HEALTH", "STATE", *(("ZONE",) if with_zone else ()), "MAC"),
+            *(("OWN CHECKS",) if with_checks else ()),
+        ),
     )
     reasons = []
     for backend in shown:
@@ -110,6 +114,7 @@ def backends_table(
             colored(backend["state"], deadline_left(backend["drain_deadline"], now)),
             *((Text(backend["zone"]),) if with_zone else ()),
             Text(backend["mac"] or "?"),
+            *((Text(_own_checks(backend)),) if with_checks else ()),
         )
         if backend["reason"]:
             why = f"{'/'.join(name)} gets no traffic: {backend['reason']}"
@@ -259,7 +264,9 @@ def _router_notes(instance: Mapping[str, Any]) -> list[str]:
     notes = [instance["problem"] or instance["reason"]]
     if instance["stands_back"]:
         notes.append("leaves the Active alone")
-    if mac := instance.get("virtual_mac"):  # not told by an older guideway-vrrpd
+    if instance.get("waits"):  # not told by an older guideway-vrrpd, as the next
+        notes.append("would take over, but others of its sync group hear an Active")
+    if mac := instance.get("virtual_mac"):
         notes.append(f"virtual MAC {mac}")
     if fenced := instance["fenced"]:
         notes.append(f"late itself, so gave up: {fenced}")
@@ -350,6 +357,13 @@ def _place(service: ServicePlain) -> str:
 
 def _checks(checks: Iterable[CheckPlain]) -> str:
     return ", ".join(map(check_text, checks)) or "none"
+
+
+def _own_checks(backend: BackendPlain) -> str:
+    """Return what kinds of checks a backend has instead of its service's; "": those."""
+    if backend["checks"] is None:
+        return ""
+    return ", ".join(check["type"] for check in backend["checks"]) or "none"
 
 
 def _defaults(defaults: CheckDefaultsPlain) -> str:

@@ -91,10 +91,12 @@ class Lines:
         return []
 
     def _end(self, _: Plain) -> list[str]:
+        missing = [f"there is no service {name!r} so far" for name in self._missing]
+        if missing and not self._services:
+            return missing
         serve = f"{sum(self._serving)} of {len(self._serving)} backends serve"
         services = "1 service" if self._services == 1 else f"{self._services} services"
-        known = f"version {self._version}: {services}, {serve}"
-        return [known, *(f"there is no service {name!r} now" for name in self._missing)]
+        return [f"version {self._version}: {services}, {serve}", *missing]
 
     def _backend(self, plain: Plain) -> list[str]:
         reason = f": {plain['reason']}" if plain["reason"] else ""

@@ -18,7 +18,8 @@ from typing import Final, Protocol, Self
 
 import structlog
 
-from control.checks import AnyCheck, Initial
+from control.check_common import Initial
+from control.checks import AnyCheck
 from control.document import check_document
 from control.health.memory import Memory, decode, encode
 from control.health.probe import Probe

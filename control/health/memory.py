@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from control.checks import MAX_COUNT
+from control.check_common import MAX_COUNT
 from control.health.tracker import Tracker
 from control.status import Health, Outcome, ProbeResult
 

@@ -14,6 +14,7 @@ import structlog
 
 from control.addresses import IpAddress
 from control.checks import AnyCheck
+from control.desired import DesiredState
 from control.facts import BackendKey
 from control.health.kinds import probe as probe_by_kind
 from control.health.memory import Memory
@@ -23,7 +24,7 @@ from control.health.punctuality import Punctuality
 from control.health.result import NoResultError, Result
 from control.health.running import Running
 from control.health.tracker import Tracker, together, weighed
-from control.model import MAX_WEIGHT, DesiredState
+from control.model import MAX_WEIGHT
 from control.status import Health, ProbeStatus
 
 _log: Final = structlog.get_logger()

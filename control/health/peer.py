@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from control.addresses import IpAddress
-from control.checks import AnyCheck, NetworkCheck
+from control.check_common import NetworkCheck
+from control.checks import AnyCheck
 from control.health.result import NoResultError
 
 # linux/in.h: or else each connection has a port for itself, of which there are 28,000.

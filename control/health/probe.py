@@ -4,9 +4,10 @@ from dataclasses import dataclass, field, replace
 
 from control.addresses import IpAddress
 from control.checks import AnyCheck
+from control.desired import DesiredState
 from control.facts import BackendKey
 from control.health.vips import is_via_vip
-from control.model import Backend, DesiredState, Service
+from control.model import Backend, Service
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from control.checks import Check, Initial
+from control.check_common import Check, Initial
 from control.status import Health
 
 _INITIALLY = {Initial.UP: Health.UP, Initial.DOWN: Health.DOWN}

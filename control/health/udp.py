@@ -3,10 +3,11 @@
 import asyncio
 import socket
 
-from control.checks import UdpCheck, payload_bytes, payload_mask
+from control.checks import UdpCheck
 from control.health.datagrams import conversation
 from control.health.peer import Peer
 from control.health.result import PASSED, Result, no_answer, of_os_error
+from control.payloads import payload_bytes, payload_mask
 
 _SHOWN = 16  # bytes of a wrong answer
 

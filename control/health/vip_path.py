@@ -8,11 +8,11 @@ from typing import Final
 import structlog
 
 from control.addresses import IpAddress
+from control.desired import DesiredState
 from control.facts import Network
 from control.health.peer import Way
 from control.health.result import NoResultError
 from control.health.vips import Pair, StandIns, pairs
-from control.model import DesiredState
 from dataplane.errors import LoadError
 from dataplane.probe_path import ProbePath
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from control.addresses import IpAddress
-from control.checks import AnyCheck, PortCheck, Via
+from control.check_common import PortCheck, Via
+from control.checks import AnyCheck
+from control.desired import DesiredState
 from control.facts import Network
 from control.health.peer import Way
-from control.model import DesiredState
 from dataplane.stand_ins import TARGETS, Prefixes, Target
 
 Pair = tuple[IpAddress, IpAddress]  # a VIP, and a backend by its own address

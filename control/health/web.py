@@ -22,7 +22,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from control.addresses import with_port
-from control.checks import DIGESTS, HttpCheck, HttpsCheck, status_ranges
+from control.check_rules import status_ranges
+from control.checks import DIGESTS, HttpCheck, HttpsCheck
 from control.health import tls
 from control.health.peer import Peer
 from control.health.result import PASSED, Result, of_os_error, one_line

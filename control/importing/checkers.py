@@ -5,16 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from control.check_common import MAX_SECONDS, Initial, NetworkCheck
 from control.checks import (
-    MAX_SECONDS,
     AnyCheck,
     DnsCheck,
     ExecCheck,
     HttpCheck,
     HttpsCheck,
     IcmpCheck,
-    Initial,
-    NetworkCheck,
     SmtpCheck,
     TcpCheck,
     UdpCheck,

@@ -7,12 +7,13 @@ from typing import Final
 
 from control.addresses import parse_address, split_port
 from control.checks import TcpCheck
+from control.desired import DesiredState
 from control.errors import ConfigError
 from control.importing.ipvsadm_rules import Rule, rule_of
 from control.importing.notes import Notes, Place, RefusedError
 from control.importing.plain import Imported, guidewayd_file
 from control.importing.schedulers import ALGORITHMS, PERSISTENT, Flows, flows, weight_of
-from control.model import MAX_WEIGHT, Backend, DesiredState, Mode, Protocol, Service
+from control.model import MAX_WEIGHT, Backend, Mode, Protocol, Service
 
 MAX_LINES: Final = 200_000
 _IGNORED: Final = {

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from control.desired import DesiredState
 from control.errors import ConfigError
 from control.importing.body import NO_EQUIVALENT, Body
 from control.importing.lines import Include, Lines
@@ -16,7 +17,6 @@ from control.importing.statements import Statement, statements
 from control.importing.sync_groups import Group
 from control.importing.told import SMTP, Told
 from control.importing.tracked import Checks, plain_name
-from control.model import DesiredState
 from vrrp.schema import InstanceConfig
 
 MAX_BACKENDS: Final = 65_536  # of all services, and those as well

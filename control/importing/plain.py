@@ -7,9 +7,10 @@ from typing import Any, Final
 import yaml
 
 from control.checks import AnyCheck
+from control.desired import DesiredState
 from control.document import pool_document
 from control.importing.notes import Note
-from control.model import Backend, DesiredState, Hash, Protocol, Service
+from control.model import Backend, Hash, Protocol, Service
 from dataplane.source import Limits
 
 _LIMITS: Final = Limits()

@@ -33,6 +33,13 @@ class Backlog:
         else:
             self._waiting[subject] = both
 
+    def put_back(self, change: Change) -> None:
+        """Queue first what was taken and not told; what came meanwhile joins it."""
+        later = self._waiting.pop(change.subject, None)
+        both = change.followed_by(later) if later else change
+        if both.after != both.before:
+            self._waiting = {change.subject: both, **self._waiting}
+
     def forget(self, subject: Subject) -> None:
         """Have nothing of a subject wait any more."""
         self._waiting.pop(subject, None)

@@ -5,14 +5,16 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from control.desired import DesiredState
 from control.events import BackendChanged, Event, VersionStored
 from control.facts import BackendKey
-from control.model import Backend, DesiredState, Service
+from control.model import Backend, Service
 from control.notifying.changes import Change, Kind, Known
 from control.notifying.mailer import Mailer
 from control.notifying.memory import load, save
@@ -93,7 +95,8 @@ class Notifier:
                 untold = await asyncio.gather(
                     self._runner.finish(_LAST_WORDS), self._mailer.finish(_LAST_WORDS)
                 )
-                for change in chain.from_iterable(untold):
+                # Of what became of one in turn, the last is what the next one tells.
+                for change in sorted(chain.from_iterable(untold), key=attrgetter("time")):
                     self._known.untell(change)
                 await self._save()
 
@@ -114,7 +117,7 @@ class Notifier:
         """Return a change with what is to be said of its service and backend."""
         version, state = self._wanted()
         if self._looked_up[0] != version:
-            found: dict[tuple[str, str], tuple[Service, Backend | None]] = {}
+            found = dict[tuple[str, str], tuple[Service, Backend | None]]()
             for service in state:
                 found[service.name, ""] = (service, None)
                 found.update(

@@ -118,7 +118,10 @@ class Runner:
         """Tell a program all that waits."""
         while not self._stopping.is_set() and (change := told.backlog.pop()):
             async with self._turns.take(change.subject, told.program):
-                await self._run(told, change)
+                if self._stopping.is_set():  # our end came while it waited for its turn
+                    told.backlog.put_back(change)
+                else:
+                    await self._run(told, change)
         if told.backlog:
             _log.warning(
                 "changes not told",

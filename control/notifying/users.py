@@ -12,4 +12,5 @@ def check_users(notifications: Notifications, status: str | None = None) -> None
     """
     for number, program in enumerate(notifications.programs):
         if problem := obstacle(program.user, "guidewayd", status):
-            raise ConfigError(f"notify[{number}].user", problem)
+            at = f"notify[{number}].user"
+            raise ConfigError(at, problem, at)

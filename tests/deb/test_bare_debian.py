@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import bare_debian
+from tests.support import bare_debian, neighbours
+from tests.support.node_files import VRRPD, guidewayd, web
 from tests.support.requirements import require
 from tests.support.wait import eventually
 from tests.support.world import World, as_host
 from vagrant.lab.errors import CommandError
-from vagrant.lab.hosts import Host, create
-from vagrant.lab.segment import Segment
-from vagrant.lab.topology import FRONT, VIP, hold_vip_silently
+from vagrant.lab.hosts import Host
+from vagrant.lab.topology import VIP
 
 pytestmark = pytest.mark.timeout(500)
 PYTHON = "/usr/lib/guideway/bin/python3"
@@ -33,33 +33,6 @@ for package in (
         if not found.name.endswith("__main__"):
             print(importlib.import_module(found.name).__name__)
 """
-GUIDEWAYD = {
-    "interfaces": ["eth0"],
-    "hash_seed": 7,
-    "limits": {"services": 16, "backends": 64, "slots": 65536, "records": 1024},
-    "services": [
-        {
-            "name": "web",
-            "vip": str(VIP),
-            "port": 80,
-            "mode": "dr",
-            "backends": [{"address": str(FRONT[21])}],
-        }
-    ],
-}
-VRRPD = {
-    "checks": [{"name": "xdp", "type": "guidewayd"}],
-    "instances": [
-        {
-            "name": "front",
-            "interface": "eth0",
-            "vrid": 51,
-            "interval": 0.1,
-            "addresses": [f"{VIP}/32"],
-            "track": ["xdp"],
-        }
-    ],
-}
 _CAPABILITY = re.compile(r"--cap-add (\w+)")
 
 
@@ -115,14 +88,16 @@ def test_without_a_configuration_of_ones_own_it_says_what_to_do(container: World
 
 
 def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) -> None:
-    container.write("/etc/guideway/guideway.yaml", json.dumps(GUIDEWAYD))
+    container.write(
+        "/etc/guideway/guideway.yaml", json.dumps(guidewayd(web(neighbours.SERVER)))
+    )
     container.write("/etc/guideway/vrrp.yaml", json.dumps(VRRPD))
     (tmp_path / "index.html").write_text("rs1\n")
     prefix = f"guideway-p{os.getpid()}-"
     with ExitStack() as cleanup:
         node = cleanup.enter_context(as_host(container, "lb1", prefix))
-        client, server = neighbours(node, prefix, cleanup)
-        server.popen(sys.executable, "-m", "http.server", "80", directory=tmp_path)
+        there = neighbours.connect(node, prefix, cleanup)
+        there.server.popen(sys.executable, "-m", "http.server", "80", directory=tmp_path)
 
         start = ("guidewayd", *json.loads(bare_debian.instruction("CMD")))
         container.start(*in_docker("guidewayd", *start), log="/run/guidewayd.log")
@@ -136,7 +111,7 @@ def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) ->
         container.start(*in_docker("guideway-vrrpd", *moved), log="/run/vrrpd.log")
 
         answer = eventually(
-            lambda: asked(client),
+            lambda: asked(there.client),
             within=20,
             what="the VIP answers",
             explain=lambda: container.run("cat", "/run/guidewayd.log", "/run/vrrpd.log"),
@@ -144,17 +119,6 @@ def test_it_serves_with_a_containers_rights(container: World, tmp_path: Path) ->
         assert answer == "rs1\n"
         found = json.loads(container.run("guideway", "doctor", "-o", "json"))["findings"]
         assert [one for one in found if one["severity"] != "note"] == []
-
-
-def neighbours(node: Host, prefix: str, cleanup: ExitStack) -> tuple[Host, Host]:
-    """Return a client and a real server, on one segment with ``node``."""
-    segment = Segment.create("switch", FRONT, prefix, cleanup)
-    segment.connect_balancer(node, "eth0", FRONT[11])
-    client, server = (create(name, prefix, cleanup) for name in ("client", "rs1"))
-    segment.connect(client, "eth0", FRONT[10])
-    segment.connect(server, "eth0", FRONT[21])
-    hold_vip_silently(server)
-    return client, server
 
 
 def asked(client: Host) -> str:

@@ -1,54 +1,111 @@
 """The Debian package: installed, used, upgraded, purged. The tests belong together."""
 
+import json
 import os
-import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.support import neighbours
+from tests.support.connections import Connection
+from tests.support.neighbours import SERVER, Neighbours
 from tests.support.systemd import Systemd, booted
 from tests.support.wait import eventually
-from vagrant.lab.hosts import PROJECT
+from tests.support.world import as_host
+from vagrant.lab.hosts import PROJECT, Host
+from vagrant.lab.topology import VIP
 
 pytestmark = pytest.mark.timeout(300)
-# A neighbour that answers ARP.
-NETWORK = """
-ip link set lo up
-ip netns add there
-ip link add eth0 type veth peer name eth0 netns there
-ip address add 10.0.0.1/24 dev eth0
-ip link set eth0 up
-ip -n there address add 10.0.0.2/24 dev eth0
-ip -n there link set eth0 up
-"""
-# The same package with another version, as if it were the next one; $1 to $2.
+# $2 is the version after $1: other files in /etc, and another program.
 NEXT = """
 dpkg-deb -R "$1" /srv/next
+code=$(echo /srv/next/usr/lib/guideway/lib/python3.*/site-packages)
 sed -i 's/^Version: .*/Version: 99/' /srv/next/DEBIAN/control
+for file in guideway/guideway.yaml sysctl.d/60-guideway.conf; do
+    echo '# New in 99.' >>"/srv/next/etc/$file"
+done
+echo '/* New in 99. */' >>"$code/dataplane/bpf/ip.h"
 dpkg-deb --root-owner-group -Znone -b /srv/next "$2"
 rm -r /srv/next
 """
+# As unattended-upgrades does it: what an operator has changed stays.
+UPGRADE = ("dpkg", "--install", "--force-confdef", "--force-confold")
+RATE = 200  # datagrams per second
 PACKAGE = "/srv/new.deb"  # /tmp is emptied when systemd sets it up
 TRACES = ("/etc", "/lib/systemd", "/usr", "/var/lib", "/var/cache", "/run", "/sys/fs/bpf")
 
 
+@dataclass
+class Load:
+    """What was asked through the VIP, and answered; all zero until it has ended."""
+
+    sent: int = 0  # datagrams
+    answered: int = 0
+    asked: int = 0  # requests by HTTP
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A host without a checkout; the package is in /srv."""
+
+    host: Systemd
+    there: Neighbours
+
+
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Iterator[Systemd]:
-    """Return a host without a checkout, with one interface; the package is in /srv."""
-    with booted(tmp_path_factory.mktemp("host"), f"guideway-deb-{os.getpid()}") as made:
-        made.run("sh", "-e", "-c", NETWORK)
-        made.run("cp", f"/opt/guideway/{package.relative_to(PROJECT)}", PACKAGE)
-        made.run("umount", "/opt/guideway", "--lazy")
-        made.run("rmdir", "/opt/guideway")
-        yield made
+def site(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Iterator[Site]:
+    prefix = f"guideway-p{os.getpid()}-"
+    with ExitStack() as cleanup:
+        machine = booted(tmp_path_factory.mktemp("host"), f"{prefix}lb1")
+        host = cleanup.enter_context(machine)
+        node = cleanup.enter_context(as_host(host, "lb1", prefix))
+        there = neighbours.connect(node, prefix, cleanup)
+        host.run("ip", "address", "add", f"{VIP}/32", "dev", "eth0")
+        host.run("cp", f"/opt/guideway/{package.relative_to(PROJECT)}", PACKAGE)
+        host.run("umount", "/opt/guideway", "--lazy")
+        host.run("rmdir", "/opt/guideway")
+        yield Site(host, there)
 
 
-def test_what_is_installed_is_nobodys_but_roots(host: Systemd) -> None:
-    listed = host.run("dpkg-deb", "--contents", PACKAGE).splitlines()
+@pytest.fixture
+def host(site: Site) -> Systemd:
+    return site.host
 
-    assert {line.split()[1] for line in listed} == {"root/root"}
-    assert not [line for line in listed if re.match(r"-.{4}w|-.{7}w|-..[sS]", line)]
+
+@contextmanager
+def load(client: Host) -> Iterator[Load]:
+    """Keep the VIP busy for the length of the block, and tell of it afterwards."""
+    told = Load()
+    command = (sys.executable, str(PROJECT / "tests/vm/load.py"), str(VIP), str(RATE))
+    with subprocess.Popen(
+        ("ip", "netns", "exec", client.namespace, *command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as running:
+        try:
+            yield told
+            said, _ = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    vars(told).update(json.loads(said))
+
+
+def echoed(host: Systemd) -> int:
+    """Return how many datagrams the data plane has counted."""
+    told = json.loads(host.run("/usr/bin/guideway", "-o", "json", "stats"))
+    return {each["service"]: each["packets"] for each in told["services"]}["echo"]
+
+
+def wait_for_load(host: Systemd) -> None:
+    """Wait until a second's datagrams have come by."""
+    wanted = echoed(host) + RATE
+    eventually(lambda: echoed(host) >= wanted, within=20, what="datagrams come by")
 
 
 def test_installing_it_starts_nothing(host: Systemd) -> None:
@@ -71,24 +128,15 @@ def test_with_an_interface_named_it_starts_and_takes_services(host: Systemd) -> 
     host.run("sed", "-i", "s/change-me/eth0/", "/etc/guideway/guideway.yaml")
 
     host.run("systemctl", "enable", "--now", "guidewayd")
-    told = [
-        "--vip",
-        "10.0.0.100",
-        "--port",
-        "80",
-        "--mode",
-        "dr",
-        "--no-check",
-        "--backend",
-        "10.0.0.2",
-    ]
-    host.run("/usr/bin/guideway", "service", "add", "web", *told)
+    for name, place in (("web", ("--port=80",)), ("echo", ("--port=7", "--protocol=udp"))):
+        told = (f"--vip={VIP}", *place, "--mode=dr", "--no-check", f"--backend={SERVER}")
+        host.run("/usr/bin/guideway", "service", "add", name, *told)
 
     assert "prog/xdp" in host.run("ip", "-d", "link", "show", "eth0")
-    assert "10.0.0.2" in host.run("/usr/bin/guideway", "backend", "list")
-    asked = ("tcp", "10.0.0.7:4000", "10.0.0.100:80")
+    assert str(SERVER) in host.run("/usr/bin/guideway", "backend", "list")
+    asked = ("tcp", "10.0.0.7:4000", f"{VIP}:80")
     eventually(
-        lambda: "backend web/10.0.0.2" in host.run("/usr/bin/guideway", "explain", *asked),
+        lambda: f"backend web/{SERVER}" in host.run("/usr/bin/guideway", "explain", *asked),
         within=30,
         what="it forwards",
     )
@@ -126,19 +174,44 @@ def test_a_shell_that_completes_asks_the_program(host: Systemd) -> None:
     assert host.run("bash", "-c", tried) == "service\n"
 
 
-def test_an_upgrade_leaves_the_data_plane_where_it_is(host: Systemd) -> None:
-    before = host.run("ip", "-d", "link", "show", "eth0")
-    pid = host.show("guidewayd", "MainPID")
+def test_an_upgrade_loses_nothing(site: Site, tmp_path: Path) -> None:
+    """Neither packets nor connections, though the new version has another program."""
+    host, server = site.host, site.there.server
+    for module, words in (("webserver", f"--docroot {tmp_path}"), ("echo", "--port 7")):
+        command = ("--name", "rs1", *words.split())
+        server.python(f"vagrant.lab.{module}", *command, log=tmp_path / f"{module}.log")
     host.run("sh", "-e", "-c", NEXT, "next", PACKAGE, f"{PACKAGE}.next")
+    changed = "net.ipv4.ip_forward = 1\n"
+    host.write("/etc/sysctl.d/60-guideway.conf", changed)
+    versions = host.run("/usr/bin/guideway", "history")
+    pid, program = host.show("guidewayd", "MainPID"), digest(host)
+    eventually(
+        lambda: site.there.client.run("curl", "-s", f"http://{VIP}/"),
+        within=20,
+        what="the server serves",
+    )
 
-    host.run("dpkg", "--install", f"{PACKAGE}.next")
+    with Connection(site.there) as connection, load(site.there.client) as told:
+        wait_for_load(host)
+        host.run(*UPGRADE, f"{PACKAGE}.next")
+        wait_for_load(host)
+        assert connection.ask() == connection.backend
 
+    assert told.asked > 0
+    assert told == Load(told.sent, told.sent, told.asked)
     assert host.show("guidewayd", "ActiveState") == "active"
     assert host.show("guidewayd", "MainPID") != pid
-    assert host.run("ip", "-d", "link", "show", "eth0") == before
-    assert "adopted from the daemon before" in host.run("/usr/bin/guideway", "status")
-    assert "10.0.0.2" in host.run("/usr/bin/guideway", "backend", "list")
+    assert digest(host) != program
+    assert host.run("/usr/bin/guideway", "history") == versions
     assert "interfaces: [eth0]" in host.run("cat", "/etc/guideway/guideway.yaml")
+    assert host.run("cat", "/etc/sysctl.d/60-guideway.conf") == changed
+    host.run("test", "-e", "/etc/guideway/guideway.yaml.dpkg-dist")  # what is new in 99
+
+
+def digest(host: Systemd) -> str:
+    """Return the digest of the program that serves."""
+    status = json.loads(host.run("/usr/bin/guideway", "-o", "json", "status"))
+    return str(status["digest"])
 
 
 def test_removing_it_ends_the_forwarding_and_keeps_the_configuration(host: Systemd) -> None:

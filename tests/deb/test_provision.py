@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,7 @@ ip -brief address
 ip route
 sysctl -a --pattern '^net\.ipv4\.(ip_forward|conf\..*\.(arp_|rp_filter|accept_local))'
 systemctl show --property Id,ActiveState,MainPID,UnitFileState guidewayd guideway-vrrpd \
-    guideway-web guideway-vip guideway-route
+    guideway-web guideway-vip guideway-route guideway-offload
 """
 
 
@@ -45,12 +45,29 @@ class Lan:
     client: Host
 
     def provision(self, package: str) -> None:
-        """Run the scripts, as vagrant/README.md says."""
+        """Run the scripts, as vagrant/README.md says, where root's files are its own."""
         for name in SERVERS:
-            self.machines[name].run(f"{SCRIPTS}/web.sh", name)
-            self.machines[name].run(f"{SCRIPTS}/backend-{self.mode}.sh")
-        own = (self.mode, str(FRONT[2]), str(BACK[2]), "150", "native")
-        self.machines["lb1"].run(f"{SCRIPTS}/balancer.sh", package, *own)
+            self.script(name, "web.sh", name)
+            self.script(name, f"backend-{self.mode}.sh")
+            if self.mode == "nat":
+                self.script(name, "offload.sh", str(BACK[SERVERS[name]]))
+        self.balance(package)
+
+    def balance(
+        self,
+        package: str,
+        front: IPv4Address = FRONT[2],
+        back: IPv4Address = BACK[2],
+        priority: int = 150,
+        code: int = 0,
+    ) -> None:
+        own = (self.mode, str(front), str(back), str(priority), "native")
+        self.script("lb1", "balancer.sh", package, *own, code=code)
+
+    def script(self, machine: str, name: str, *arguments: str, code: int = 0) -> None:
+        strictly = ("sh", "-c", 'umask 077; exec "$@"', "sh")
+        command = (*strictly, f"{SCRIPTS}/{name}", *arguments)
+        self.machines[machine].run(*command, code=code)
 
     def state(self) -> dict[str, str]:
         """Return, by machine, what the scripts could have changed."""
@@ -111,8 +128,45 @@ def test_scripts_make_a_service_and_once_more_they_change_nothing(
     lan.provision(made)
 
     assert lan.state() == before
+
+    refused_are_those_who_are_not_here(lan, made)
+
+    assert lan.state() == before
     assert lan.answers() == set(SERVERS)
     {"dr": check_dr, "nat": check_nat}[lan.mode](lan.machines)
+
+
+def refused_are_those_who_are_not_here(lan: Lan, package: str) -> None:
+    lan.balance(package, front=FRONT[9], code=1)
+    lan.balance(package, priority=300, code=1)
+    if lan.mode == "nat":
+        lan.balance(package, back=BACK[9], code=1)
+
+
+def test_what_a_script_that_was_ended_had_left_the_next_one_does(
+    lan: Lan, package: Path
+) -> None:
+    made = f"/opt/guideway/{package.relative_to(PROJECT)}"
+    node = lan.machines["lb1"]
+    lan.provision(made)
+    pid, other = (daemons(node)[unit] for unit in ("guideway-vrrpd", "guidewayd"))
+    node.run("touch", "/etc/guideway/vrrp.yaml")  # it is right, and vrrpd has not read it
+    node.run("systemctl", "disable", "guidewayd")
+    node.run("sysctl", "-w", "net.ipv4.ip_forward=0")
+
+    lan.balance(made)
+
+    assert daemons(node)["guidewayd"] == other
+    assert daemons(node)["guideway-vrrpd"] != pid
+    assert node.run("systemctl", "is-enabled", "guidewayd") == "enabled\n"
+    forwards = {"dr": "0\n", "nat": "1\n"}
+    assert node.run("sysctl", "-n", "net.ipv4.ip_forward") == forwards[lan.mode]
+
+
+def daemons(node: World) -> dict[str, str]:
+    """Return the processes of both, by unit."""
+    show = ("systemctl", "show", "--property", "MainPID", "--value")
+    return {unit: node.run(*show, unit) for unit in ("guidewayd", "guideway-vrrpd")}
 
 
 def check_dr(machines: dict[str, World]) -> None:

@@ -197,6 +197,17 @@ def test_a_file_with_a_mistake_changes_nothing_in_a_running_daemon(lab: Lab) -> 
     assert {who_answers(lab) for _ in range(50)} == {"b1", "b2", "b3"}
 
 
+def test_a_program_that_is_not_there_is_warned_of_and_no_reason_to_end(lab: Lab) -> None:
+    node = lab.nodes["lb1"]
+    edit(node, lambda file: file.update(notify=[{"command": ["/no/such"]}]))
+
+    assert refusal(node, "--check").endswith("command: /no/such: No such file or directory")
+    restart(node)
+
+    warning = "program cannot be run"
+    eventually(lambda: warning in node.guidewayd.tail(), within=5, what="it says so")
+
+
 def test_what_the_api_changed_outlives_a_restart(lab: Lab) -> None:
     node = lab.nodes["lb1"]
     guideway(node, "backend", "set", "web", "b1", "--weight", "0")

@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from control.api.v1 import guideway_pb2 as pb
+from control.check_common import Initial
 from control.checks import (
     AnyCheck,
     DnsCheck,
@@ -21,7 +22,6 @@ from control.checks import (
     HttpCheck,
     HttpsCheck,
     IcmpCheck,
-    Initial,
     SmtpCheck,
     TcpCheck,
     TlsCheck,

@@ -42,6 +42,9 @@ def lab(request) -> Iterator[Lab]:
         made.nodes["lb1"].wait_until_ready()
         for service in services:
             made.nodes["lb1"].wait_until_serving(service.name)
+        made.nodes["lb1"].vrrpd.start()
+        made.nodes["lb1"].wait_until_state("active")
+        eventually(lambda: answered(made), within=5, what="the VIP is there")
         yield made
 
 
@@ -53,6 +56,14 @@ def node(lab: Lab) -> Node:
 def who_answers(lab: Lab) -> str:
     with lab.client.inside(), urlopen(f"http://[{VIP}]/", timeout=5) as answer:
         return answer.headers["X-Backend"]
+
+
+def answered(lab: Lab) -> bool:
+    """Whether one request is answered."""
+    try:
+        return bool(who_answers(lab))
+    except (OSError, HTTPException):
+        return False
 
 
 def answers(lab: Lab, backend: str) -> bool:

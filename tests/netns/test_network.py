@@ -16,7 +16,7 @@ from tests.support.wait import eventually
 from vagrant.lab.hosts import Host
 from vagrant.lab.lab import Lab
 from vagrant.lab.segment import ipv6_of
-from vagrant.lab.topology import VIP, NatTopology, route_replies
+from vagrant.lab.topology import VIP, NatTopology, hold_ipv6_vip, route_replies
 
 INTERFACES = ["eth0", "eth1"]
 ROUTED_BY_IPV6 = IPv4Address("198.51.100.8")  # behind b1, by an IPv6 next hop
@@ -70,6 +70,7 @@ def balancer() -> Iterator[Host]:
     """Return a balancer on which nothing runs, with routes through b1."""
     with Lab(f"n{os.getpid()}", NatTopology) as lab:
         host = lab.topology.balancers["lb1"]
+        hold_ipv6_vip(host)
         router = link_local(lab.topology.backends["b1"], "eth0")
         for route in (
             (str(IPV4.behind), "via", str(IPV4.backend)),

@@ -9,47 +9,23 @@ from typing import Any
 import pytest
 
 from tests.support import systemd
+from tests.support.node_files import INSTANCE, VRRPD, guidewayd, web
 from tests.support.requirements import require
 from tests.support.systemd import Systemd, booted
 from tests.support.units import NAMES
 from tests.support.wait import eventually
+from vagrant.lab.topology import FRONT, VIP
 
-GUIDEWAYD = {
-    "interfaces": ["eth0"],
-    "hash_seed": 7,
-    "limits": {"services": 16, "backends": 64, "slots": 65536, "records": 1024},
-    "services": [
-        {
-            "name": "web",
-            "vip": "10.0.0.100",
-            "port": 80,
-            "mode": "dr",
-            "check": "none",
-            "backends": [{"address": "10.0.0.2"}],
-        }
-    ],
-}
-VRRPD = {
-    "checks": [{"name": "xdp", "type": "guidewayd", "backends": False}],
-    "instances": [
-        {
-            "name": "front",
-            "interface": "eth0",
-            "vrid": 51,
-            "interval": 0.1,
-            "addresses": ["10.0.0.100/32"],
-            "track": ["xdp"],
-        }
-    ],
-}
+BACKEND = FRONT[2]
+WEB = web(BACKEND, check="none")
 # A neighbour that answers ARP, or guidewayd would wait for it, and systemd not for long.
-NETWORK = """
+NETWORK = f"""
 ip link set lo up
 ip netns add there
 ip link add eth0 type veth peer name eth0 netns there
-ip address add 10.0.0.1/24 dev eth0
+ip address add {FRONT[1]}/24 dev eth0
 ip link set eth0 up
-ip -n there address add 10.0.0.2/24 dev eth0
+ip -n there address add {BACKEND}/24 dev eth0
 ip -n there link set eth0 up
 """
 
@@ -64,7 +40,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
         made.run("sh", "-c", "cp /opt/guideway/deploy/*.service /etc/systemd/system/")
         for unit in NAMES:  # there is no journal
             made.write(f"/etc/systemd/system/{unit}.service.d/log.conf", _logs_to(unit))
-        made.write("/etc/guideway/guideway.yaml", json.dumps(GUIDEWAYD))
+        made.write("/etc/guideway/guideway.yaml", json.dumps(guidewayd(WEB)))
         made.write("/etc/guideway/vrrp.yaml", json.dumps(VRRPD))
         made.run("systemctl", "daemon-reload")
         made.run("systemctl", "start", *NAMES)
@@ -97,9 +73,15 @@ def is_attached(host: Systemd) -> bool:
 def test_a_start_is_over_when_packets_are_balanced(host: Systemd) -> None:
     assert host.show("guidewayd", "ActiveState") == "active"
     assert is_attached(host)
-    assert "10.0.0.2" in guideway(host, "backend", "list")
+    assert str(BACKEND) in guideway(host, "backend", "list")
     eventually(lambda: vrrp_state(host) == "active", within=5, what="it is Active")
-    assert "10.0.0.100/32" in host.run("ip", "-brief", "address", "show", "eth0")
+    assert f"{VIP}/32" in host.run("ip", "-brief", "address", "show", "eth0")
+
+
+def test_state_is_roots_alone_and_the_status_of_vrrp_everybodys(host: Systemd) -> None:
+    places = ("/var/lib/guideway", "/run/guideway", "/run/guideway/vrrp.json")
+
+    assert host.run("stat", "--format", "%a", *places).split() == ["700", "755", "644"]
 
 
 def test_systemctl_status_says_how_they_are(host: Systemd) -> None:
@@ -111,9 +93,9 @@ def test_systemctl_status_says_how_they_are(host: Systemd) -> None:
 
 
 def test_confined_as_they_are_they_do_all_that_is_asked_of_them(host: Systemd) -> None:
-    asked = ("tcp", "10.0.0.7:4000", "10.0.0.100:80")
-    assert "forwarded to backend web/10.0.0.2" in guideway(host, "explain", *asked)
-    guideway(host, "backend", "set", "web", "10.0.0.2", "--weight", "2")
+    asked = ("tcp", f"{FRONT[7]}:4000", f"{VIP}:80")
+    assert f"forwarded to backend web/{BACKEND}" in guideway(host, "explain", *asked)
+    guideway(host, "backend", "set", "web", str(BACKEND), "--weight", "2")
     guideway(host, "dataplane", "reload")
     guideway(host, "dataplane", "detach", "--yes")
     assert not is_attached(host)
@@ -145,7 +127,7 @@ OTHERS = {  # what vrrpd does besides, as it may be confined too much to do
     ],
     "instances": [
         {
-            **VRRPD["instances"][0],
+            **INSTANCE,
             "virtual_mac": True,
             "track": ["who", "manager", {"check": "slow", "weight": -7}],
             "notify": {
@@ -189,8 +171,7 @@ def sleepers(host: Systemd) -> str:
 
 
 def test_systemctl_reload_reads_the_file_again(host: Systemd) -> None:
-    web = GUIDEWAYD["services"][0]
-    more = {**GUIDEWAYD, "services": [web, {**web, "name": "tls", "port": 443}]}
+    more = guidewayd(WEB, {**WEB, "name": "tls", "port": 443})
     host.write("/etc/guideway/guideway.yaml", json.dumps(more))
 
     host.run("systemctl", "reload", "guidewayd")

@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from control.api.v1 import guideway_pb2 as pb
+from control.check_common import Via
 from control.checks import (
     AnyCheck,
     GrpcCheck,
@@ -21,7 +22,6 @@ from control.checks import (
     TcpCheck,
     TlsCheck,
     UdpCheck,
-    Via,
 )
 from control.model import Backend, Mode, Protocol, Service
 from dataplane.stand_ins import Prefixes
@@ -32,7 +32,7 @@ from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.program import Program
 from vagrant.lab.segment import ipv6_of
-from vagrant.lab.topology import VIP, DrTopology
+from vagrant.lab.topology import VIP, DrTopology, hold_ipv6_vip
 
 pytestmark = pytest.mark.waiting
 
@@ -87,6 +87,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
         ),
     ]
     with Lab(f"v{os.getpid()}", DrTopology, services) as made:
+        hold_ipv6_vip(made.topology.balancers["lb1"])
         arguments = ("--moods", str(directory))
         log = directory / "server.log"
         backend = made.topology.backends["b1"]

@@ -3,12 +3,13 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import pairwise
-from pathlib import Path
+from socket import AF_INET, AF_INET6, if_nametoindex
 from typing import Any
 
 import pytest
+from pyroute2 import IPRoute
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
@@ -23,12 +24,13 @@ from tests.support.vrrp_lan import (
     VIP,
     Lan,
     Node,
-    build,
     instance,
 )
 from tests.support.wait import eventually
 from vagrant.lab.errors import CommandError
 from vagrant.lab.segment import mac_of
+from vrrp import present
+from vrrp.present import Present
 
 pytestmark = pytest.mark.waiting
 
@@ -36,20 +38,6 @@ EARLY = 0.01  # seconds by which what a node hears may come before what the witn
 LINK_LOCAL = "fe80::33/64"
 VIP6 = "2001:db8::100/128"
 GATEWAY6 = "2001:db8:20::1/64"
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
-
-
-@pytest.fixture
-def pair(lan: Lan) -> Lan:
-    """The same, both running: one, of priority 150, is Active, two, of 100, Backup."""
-    lan.start_pair()
-    return lan
 
 
 def is_advertisement(frame: Packet, source: Node, priority: int) -> bool:
@@ -477,21 +465,68 @@ def test_a_reload_leaves_alone_what_has_not_changed(lan: Lan) -> None:
     lan.one.wait_for(VIP, "10.0.0.102/32")
 
 
+def refuse_a_reload(node: Node, changed: dict[str, Any], problem: str, **more: str) -> None:
+    """Let ``node`` be Active, and read a file that it has to refuse: nothing changes."""
+    node.start(instance(100))
+    node.wait_until("active")
+    before = node.standing()
+
+    node.configure(changed, **more)
+    node.reload()
+
+    node.wait_for_log(event="configuration not reloaded", problem=problem)
+    assert node.standing() == before
+    assert node.vrrpd.running
+
+
 def test_a_mistake_in_the_new_file_changes_nothing(lan: Lan) -> None:
-    lan.one.start(instance(100))
-    lan.one.wait_until("active")
-    before = lan.one.standing()
+    place = f"{lan.one.directory}/vrrp.yaml:1: instances[0] (front), priority"
 
-    lan.one.configure(instance(0))
-    lan.one.reload()
+    refuse_a_reload(lan.one, instance(0), f"{place}: Expected `int` >= 1")
 
-    lan.one.wait_for_log(
-        event="configuration not reloaded",
-        problem=f"{lan.one.directory}/vrrp.yaml:1: "
-        "instances[0] (front), priority: Expected `int` >= 1",
+
+def test_what_waits_for_a_restart_is_named_with_its_line(lan: Lan) -> None:
+    problem = (
+        f"{lan.one.directory}/vrrp.yaml:1: maintenance_file: "
+        "cannot change while guideway-vrrpd runs: restart it"
     )
-    assert lan.one.standing() == before
-    assert lan.one.vrrpd.running
+
+    refuse_a_reload(lan.one, instance(100), problem, maintenance_file="/elsewhere")
+
+
+def test_a_reload_refuses_an_interface_that_is_not_there(lan: Lan) -> None:
+    problem = "there is no interface eth7, which instance front needs"
+
+    refuse_a_reload(lan.one, instance(100, interface="eth7"), problem)
+
+
+def test_addresses_are_read_as_pyroute2_reads_them(lan: Lan) -> None:
+    host = lan.one.host
+    host.sysctl("net.ipv6.conf.eth1.disable_ipv6", 0)
+    host.run("ip", "address", "add", "10.7.0.1", "peer", "10.7.0.2/32", "dev", "eth1")
+    host.run("ip", "address", "add", "2001:db8::1", "peer", "2001:db8::2", "dev", "eth1")
+    old = ("2001:db8::3/64", "dev", "eth1", "preferred_lft", "0", "nodad")
+    host.run("ip", "address", "add", *old)
+    many = (f"address add 10.8.{n >> 8}.{n & 255}/24 dev eth1" for n in range(1, 1000))
+    batch = lan.one.directory / "batch"
+    batch.write_text("\n".join(many))  # more than fit into an answer
+    host.run("ip", "-batch", str(batch))
+
+    with host.inside(), IPRoute(strict_check=True) as ip:
+        for family in (AF_INET, AF_INET6):
+            index = if_nametoindex("eth1")
+            told = ip.addr("dump", index=index, family=family)
+            assert present.read(index, family) == [
+                Present(
+                    ip_address(each.get("IFA_LOCAL") or each.get("IFA_ADDRESS")).packed,
+                    each["prefixlen"],
+                    each.get("IFA_PROTO") or 0,
+                    bool(each["flags"] & 0x20),
+                )
+                for each in told
+            ]
+        with pytest.raises(OSError, match="No such device"):
+            present.read(99, AF_INET)
 
 
 def refusal(node: Node, *prefix: str) -> str:
@@ -550,16 +585,35 @@ def test_a_second_daemon_with_the_same_status_file_is_refused(lan: Lan) -> None:
         ),
     ],
 )
-def test_a_host_that_lacks_something_is_told_so_and_left_as_it_was(
+def test_who_lacks_something_rests_and_says_what(
     lan: Lan, changes: dict[str, object], sentence: str
 ) -> None:
     lan.one.host.run("ip", "address", "flush", "dev", "eth1")
-    lan.one.configure(instance(100, **changes))
     before = lan.one.host.run("ip", "-brief", "address")
 
-    assert refusal(lan.one) == f"guideway-vrrpd: {sentence}\n"
+    lan.one.start(instance(100, **changes))
+
+    lan.one.wait_for_log(event="instance at rest", problem=sentence)
+    assert lan.one.status()["state"] == "initialize"
     assert lan.one.host.run("ip", "-brief", "address") == before
-    assert [path.name for path in lan.one.directory.iterdir()] == ["vrrp.yaml"]
+
+
+def test_an_interface_that_comes_after_the_start_is_waited_for(lan: Lan) -> None:
+    lan.one.start(
+        instance(100), instance(100, name="late", interface="eth7", addresses=["10.7.0.9"])
+    )
+    lan.one.wait_until("active")
+    assert lan.one.status("late")["problem"] == (
+        "there is no interface eth7, which instance late needs"
+    )
+
+    lan.one.host.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8")
+    lan.one.host.run("ip", "address", "add", "10.7.0.1/24", "dev", "eth7")
+    for end in ("eth7", "eth8"):
+        lan.one.host.run("ip", "link", "set", end, "up")
+
+    lan.one.wait_until("active", "late")
+    lan.one.wait_for("10.7.0.9/32")
 
 
 def test_without_the_capabilities_it_does_not_start(lan: Lan) -> None:

@@ -1,26 +1,20 @@
 """guideway-vrrpd with much to do: floods of packets, and reloads at its fastest."""
 
+import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 from scapy.packet import Packet
 
 from tests.support.vrrp_frames import said
-from tests.support.vrrp_lan import GATEWAY, VIP, Lan, build, instance
+from tests.support.vrrp_lan import GATEWAY, VIP, Lan, instance
 
 pytestmark = pytest.mark.alone
 
 FLOOD = 20_000  # packets
 SO_RCVBUFFORCE = 33  # asm/socket.h; the socket module does not have it
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
 
 
 def flood(lan: Lan, frame: Packet) -> None:
@@ -56,6 +50,33 @@ def test_a_flood_moves_nothing(lan: Lan, frame: Packet) -> None:
     after = lan.one.status()["transitions"], lan.two.status()["transitions"]
     assert after == before
     assert len(lan.one.log()) < 20
+
+
+def starve_ordinary_programs(seconds: float) -> None:
+    """Leave them next to nothing of the processors for so long: ourselves included."""
+    hog = (
+        "import os, time; os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))\n"
+        f"end = time.monotonic() + {seconds}\n"
+        "while time.monotonic() < end: pass"
+    )
+    processors = range(len(os.sched_getaffinity(0)))
+    hogs = [subprocess.Popen((sys.executable, "-c", hog)) for _ in processors]
+    for each in hogs:
+        each.wait()
+
+
+def test_scripts_that_start_slowly_make_nothing_late(lan: Lan) -> None:
+    script = {"type": "script", "command": ["/bin/true"], "interval": 0.05}
+    checks = [{"name": f"c{number}", **script} for number in range(10)]
+    lan.one.start(instance(100), checks=checks)
+    lan.one.wait_until("active")
+    before = lan.one.standing()
+
+    starve_ordinary_programs(1.0)
+
+    after = lan.one.standing()
+    assert after == before
+    assert after["fenced"] == 0
 
 
 def test_reloads_do_not_make_advertisements_late_at_the_fastest_interval(lan: Lan) -> None:

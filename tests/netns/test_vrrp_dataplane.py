@@ -13,6 +13,7 @@ import yaml
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import TcpCheck
 from tests.support.wait import eventually
+from vagrant.lab.daemon_files import INSTANCE
 from vagrant.lab.lab import Lab
 from vagrant.lab.node import Node
 from vagrant.lab.topology import DrTopology
@@ -125,6 +126,5 @@ def problem(node: Node) -> str:
 
 def shown(node: Node) -> dict[str, Any]:
     content = yaml.safe_load(node.paths.vrrp_status.read_text())
-    (status,) = content.values()
-    found: dict[str, Any] = status
+    found: dict[str, Any] = content[INSTANCE]
     return found

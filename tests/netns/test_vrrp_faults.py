@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,27 +19,12 @@ from tests.support.vrrp_lan import (
     VIP,
     Lan,
     Node,
-    build,
     instance,
 )
 from tests.support.wait import eventually
 from vrrp.machine import ANNOUNCE_GAP
 
 pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
-
-
-@pytest.fixture
-def pair(lan: Lan) -> Lan:
-    """The same, both running."""
-    lan.start_pair()
-    return lan
 
 
 def stalled(node: Node, seconds: float) -> None:
@@ -79,6 +63,21 @@ def test_a_script_does_not_run_in_real_time(lan: Lan) -> None:
 
     eventually(told.exists, within=5, what="the script has run")
     assert "SCHED_OTHER" in told.read_text()
+
+
+def test_no_thread_that_may_hold_the_others_up_waits_for_ordinary_programs(
+    lan: Lan,
+) -> None:
+    check = {"name": "it", "type": "script", "command": ["/bin/true"]}
+    notify = {"command": ["/bin/true"]}
+    lan.one.start(instance(100, track=["it"], notify=notify), checks=[check])
+    lan.one.wait_until("active")
+
+    threads = [int(each.name) for each in Path(f"/proc/{lan.one.vrrpd.pid}/task").iterdir()]
+
+    policies = [os.sched_getscheduler(each) for each in threads]
+    assert len(policies) > 2
+    assert {each & ~os.SCHED_RESET_ON_FORK for each in policies} == {os.SCHED_RR}
 
 
 def test_a_backup_that_was_late_hears_what_waits_before_it_takes_over(pair: Lan) -> None:

@@ -1,19 +1,15 @@
 """guideway-vrrpd and keepalived as routers of one virtual router, in every dialect."""
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.requirements import require
-from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, Node, build, instance
+from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, Node, instance
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.waiting
+pytestmark = [pytest.mark.waiting, pytest.mark.usefixtures("_keepalived")]
 
 LINK_LOCAL_VIP = "fe80::33/64"
 VIP6 = "2001:db8::100/128"
@@ -71,15 +67,6 @@ in_each_version = pytest.mark.parametrize(
 each_setting = pytest.mark.parametrize(
     "setting", [pytest.param(setting, id=name) for name, setting in SETTINGS.items()]
 )
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet; keepalived is there."""
-    missing = None if shutil.which("keepalived") else "keepalived is not installed"
-    require("netns", missing)
-    with build(lab_name, tmp_path) as built:
-        yield built
 
 
 def start(node: Node, setting: Setting, priority: int = 100) -> None:

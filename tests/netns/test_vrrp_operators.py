@@ -20,19 +20,11 @@ from tests.support.vrrp_lan import (
     Keepalived,
     Lan,
     Node,
-    build,
     instance,
 )
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet."""
-    with build(lab_name, tmp_path) as built:
-        yield built
 
 
 def have_roles(lan: Lan) -> None:

@@ -1,27 +1,14 @@
 """What guideway-vrrpd tracks, and sync groups, on real networks with keepalived as peer."""
 
-import shutil
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.requirements import require
-from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, build, instance
+from tests.support.vrrp_lan import GATEWAY, VIP, Keepalived, Lan, instance
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.waiting
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    """Two nodes that run nothing yet; keepalived is there."""
-    missing = None if shutil.which("keepalived") else "keepalived is not installed"
-    require("netns", missing)
-    with build(lab_name, tmp_path) as built:
-        yield built
+pytestmark = [pytest.mark.waiting, pytest.mark.usefixtures("_keepalived")]
 
 
 def start(lan: Lan, check: dict[str, Any], weight: int = 0) -> None:

@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,8 +13,7 @@ from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6NDOptDstLLAddr, IPv6
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet
 
-from tests.support.requirements import require
-from tests.support.vrrp_lan import VIP, Keepalived, Lan, Node, build, instance
+from tests.support.vrrp_lan import VIP, Keepalived, Lan, Node, instance
 from tests.support.wait import eventually
 from vagrant.lab.lab import Lab
 from vagrant.lab.topology import VIP as SERVICE_VIP
@@ -31,13 +28,6 @@ VMAC = {"virtual_mac": True, "addresses": [VIP]}
 SIX = {"virtual_mac": True, "addresses": ["fe80::33/64", "2001:db8::100/128"]}
 OWN = {"advertise_mac": "own", "announce": {"refresh": 60}}
 VRRP = 112
-
-
-@pytest.fixture
-def lan(lab_name: str, tmp_path: Path) -> Iterator[Lan]:
-    require("netns", None if shutil.which("keepalived") else "keepalived is not installed")
-    with build(lab_name, tmp_path) as built:
-        yield built
 
 
 def macvlans(node: Node) -> list[str]:
@@ -152,6 +142,7 @@ def test_two_actives_that_have_found_each_other_again_agree(lan: Lan) -> None:
     assert neighbour(lan) == MAC
 
 
+@pytest.mark.usefixtures("_keepalived")
 @pytest.mark.parametrize(
     ("lines", "ours"),
     [

@@ -29,9 +29,15 @@ def bpffs(_machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def instance(bpffs: Path) -> Iterator[Instance]:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory that keeps what was compiled, for those who compile it again."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="session")
+def instance(bpffs: Path, compiled: Path) -> Iterator[Instance]:
     """Return the program, compiled and loaded once for all tests."""
-    with loaded_program(bpffs) as opened:
+    with loaded_program(bpffs, compiled) as opened:
         yield opened
 
 

@@ -37,9 +37,9 @@ def mounted_bpffs(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def loaded_program(bpffs: Path) -> Iterator[Instance]:
-    """Compile and load the program, with empty maps."""
-    opened = open_instance(bpffs / "guideway" / "test", LIMITS)
+def loaded_program(bpffs: Path, cache: Path | None = None) -> Iterator[Instance]:
+    """Load the program, with empty maps; ``cache`` keeps what was compiled."""
+    opened = open_instance(bpffs / "guideway" / "test", LIMITS, cache)
     try:
         yield opened
     finally:

@@ -111,6 +111,7 @@ def check_same(balancer: Balancer, packet: bytes, said: Outcome) -> None:
 @pytest.mark.usefixtures("records", "replies", "fragments")
 @pytest.mark.timeout(300)
 def test_it_says_what_the_program_then_does_and_leaves_no_trace(balancer: Balancer) -> None:
+    explain(balancer)  # compiled is that slowly that records would be forgotten meanwhile
     world.make(balancer)
     source = packets()
     for _ in range(RECORDED):
@@ -246,9 +247,11 @@ def test_a_program_that_is_not_the_one_on_disk_is_not_asked(balancer: Balancer) 
 
 
 @pytest.mark.usefixtures("balancer")
-def test_while_the_program_is_loaded_anew_the_one_that_serves_is_asked(bpffs: Path) -> None:
+def test_while_the_program_is_loaded_anew_the_one_that_serves_is_asked(
+    bpffs: Path, compiled: Path
+) -> None:
     root = bpffs / "guideway" / "explained"
-    with closing(open_instance(root, LIMITS)) as instance:
+    with closing(open_instance(root, LIMITS, compiled)) as instance:
         serving = Balancer(instance)
         serving.add_service()
         instance.attach([], native=False)

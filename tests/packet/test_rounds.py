@@ -11,8 +11,9 @@ from scapy.layers.inet import TCP
 from scapy.layers.l2 import Ether
 
 from control.capacity import check_capacity
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Network, NextHop
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.reconciler import Reconciler
 from control.rounds import Settings
 from dataplane import libbpf

@@ -19,11 +19,11 @@ LARGE = Limits(services=16, backends=32, slots=16384, records=4096)
 
 
 @pytest.fixture
-def two(bpffs: Path) -> Iterator[tuple[Instance, Instance]]:
+def two(bpffs: Path, compiled: Path) -> Iterator[tuple[Instance, Instance]]:
     """Return a data plane and one of larger limits."""
     roots = [bpffs / "guideway" / name for name in ("old", "new")]
     made = [
-        open_instance(root, limits)
+        open_instance(root, limits, compiled)
         for root, limits in zip(roots, (SMALL, LARGE), strict=True)
     ]
     yield made[0], made[1]
@@ -108,9 +108,9 @@ def test_records_go_on_and_what_the_successor_saw_itself_counts(
     assert [recorded(new, number) for number in (0, 1, 2, 2000)] == [1, 2, 3, 2]
 
 
-def test_maps_of_one_shape_are_shared_and_not_copied(bpffs: Path) -> None:
+def test_maps_of_one_shape_are_shared_and_not_copied(bpffs: Path, compiled: Path) -> None:
     root = bpffs / "guideway" / "renewed"
-    instance = open_instance(root, SMALL)
+    instance = open_instance(root, SMALL, compiled)
     before = {name: instance.maps.id(name) for name in KEPT_MAPS}
     record(instance, 7, time.monotonic_ns(), backend=1)
     try:

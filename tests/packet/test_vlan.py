@@ -10,8 +10,6 @@ from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketT
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 from scapy.packet import NoPayload, Packet, Raw
 
-from dataplane import libbpf
-from dataplane.errors import KernelError
 from dataplane.records import MODE_DR, MODE_NAT, SERVICE_VLAN, Counter, Tag
 from tests.packet.balancer import (
     BACKEND_MACS,
@@ -352,17 +350,8 @@ def test_where_the_driver_leaves_no_room_for_a_tag_the_packet_is_dropped(
     host.add_service(family, port=81, backend_tags=SIX.tags)
     packet = family.ip(family.client, family.vip) / SYN
     more = family.ip(family.client, family.vip) / TCP(sport=5555, dport=81)
-    try:
-        pushed = without_room(host, frame(to_us(), UNTAGGED.incoming, packet))
-    except KernelError:
-        pytest.skip("packet: this kernel (before 6.5) gives all headroom to test runs")
-    replaced = without_room(host, frame(to_us(), FIVE.incoming, more))
+    pushed = host.send_without_room(frame(to_us(), UNTAGGED.incoming, packet))
+    replaced = host.send_without_room(frame(to_us(), FIVE.incoming, more))
 
     assert (pushed, replaced) == (Verdict.DROP, Verdict.TX)
     assert set(host.reasons()) == {"no_headroom", "forwarded_dr"}
-
-
-def without_room(host: Balancer, packet: bytes) -> Verdict:
-    """Run the program on a packet with its headroom used up, by metadata."""
-    run = libbpf.prog_run(host.instance.program, packet, metadata=bytes(216))
-    return Verdict(run.verdict)

@@ -13,7 +13,7 @@ from control.api.v1 import configuration_pb2 as pb
 from control.api.v1.configuration_pb2_grpc import ConfigurationStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.config import parse_services
-from control.model import DesiredState
+from control.desired import DesiredState
 from tests.support.running_api import Node, running_api
 
 

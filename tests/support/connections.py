@@ -5,10 +5,17 @@ from collections.abc import Iterable
 from fcntl import ioctl
 from ipaddress import IPv4Address
 from termios import TIOCOUTQ
-from typing import Self
+from typing import Protocol, Self
 
-from vagrant.lab.lab import Lab
+from vagrant.lab.hosts import Host
 from vagrant.lab.topology import VIP
+
+
+class Place(Protocol):
+    """Where connections come from: a lab, or less."""
+
+    @property
+    def client(self) -> Host: ...
 
 
 class Connection:
@@ -19,13 +26,13 @@ class Connection:
 
     def __init__(
         self,
-        lab: Lab,
+        place: Place,
         address: IPv4Address = VIP,
         port: int = 80,
         *,
         patience: float = 10.0,
     ) -> None:
-        self._socket = lab.client.socket()
+        self._socket = place.client.socket()
         try:
             self._socket.settimeout(patience)
             self._socket.connect((str(address), port))

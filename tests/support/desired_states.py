@@ -6,29 +6,25 @@ from string import ascii_letters, digits
 
 from hypothesis import strategies as st
 
-from control.checks import (
+from control.check_common import (
     BUILT_IN,
-    CHECKS,
-    DNS_RCODES,
     MAX_COUNT,
     MAX_JITTER,
     MAX_SECONDS,
     MIN_SECONDS,
-    AnyCheck,
     CheckDefaults,
     Initial,
     NetworkCheck,
     PortCheck,
-    UdpCheck,
     Via,
 )
+from control.checks import CHECKS, DNS_RCODES, AnyCheck, UdpCheck
+from control.desired import DesiredState
 from control.model import (
-    MAX_NAME,
     MAX_WEIGHT,
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,
@@ -42,6 +38,7 @@ from control.pool_policy import (
     SorryServer,
     WhenAllDown,
 )
+from control.value_rules import MAX_NAME
 
 names = st.text(ascii_letters + digits + ".-_:", min_size=1, max_size=MAX_NAME)
 seconds = st.floats(min_value=MIN_SECONDS, max_value=MAX_SECONDS)

@@ -11,7 +11,8 @@ from grpc_status import rpc_status
 
 from control.api.v1 import guideway_pb2 as pb
 from control.checks import TcpCheck
-from control.model import Affinity, BackendState, DesiredState, Hash, Mode
+from control.desired import DesiredState
+from control.model import Affinity, BackendState, Hash, Mode
 from tests.support.api_client import ADD_WEB, WEB, Api, api_client
 from tests.support.running_api import BACKEND_MAC, STARTED, VLAN
 

@@ -94,12 +94,25 @@ def test_with_a_group_for_changes_the_others_may_only_view(open_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
+LISTEN = """
+from control.api.sockets import listening
+with listening(path, "games"):
+    print(path.stat().st_gid)
+"""
+CHECK = """
+from control.access import Access
+from control.api.server import check
+check(path, Access(group="games"))
+print(list(path.parent.iterdir()) or grp.getgrnam("games").gr_gid)
+"""
+
+
 @as_root
-def test_a_group_can_be_given_without_cap_chown_by_who_is_in_it(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from control.api.sockets import listening\n"
-        "path = Path(sys.argv[1])\nwith listening(path, 'games'): print(path.stat().st_gid)"
-    )
+@pytest.mark.parametrize("does", [LISTEN, CHECK], ids=["start", "check before"])
+def test_a_group_can_be_given_without_cap_chown_by_who_is_in_it(
+    tmp_path: Path, does: str
+) -> None:
+    script = f"import grp, sys; from pathlib import Path; path = Path(sys.argv[1])\n{does}"
 
     def run(*groups: str) -> subprocess.CompletedProcess[str]:
         given = ("--groups", ",".join(str(gid(g)) for g in groups)) if groups else ()
@@ -119,7 +132,7 @@ def test_a_group_can_be_given_without_cap_chown_by_who_is_in_it(tmp_path: Path) 
     assert stranger.stderr.endswith(
         "socket cannot be given to the group 'games' (`api.group`): Operation not "
         "permitted. Let guidewayd be in that group (in its systemd unit: "
-        "SupplementaryGroups=games), or have CAP_CHOWN\n"
+        "SupplementaryGroups=games; in a container: --group-add), or have CAP_CHOWN\n"
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from control.api.convert_configuration import state_from_pb, state_to_pb
 from control.api.v1 import configuration_pb2 as pb
 from control.api.v1 import difference_pb2, guideway_pb2
-from control.model import DesiredState
+from control.desired import DesiredState
 from tests.support.api_client import ADD_WEB
 from tests.support.configuration import Api, configuration_api, web
 from tests.support.desired_states import desired_states
@@ -203,11 +203,11 @@ def test_what_waits_is_shown_confirmed_or_rolled_back(api: Api) -> None:
             "INVALID_ARGUMENT",
             "confirm_timeout: 0.1 s is not in 1…86400 s",
         ),
-        (pb.RollbackRequest(version=7), "NOT_FOUND", "no version '7'"),
-        (pb.GetVersionRequest(version=0), "NOT_FOUND", "no version '0'"),
-        (pb.GetVersionRequest(version=2**64 - 1), "NOT_FOUND", "no version '184467440737"),
+        (pb.RollbackRequest(version=7), "NOT_FOUND", "no version 7: `guideway history`"),
+        (pb.GetVersionRequest(version=0), "NOT_FOUND", "no version 0: `guideway"),
+        (pb.GetVersionRequest(version=2**64 - 1), "NOT_FOUND", "no version 184467440737"),
         (pb.ListVersionsRequest(before=2**64 - 1), "", ""),
-        (pb.DiffRequest(to_version=7), "NOT_FOUND", "no version '7'"),
+        (pb.DiffRequest(to_version=7), "NOT_FOUND", "no version 7: `guideway history`"),
         (pb.ConfirmRequest(), "FAILED_PRECONDITION", "no version waits to be confirmed"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value[:20],

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from control.api import convert
 from control.api.v1 import guideway_pb2 as pb
+from control.desired import DesiredState
 from control.encoding import decode, encode
 from control.errors import GuidewayError
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from tests.support.damaged import damaged_bytes
 
 WEB = Service(

@@ -66,9 +66,23 @@ def test_a_trial_says_what_the_change_does_and_changes_nothing(
     made = getattr(api.stub, name)(request)
     assert made.version == 2
     assert not made.HasField("difference")
+    assert (foreseen.unchanged, made.unchanged) == (False, False)
     assert [one.name for one in foreseen.difference.services] == [
         {"AddService": "new", "ChangeService": "www"}.get(name, "web")
     ]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_so_already_is_answered_as_unchanged(api: Api, *, dry_run: bool) -> None:
+    changed = api.stub.ChangeService(
+        pb.ChangeServiceRequest(name="web", port=WEB.port, dry_run=dry_run)
+    )
+    set_ = api.stub.SetBackend(
+        pb.SetBackendRequest(service="web", backend="10.0.0.1", weight=1, dry_run=dry_run)
+    )
+
+    assert [(one.unchanged, one.version) for one in (changed, set_)] == [(True, 1)] * 2
+    assert api.node.store.version == 1
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -152,6 +166,8 @@ def test_a_service_gets_another_name_and_place(api: Api) -> None:
             "service 'web': 192.0.2.10:25/tcp belongs to service 'mail'",
         ),
         ({"protocol": 9}, "protocol: 9 is unknown: tcp or udp"),
+        ({"mode": 9}, "mode: 9 is unknown: dr or nat"),
+        ({"hash": 9}, "hash: 9 is unknown: flow or source"),
     ],
 )
 def test_a_name_or_place_that_cannot_be_is_refused(

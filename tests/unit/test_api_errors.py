@@ -47,10 +47,13 @@ def web(**changed: object) -> pb.AddServiceRequest:
             "service 'web': 224.0.0.1 is not an address that a host can have",
         ),
         (web(protocol=None), "service.protocol: is required: tcp or udp"),
-        (web(protocol=99), "service.protocol: is required: tcp or udp"),
+        (web(protocol=99), "service.protocol: 99 is unknown: tcp or udp"),
+        (web(vip="[2001:db8::1]"), "service.vip: '[2001:db8::1]' is not an IP address; wr"),
         (web(port=None), "service.port: is required; 0 is every port"),
         (web(port=65536), "service 'web': port 65536 is not in 0…65535"),
         (web(mode=None), "service.mode: is required: dr or nat"),
+        (web(mode=99), "service.mode: 99 is unknown: dr or nat"),
+        (web(affinity=99), "service.affinity: 99 is unknown: transition, always or none"),
         (web(ring_size=4096), "service 'web': ring size 4096 is not a prime number"),
         (web(ring_size=4294967291), "service 'web': ring size 4294967291 is above 8388593"),
         (web(check=pb.HealthCheck()), "check.kind: is none that this guidewayd knows"),
@@ -61,6 +64,14 @@ def web(**changed: object) -> pb.AddServiceRequest:
         (
             web(check=pb.HealthCheck(tcp=pb.TcpCheck(timeout=float("inf")))),
             "service 'web', check: timeout inf s is not in 0.01…3600 s",
+        ),
+        (
+            web(check=pb.HealthCheck(tcp=pb.TcpCheck(initial=99))),
+            "check.initial: 99 is unknown: first, up, down or before",
+        ),
+        (
+            web(check=pb.HealthCheck(tcp=pb.TcpCheck(via=99))),
+            "check.via: 99 is unknown: backend or vip",
         ),
         (
             web(check=pb.HealthCheck(tcp=pb.TcpCheck(rise=0))),

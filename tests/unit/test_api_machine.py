@@ -24,17 +24,11 @@ from control.api.v1 import configuration_pb2
 from control.api.v1 import guideway_pb2 as pb
 from control.api.v1.configuration_pb2_grpc import ConfigurationStub
 from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
+from control.desired import DesiredState
 from control.difference import foresee
 from control.errors import GuidewayError
 from control.facts import Facts, Network, NextHop
-from control.model import (
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import Backend, BackendState, Mode, Protocol, Service
 from control.moving import with_changed
 from dataplane.plan import plan
 from tests.support.kernel_maps import KernelMaps

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from control.checks import CheckDefaults, HttpCheck, IcmpCheck, Initial, TcpCheck
+from control.check_common import CheckDefaults, Initial
+from control.checks import HttpCheck, IcmpCheck, TcpCheck
 from control.config import parse_services
+from control.desired import DesiredState
 from control.document import dump
 from control.encoding import decode, encode
 from control.errors import ConfigError
 from control.health.probe import Probe, probes_of
-from control.model import DesiredState, Service
+from control.model import Service
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 
 FILE = """\
@@ -98,7 +100,10 @@ def test_a_file_may_say_for_all_services_what_they_do_not_say_themselves() -> No
         ("check_defaults: {intervall: 1}", "did you mean `interval`?"),
         ("check_defaults: {path: /x}", "unknown field `path`; keys here are interval, "),
         ("check_defaults: {port: 80}", "unknown field `port`; keys here are interval, "),
-        ("check_defaults: none", "Expected `object`, got `str`"),
+        (
+            "check_defaults: none",
+            "Expected `object`, got `str`; it is made of keys, such as `interval:`",
+        ),
         (
             "backends: [{address: 10.0.0.1, check: none, checks: []}]",
             "has both `check` and `checks`",
@@ -181,6 +186,24 @@ def test_a_backend_gets_checks_of_its_own_and_gives_them_back(cli: CommandLine) 
     assert "own checks: icmp every 1 s, tcp port 8080 every 1 s" in cli.rows(
         "backend show web c"
     )
+
+
+def test_who_has_checks_of_its_own_is_marked_among_the_backends(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+    assert not any("OWN CHECKS" in row for row in cli.rows("service show web"))
+    cli.said("backend add web 10.0.0.3,name=c --check icmp --check tcp,port=8080")
+    cli.said("backend set web b --no-check")
+
+    header, *rows = [
+        row for row in cli.rows("service show web") if ":80" in row or "OWN" in row
+    ][-4:]
+
+    assert header.endswith("MAC OWN CHECKS")
+    assert [row.partition(" active ")[2].partition(" ")[2] for row in rows] == [
+        "",
+        "none",
+        "icmp, tcp",
+    ]
 
 
 def test_what_is_exported_by_the_api_is_applied_again(cli: CommandLine, tmp_path) -> None:

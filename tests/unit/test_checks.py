@@ -14,11 +14,10 @@ from control.api.convert_checks import (
     defaults_to_pb,
 )
 from control.api.v1 import guideway_pb2 as pb
+from control.check_common import BUILT_IN, CheckDefaults, Initial, Via
 from control.checks import (
-    BUILT_IN,
     CHECKS,
     AnyCheck,
-    CheckDefaults,
     DnsCheck,
     ExecCheck,
     FileCheck,
@@ -26,15 +25,10 @@ from control.checks import (
     HttpCheck,
     HttpsCheck,
     IcmpCheck,
-    Initial,
     SmtpCheck,
     TcpCheck,
     TlsCheck,
     UdpCheck,
-    Via,
-    payload_bytes,
-    payload_mask,
-    status_ranges,
 )
 from control.config import parse
 from control.encoding import decode
@@ -140,20 +134,6 @@ def test_a_check_is_the_same_after_a_journey_through_the_api(
 ) -> None:
     found = checks_from_pb(checks_to_pb((check,)), (TcpCheck(),), defaults)
     assert found == (check,)
-
-
-def test_ranges_of_status_codes_are_read() -> None:
-    found = status_ranges("200-299, 404,500-500")
-
-    assert found == (range(200, 300), range(404, 405), range(500, 501))
-
-
-def test_payloads_are_text_or_digits() -> None:
-    assert payload_bytes("aé") == b"a\xc3\xa9"
-    assert payload_bytes("hex: 00 fF") == b"\0\xff"
-    assert payload_bytes("hex:0 0\u3000fF") == b"\0\xff"
-    assert (payload_bytes("hex:xA0X"), payload_mask("hex:xA0X")) == (b"\x0a\0", b"\x0f\xf0")
-    assert payload_mask("ab") == b"\xff\xff"
 
 
 WRITTEN: list[tuple[str, str, AnyCheck]] = [
@@ -282,7 +262,9 @@ def test_a_service_may_have_several_checks_or_none() -> None:
         ),
         ("check: {type: http, pth: /x}", "unknown field `pth`; did you mean `path`?"),
         ("check: {type: exec}", "missing required field `command`"),
-        ("check: {type: exec, command: /bin/x}", "Expected `array`, got `str`"),
+        ("check: {type: exec, command: /bin/x}", "got `str`; it is a list: put it in br"),
+        ("check: {timeout: 5s}", "got `str`; it is a number alone, without quotes or a"),
+        ("check: http", "'http'; it is one of none, or made of keys, such as `type:`"),
         ("check: {type: http, headers: {X: 1}}", "Expected `str`, got `int`; put it in"),
         ("check: {type: 7}", "Expected `str`, got `int`"),
         ("check: {via: moon}", "'moon'; it is one of backend, vip"),

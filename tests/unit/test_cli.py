@@ -8,7 +8,8 @@ import pytest
 
 from control.checks import TcpCheck
 from control.cli.tables import age, size
-from control.model import BackendState, DesiredState, Mode, Protocol
+from control.desired import DesiredState
+from control.model import BackendState, Mode, Protocol
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import BACKEND_MAC
 

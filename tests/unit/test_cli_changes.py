@@ -1,6 +1,7 @@
 """The command line: what a change would do, and waiting until it is done."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,48 @@ def test_a_trial_of_what_is_so_already_says_that_nothing_changes(cli: CommandLin
     assert said == "nothing changes: version 1 is the same\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "subject"),
+    [
+        ("service change web --port 80", "service web"),
+        ("service change web --name web --vip 192.0.2.10 --wait", "service web"),
+        ("backend set web a --weight 1", "backend a of web"),
+        ("backend set web a --state active --wait", "backend a of web"),
+        ("backend drain web b", "backend b of web"),
+    ],
+)
+def test_a_change_of_what_is_so_already_makes_no_version(
+    cli: CommandLine, line: str, subject: str
+) -> None:
+    cli.said("backend drain web b")
+
+    said = cli.said(line)
+    told = json.loads(cli.said(f"{line} -o json"))
+
+    message = f"{subject}: nothing changes"
+    assert said == f"{message}\n"
+    assert told == {"message": message, "version": 2, "changed": False}
+    assert cli.node.store.version == 2
+
+
+def test_a_change_is_told_from_none_in_json(cli: CommandLine) -> None:
+    told = json.loads(cli.said("backend set web a --weight 7 -o json"))
+
+    assert (told["version"], told["changed"]) == (2, True)
+
+
+def test_waiting_for_a_drain_says_that_it_was_under_way(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.said("backend drain web b")
+    monkeypatch.setattr("control.cli.backend.wait_until_drained", lambda *_: "it is quiet")
+
+    result = cli.run("backend drain web b --wait")
+
+    assert result.stderr == "backend b of web: nothing changes\n"
+    assert result.stdout == "b is drained: it is quiet\n"
+
+
 def test_what_is_not_there_before_or_after_is_called_none(cli: CommandLine) -> None:
     cli.said("backend set web a --zone rack1")
 
@@ -78,6 +121,16 @@ def test_what_is_not_there_before_or_after_is_called_none(cli: CommandLine) -> N
 
     assert "~ backend b zone none → rack1" in tried
     assert "~ backend a zone rack1 → none" in undone
+
+
+def test_a_deadline_is_told_in_whole_seconds(cli: CommandLine) -> None:
+    tried = cli.rows("backend drain web a --deadline 2h --dry-run")
+    cli.said("backend drain web a --deadline 2h")
+    later = cli.rows("backend drain web a --deadline 3h --dry-run")
+
+    time = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+    assert re.search(f"state active → draining, drain_deadline none → {time}$", tried[1])
+    assert re.search(f"backend a drain_deadline {time} → {time}$", later[1])
 
 
 def test_checks_of_a_backend_are_told_from_those_of_its_service(cli: CommandLine) -> None:

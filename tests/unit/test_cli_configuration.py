@@ -330,9 +330,9 @@ def test_a_file_is_validated_without_a_daemon(
     [
         ("apply -f /nowhere/x.yaml", 1, "/nowhere/x.yaml: cannot be read: No such file"),
         ("apply", 2, "Missing option '-f'"),
-        ("rollback 9", 1, "no version '9'"),
-        ("show 9", 1, "no version '9'"),
-        ("diff 0 9", 1, "no version '9'"),
+        ("rollback 9", 1, "no version 9: `guideway history` lists"),
+        ("show 9", 1, "no version 9: `guideway history` lists"),
+        ("diff 0 9", 1, "no version 9: `guideway history` lists"),
         ("diff", 2, "say what to compare: a version, two of them, or a file"),
         ("diff 0 1 -f x", 2, "say what to compare"),
         ("rollback 0 --confirm 5d", 2, "'5d' is not a duration such as 60s, 5m or 1h"),

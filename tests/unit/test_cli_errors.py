@@ -79,21 +79,35 @@ def test_what_the_daemon_refuses_is_one_sentence(
             "backend add web 10.0.0.3:80,weight=2 --port 80 --weight 3",
             "--port and --weight: stands behind the address already; say it once",
         ),
-        ("backend add web 10.0.0.3:http", "'http' is not a valid integer range"),
+        ("backend add web 10.0.0.3:http", "'http' is not a valid integer"),
         (
             "service change web",
             "say what to change: --name, --vip, --port, --protocol, --mode, --ring",
         ),
         ("service change web --no-check --fall 2", "--no-check contradicts the other"),
+        (
+            "service change web --keep-flows --move-flows",
+            "--keep-flows contradicts --move-flows",
+        ),
+        (
+            f"{ADD_WEB} --ignore-handshakes --watch-handshakes",
+            "--watch-handshakes contradicts --ignore-handshakes",
+        ),
         ("backend set web a", "say what to change: --weight, --state, --zone or --check"),
         ("backend set web a --weight 65536", "65536 is not in the range 0<=x<=65535"),
+        ("backend set web a --weight 1.5", "'1.5' is not a valid integer."),
+        ("service change web --max-ejected x", "'x' is not a valid number."),
+        (
+            "backend drain web a --deadline 0s",
+            "--deadline 0s would cut its flows at once: that is `backend set … --state",
+        ),
         ("backend set web a --weight -1", "-1 is not in the range 0<=x<=65535"),
-        (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer range"),
+        (ADD_WEB + " --backend 10.0.0.3:http", "'http' is not a valid integer"),
         (
             ADD_WEB + " --backend 10.0.0.3,wait=3",
             "'wait=3' is none of weight=N, name=X and zone=Z",
         ),
-        (ADD_WEB + " --backend 10.0.0.3,weight=x", "'x' is not a valid integer range"),
+        (ADD_WEB + " --backend 10.0.0.3,weight=x", "'x' is not a valid integer"),
         ("backend list -o xml", "'xml' is not one of 'table', 'json', 'yaml'"),
     ],
 )

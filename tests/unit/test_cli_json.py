@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from control.cli.plain import CheckDefaultsPlain
+from control.cli.plain_checks import CheckDefaultsPlain
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import BACKEND_MAC, STARTED
 
@@ -156,6 +156,7 @@ def test_a_change_in_json_has_its_version(cli: CommandLine) -> None:
     assert json.loads(cli.said(ADD_WEB + " -o json")) == {
         "message": "service web is added at 192.0.2.10:80/tcp",
         "version": 1,
+        "changed": True,
     }
 
 

@@ -54,6 +54,15 @@ def test_what_goes_wrong_is_said_with_numbers_the_most_frequent_first() -> None:
     )
 
 
+def test_who_waits_for_its_sync_group_says_so() -> None:
+    waiting = replace(BACKUP, active=None, reason="it takes part", waits=True)
+
+    assert shown(waiting) == (
+        "front backup 7s ago nobody 100 it takes part; "
+        "would take over, but others of its sync group hear an Active"
+    )
+
+
 def test_who_rests_does_not_know_who_is_active_but_why_it_rests() -> None:
     resting = replace(BACKUP, state=State.INITIALIZE, active=None, problem="eth0 is down")
 

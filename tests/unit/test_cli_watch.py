@@ -222,7 +222,17 @@ def test_a_service_that_is_not_there_is_said_so(cli: CommandLine) -> None:
     with watching(cli.socket, "watch", "web", "wbe") as process:
         assert [said(process.stdout) for _ in range(2)] == [
             "version 1: 1 service, 2 of 2 backends serve",
-            "there is no service 'wbe' now",
+            "there is no service 'wbe' so far",
+        ]
+
+
+def test_services_of_which_there_are_none_are_not_counted(cli: CommandLine) -> None:
+    cli.said(ADD_WEB)
+
+    with watching(cli.socket, "watch", "wbe", "ewb") as process:
+        assert [said(process.stdout) for _ in range(2)] == [
+            "there is no service 'wbe' so far",
+            "there is no service 'ewb' so far",
         ]
 
 

@@ -8,16 +8,10 @@ import pytest
 from control.capacity import check_capacity
 from control.checks import TcpCheck
 from control.compile import compile_image, remembered
+from control.desired import DesiredState
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop, Vlan
-from control.model import (
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import Backend, BackendState, Mode, Protocol, Service
 from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables

@@ -6,17 +6,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from control.compile import compile_image
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import (
-    Affinity,
-    Backend,
-    BackendState,
-    DesiredState,
-    Hash,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import Affinity, Backend, BackendState, Hash, Mode, Protocol, Service
 from control.rounds import Settings
 from control.status import Health
 from control.sync.shared import SharedRing

@@ -10,15 +10,9 @@ from hypothesis import strategies as st
 from control.access import PeerNode, Sync
 from control.checks import TcpCheck
 from control.config import MetricsEndpoint, NodeConfig, load, parse, parse_services
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import (
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import Backend, BackendState, Mode, Protocol, Service
 from dataplane.source import Limits
 from tests.support.damaged import damaged_texts
 
@@ -152,7 +146,9 @@ def test_metrics_can_be_left_out() -> None:
         ),
         ("{listen: '127.0.0.1:65536'}", "`listen`: '127.0.0.1:65536' is not ADDRESS:PORT"),
         ("{listen: '2001:db8::1:9475x'}", "`listen`: '2001:db8::1:9475x' is not"),
+        ("{listen: ':9475'}", "`listen`: ':9475' has no address; 0.0.0.0 and [::] are all"),
         ("{listen: 9475}", "Expected `str`, got `int`; put it in quotes"),
+        ("{listen: [2001:db8::1]}", "got `array`; brackets make a list: leave them out"),
         ("{listne: 3}", "unknown field `listne`; did you mean `listen`?"),
         ("false", "Expected `str | object`, got `bool`"),
         ("nowhere", "Invalid enum value 'nowhere'; it is one of none"),

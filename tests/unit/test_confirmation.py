@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from control.confirmation import Instant, Pending, instant
+from control.desired import DesiredState
 from control.encoding import encode
 from control.errors import ConfigError, ConfirmationError, HostError
-from control.model import DesiredState
 from control.store import Store
 from tests.support.full_disk import full_disk
 from tests.unit.test_store import NOON, WANTED, add_web, weigh

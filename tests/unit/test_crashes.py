@@ -10,16 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control.compile import Compiled, compile_image
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import (
-    Affinity,
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import Affinity, Backend, BackendState, Mode, Protocol, Service
 from control.rounds import Settings
 from control.status import Health
 from control.tables import Tables

@@ -2,7 +2,8 @@
 
 from ipaddress import IPv4Address
 
-from control.model import Backend, BackendState, DesiredState, Mode, Protocol, Service
+from control.desired import DesiredState
+from control.model import Backend, BackendState, Mode, Protocol, Service
 from control.network import Destinations
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from hypothesis import given
 
 from control.checks import ExecCheck, HttpCheck, HttpsCheck, IcmpCheck
+from control.desired import DesiredState
 from control.difference import (
     BACKEND_FIELDS,
     SERVICE_FIELDS,
@@ -17,7 +18,7 @@ from control.difference import (
     difference,
     foresee,
 )
-from control.model import Backend, BackendState, DesiredState, Mode, Protocol, Service
+from control.model import Backend, BackendState, Mode, Protocol, Service
 from control.pool_policy import PoolPolicy
 from control.status import Standing
 from tests.support.desired_states import desired_states

@@ -131,3 +131,20 @@ def test_every_key_of_a_pool_is_explained_and_every_pool_that_is_shown_is_read()
     for text in whole:
         config.parse_services(text, "docs")
     assert (len(shown), len(whole)) == (5, 1)
+
+
+def test_in_docker_the_data_plane_is_ended_by_who_may_do_what_who_made_it_may() -> None:
+    text = (PROJECT / "deploy" / "Dockerfile").read_text()
+    text += (DOCS / "containers.md").read_text()
+    runs = re.findall(r"docker run (?:.*\\\n)*.*", text)
+
+    rights = {
+        mark: re.findall(r"--(?:network|cap-\w+|security-opt) \S+|-v \S+", run)
+        for run in runs
+        for mark in ("--name guidewayd ", "--detach")
+        if mark in run
+    }
+
+    made, ended = rights["--name guidewayd "], rights["--detach"]
+    assert "-v /sys/fs/bpf:/sys/fs/bpf" in made
+    assert sorted(made) == sorted(ended)

@@ -6,15 +6,16 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 
-from control.checks import CheckDefaults, IcmpCheck, TcpCheck
+from control.check_common import CheckDefaults
+from control.checks import IcmpCheck, TcpCheck
 from control.config import parse_services
+from control.desired import DesiredState
 from control.document import backend_document, dump, pool_document, service_document
 from control.errors import ConfigError
 from control.model import (
     Affinity,
     Backend,
     BackendState,
-    DesiredState,
     Hash,
     Mode,
     Protocol,
@@ -68,7 +69,10 @@ def test_a_whole_file_is_checked_and_told_apart() -> None:
     [
         ("", "c.yaml: is empty; `services` is required, `services: []` for none"),
         ("{}", "c.yaml: Object missing required field `services`"),
-        ("- services", "c.yaml: Expected `object`, got `array`"),
+        (
+            "- services",
+            "c.yaml: Expected `object`, got `array`; it is made of keys, such as `ser",
+        ),
         ("servces: []", "c.yaml:1: Object contains unknown field `servces`; did you mean"),
         ("services: [], hash_seed: x", "c.yaml:1: not YAML: did not find expected"),
         ("services: []\nhash_seed: 1", "c.yaml: Object missing required field `interfac"),

@@ -7,9 +7,10 @@ import pytest
 
 from control.cli.client import Unanswered
 from control.cli.draining import Patience, Progress, Seen, is_late
+from control.desired import DesiredState
 from control.drains import next_deadline, overdue
 from control.errors import ConfigError
-from control.model import Backend, BackendState, DesiredState, Mode, Protocol, Service
+from control.model import Backend, BackendState, Mode, Protocol, Service
 
 DRAINING = BackendState.DRAINING
 

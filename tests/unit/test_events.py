@@ -10,6 +10,7 @@ import pytest
 
 from control.addresses import parse_address
 from control.database import Version
+from control.desired import DesiredState
 from control.errors import BusyError
 from control.events import (
     MAX_FOLLOWERS,
@@ -39,7 +40,7 @@ from control.following import (
     moved,
     read_states,
 )
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.pool import Pool
 from control.status import Health
 

@@ -11,13 +11,15 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from control.addresses import IpAddress
-from control.checks import AnyCheck, HttpCheck, Initial, TcpCheck
+from control.check_common import Initial
+from control.checks import AnyCheck, HttpCheck, TcpCheck
+from control.desired import DesiredState
 from control.health.kinds import probe
 from control.health.monitor import Monitor
 from control.health.peer import Way
 from control.health.result import PASSED, NoResultError, Result, no_answer
 from control.health.tracker import Tracker, together, weighed
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.status import Health
 
 LOOPBACK = IPv4Address("127.0.0.1")

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.checks import CHECKS, AnyCheck, HttpCheck, Initial, TcpCheck
+from control.check_common import Initial
+from control.checks import CHECKS, AnyCheck, HttpCheck, TcpCheck
+from control.desired import DesiredState
 from control.health import keeper as module
 from control.health.keeper import FRESH, Keeper, definition
 from control.health.memory import KEPT, Memory, decode, encode
@@ -20,7 +22,7 @@ from control.health.monitor import Monitor
 from control.health.probe import Probe, probes_of
 from control.health.result import PASSED, Result
 from control.health.tracker import Tracker
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.status import Health, Outcome, ProbeResult
 from tests.support.full_disk import full_disk
 

@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from control.desired import DesiredState
 from control.encoding import decode
 from control.errors import ConfirmationError, NotFoundError, StaleError
-from control.model import DesiredState
 from control.store import Store
 from tests.support.configuration import web
 from tests.unit.test_confirmation import Clock

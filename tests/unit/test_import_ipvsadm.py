@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from control import config
 from control.checks import TcpCheck
+from control.desired import DesiredState
 from control.importing.accepted import accepted
 from control.importing.ipvsadm import import_ipvsadm
 from control.importing.notes import RefusedError
 from control.importing.plain import Imported
-from control.model import DesiredState, Hash, Mode, Protocol
+from control.model import Hash, Mode, Protocol
 
 RULES = """\
 -A -t 192.0.2.1:80 -s wrr

@@ -9,18 +9,10 @@ from hypothesis import strategies as st
 from control.basis import Now
 from control.checks import TcpCheck
 from control.compile import Compiled, compile_image, compile_next
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Moment, Network, NextHop
 from control.incremental import renew
-from control.model import (
-    Affinity,
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Returns,
-    Service,
-)
+from control.model import Affinity, Backend, BackendState, Mode, Protocol, Returns, Service
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy, SorryServer, WhenAllDown
 from control.rounds import Settings
 from control.status import Health

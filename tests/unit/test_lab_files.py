@@ -1,5 +1,6 @@
 """What the lab writes for the daemons is what the daemons read."""
 
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
@@ -36,16 +37,36 @@ def test_guidewayd_understands_the_services_as_they_were_meant(kind):
 @pytest.mark.parametrize(
     ("kind", "moved"),
     [
-        (DrTopology, ["10.0.0.100/32 on eth0"]),
-        (NatTopology, ["10.0.0.100/32 on eth0", "10.20.0.1/24 on eth1"]),
+        (
+            DrTopology,
+            {
+                "lab": ["10.0.0.100/32 on eth0"],
+                "lab6": ["fe80::33/64 on eth0", "2001:db8::100/128 on eth0"],
+            },
+        ),
+        (
+            NatTopology,
+            {
+                "lab": ["10.0.0.100/32 on eth0", "10.20.0.1/24 on eth1"],
+                "lab6": [
+                    "fe80::33/64 on eth0",
+                    "2001:db8::100/128 on eth0",
+                    "2001:db8:20::1/64 on eth1",
+                ],
+            },
+        ),
     ],
 )
 def test_vrrpd_understands_what_it_has_to_move(kind, moved):
-    text = yaml.safe_dump(vrrpd_file(kind, 200, PATHS))
-    (instance,) = vrrp_config.parse(text, "vrrp.yaml").instances
+    text = yaml.safe_dump(vrrpd_file("lb1", kind, 200, PATHS))
+    instances = vrrp_config.parse(text, "vrrp.yaml").instances
 
-    assert [str(address) for address in instance.addresses] == moved
-    assert instance.router.priority == 200
+    assert {one.name: [str(each) for each in one.addresses] for one in instances} == moved
+    assert {instance.router.priority for instance in instances} == {200}
+    assert [instance.peers for instance in instances] == [
+        (),
+        (IPv6Address("2001:db8::12"),),
+    ]
 
 
 def test_in_nat_backends_serve_port_80_at_8080():

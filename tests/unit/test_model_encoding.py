@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.desired import DesiredState
 from control.encoding import Encoder, decode, encode
 from control.errors import ConfigError
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from tests.support.damaged import damaged_bytes
 from tests.support.desired_states import desired_states
 

@@ -6,9 +6,10 @@ from ipaddress import IPv4Address
 import pytest
 
 from control.compile import compile_image
+from control.desired import DesiredState
 from control.errors import ConflictError
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.moving import following, with_changed
 from control.pool_policy import PoolPolicy, SorryServer
 from control.rounds import Settings

@@ -10,8 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from control.addresses import parse_address
+from control.desired import DesiredState
 from control.events import BackendChanged, Hub, ServingChanged, VersionStored
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.notifying.notifier import Notifier
 from control.notifying.settings import Encryption, Mail, Notifications, Program
 from control.pool import Pool

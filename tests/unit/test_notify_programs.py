@@ -28,20 +28,22 @@ def shell(script: str, **more) -> Program:
 
 def running(
     *programs: Program, work: Callable[[Runner], Awaitable[None]], within: float = 20.0
-) -> Runner:
-    """Let ``work`` happen to a runner of these programs, and end it."""
+) -> list[Change]:
+    """Let ``work`` happen to a runner of these programs; return what was not told."""
     runner = Runner("lb1")
     runner.adopt(programs)
 
-    async def everything() -> None:
+    async def everything() -> list[Change]:
         async with asyncio.TaskGroup() as tasks:
             runner.serve(tasks)
             await work(runner)
-            await runner.finish(within)
+            return await runner.finish(within)
 
-    with capture_logs():
-        asyncio.run(asyncio.wait_for(everything(), 30))
-    return runner
+    with capture_logs() as logs:
+        untold = asyncio.run(asyncio.wait_for(everything(), 30))
+    logged = sum(x["subjects"] for x in logs if x["event"] == "changes not told")
+    assert logged == len(untold)
+    return untold
 
 
 def test_a_program_is_told_in_order_by_arguments_and_environment(tmp_path: Path) -> None:
@@ -180,15 +182,34 @@ def test_a_program_runs_without_privileges_if_the_file_does_not_say_otherwise(
 
 def test_an_end_does_not_wait_for_ever_and_says_what_was_not_told() -> None:
     program, begun = shell("sleep 60"), time.monotonic()
+    next_one = replace(DOWN, subject=replace(B1, name="b2"))
 
     async def work(runner: Runner) -> None:
         runner.tell(DOWN)
-        runner.tell(replace(DOWN, subject=replace(B1, name="b2")))
+        runner.tell(next_one)
         await asyncio.sleep(0.1)
 
-    running(program, work=work, within=0.3)
+    untold = running(program, work=work, within=0.3)
 
     assert time.monotonic() - begun < 10
+    assert untold == [next_one]
+
+
+def test_who_waits_for_its_turn_at_the_end_is_not_told_either(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    down_alone = frozenset({Occasion.BACKEND_DOWN})
+    hangs = shell(f"echo > {begun}; sleep 60", events=down_alone)
+    waits = shell(f"touch {tmp_path}/told", events=frozenset({Occasion.BACKEND_UP}))
+
+    async def work(runner: Runner) -> None:
+        runner.tell(DOWN)
+        await asyncio.to_thread(_until, begun)
+        runner.tell(UP)
+
+    untold = running(hangs, waits, work=work, within=0.3)
+
+    assert untold == [UP]
+    assert not (tmp_path / "told").exists()
 
 
 def test_who_is_not_in_the_file_any_more_hears_nothing_new(tmp_path: Path) -> None:

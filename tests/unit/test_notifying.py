@@ -278,6 +278,22 @@ def test_what_is_again_as_it_was_told_leaves_the_queue() -> None:
     ]
 
 
+def test_what_could_not_be_told_is_first_again_with_what_came_meanwhile() -> None:
+    waiting = Backlog()
+    changes = flapping([("a", False), ("b", False), ("c", False), ("b", True)])
+    for change in changes[:3]:
+        waiting.add(change)
+    taken = [waiting.pop(), waiting.pop()]
+    waiting.add(changes[3])
+
+    for change in reversed(taken):
+        assert change
+        waiting.put_back(change)
+
+    # That b is down nobody was told, and it is over.
+    assert [waiting.pop(), waiting.pop(), waiting.pop()] == [changes[0], changes[2], None]
+
+
 def test_what_waits_is_bounded_and_what_is_dropped_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

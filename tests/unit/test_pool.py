@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.desired import DesiredState
 from control.errors import ConfigError
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.pool import Condition, Memory, Pool, decide
 from control.pool_policy import PoolPolicy, SorryServer, WhenAllDown
 

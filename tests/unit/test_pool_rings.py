@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 
 from control.capacity import check_capacity
 from control.compile import Compiled, compile_image
+from control.desired import DesiredState
 from control.errors import HostError
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import (
-    MAX_WEIGHT,
-    Backend,
-    BackendState,
-    DesiredState,
-    Mode,
-    Protocol,
-    Service,
-)
+from control.model import MAX_WEIGHT, Backend, BackendState, Mode, Protocol, Service
 from control.pool_policy import PoolPolicy, SorryServer, WhenAllDown
 from control.rounds import Settings
 from control.status import Health

@@ -7,8 +7,9 @@ from ipaddress import IPv4Address
 import pytest
 from structlog.testing import capture_logs
 
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Network, NextHop
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.reconciler import Reconciler, Repairs
 from control.rounds import Settings
 from dataplane.errors import KernelError

@@ -5,7 +5,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from control.model import Backend, DesiredState, Mode, Protocol, Returns, Service
+from control.desired import DesiredState
+from control.model import Backend, Mode, Protocol, Returns, Service
 from control.returns import ALWAYS, returns
 from dataplane.records import Endpoint, Return
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from control.capacity import check_capacity
 from control.checks import TcpCheck
 from control.compile import Compiled, compile_image
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.rounds import Settings
 from control.serving import LATE, ring_size
 from control.status import Health

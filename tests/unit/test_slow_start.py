@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from control.checks import TcpCheck
 from control.compile import Compiled, compile_image
+from control.desired import DesiredState
 from control.facts import Facts, Interface, Moment, Network, NextHop
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.pool_policy import EACH_BY_ITSELF, PoolPolicy
 from control.ramp import STEPS
 from control.rounds import Settings

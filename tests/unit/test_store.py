@@ -18,9 +18,10 @@ import pytest
 
 from control.confirmation import Instant
 from control.database import MAX_VERSIONS
+from control.desired import DesiredState
 from control.encoding import encode
 from control.errors import ConflictError, HostError, NotFoundError
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from control.store import Store
 from tests.support.full_disk import full_disk
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from control import undoing
 from control.confirmation import instant
-from control.model import DesiredState
+from control.desired import DesiredState
 from control.store import Store
 from control.undoing import undo_overdue, undo_unconfirmed
 from tests.support.full_disk import full_disk

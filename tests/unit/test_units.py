@@ -36,3 +36,11 @@ def test_a_stop_of_one_unit_leaves_what_the_other_needs(name: str) -> None:
     assert unit["RuntimeDirectory"] == ["guideway"]
     assert unit["RuntimeDirectoryPreserve"] == ["yes"]
     assert not {"Requires", "BindsTo", "PartOf"} & unit.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_directories_of_both_have_one_mode_whichever_starts_last(name: str) -> None:
+    unit = settings(name)
+
+    assert unit["RuntimeDirectoryMode"] == ["0755"]
+    assert unit["StateDirectoryMode"] == ["0700"]

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.checks import AnyCheck, HttpCheck, IcmpCheck, TcpCheck, UdpCheck, Via
+from control.check_common import Via
+from control.checks import AnyCheck, HttpCheck, IcmpCheck, TcpCheck, UdpCheck
+from control.desired import DesiredState
 from control.errors import ConfigError
 from control.facts import Network, NextHop
 from control.health.kinds import probe
@@ -17,7 +19,7 @@ from control.health.peer import Way
 from control.health.result import NoResultError
 from control.health.vip_path import VipPath
 from control.health.vips import StandIns, pairs
-from control.model import Backend, DesiredState, Mode, Protocol, Service
+from control.model import Backend, Mode, Protocol, Service
 from dataplane.errors import LoadError
 from dataplane.stand_ins import TARGETS, Prefixes, Target
 from tests.support.servers import LOOPBACK, Line, probed

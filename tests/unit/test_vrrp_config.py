@@ -569,7 +569,7 @@ def test_whom_to_tell_is_said_for_instances_and_groups() -> None:
         ("{command: []}", "Expected `array` of length >= 1"),
         ('{command: ["/bin/a", "b\\0"]}', "`command` has a NUL character"),
         ("{command: [/bin/a], timeout: 0}", "Expected `float` >= 0.05"),
-        ("/bin/notify", "Expected `object | null`, got `str`"),
+        ("/bin/notify", "got `str`; it is made of keys, such as `command:`"),
     ],
 )
 def test_nobody_who_cannot_be_told_is_to_be_told(notify: str, sentence: str) -> None:

@@ -36,8 +36,8 @@ class Instance:
     def lead(self) -> None:
         self.carry_out(self.router.lead(self.node.world.now))
 
-    def follow(self) -> None:
-        self.carry_out(self.router.follow(self.node.world.now))
+    def follow(self, why: str) -> None:
+        self.carry_out(self.router.follow(self.node.world.now, why))
 
     def hand_over(self) -> None:
         if self.router.state is State.ACTIVE:
@@ -168,7 +168,24 @@ def test_a_backup_that_hears_nobody_on_one_lan_only_does_not_lead_there() -> Non
 
     assert one.state() == {State.ACTIVE}
     assert two.state() == {State.BACKUP}
-    assert two.instances[0].router.wants
+    deaf, hears = two.instances[0].router, two.instances[1].router
+    assert (deaf.wants, deaf.active) == (True, None)
+    assert (hears.wants, hears.active) == (False, one.address)
+
+
+def test_all_that_follow_say_whom_and_why() -> None:
+    world = World()
+    one = world.add(100, "front", "back", "side")
+    world.advance(10)
+    world.add(150, "front", "back", "side")
+    world.advance(10)
+
+    assert one.state() == {State.BACKUP}
+    assert sorted(each.router.reason for each in one.instances) == [
+        "10.0.0.2 is superior, with priority 150",
+        "along with front: 10.0.0.2 is superior, with priority 150",
+        "along with front: 10.0.0.2 is superior, with priority 150",
+    ]
 
 
 def test_both_lans_cut_make_both_lead_and_healing_them_leaves_one() -> None:

@@ -1,6 +1,5 @@
 """From which address of its interface an instance advertises, by what the kernel says."""
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from socket import AF_INET6
 
@@ -8,8 +7,8 @@ import pytest
 
 from vrrp.config import parse
 from vrrp.links import read_footing
+from vrrp.present import Present
 
-DEPRECATED = 0x20  # IFA_F_DEPRECATED of linux/if_addr.h
 UNICAST = """
 instances:
   - name: six
@@ -20,32 +19,32 @@ instances:
 """
 
 
-@dataclass
 class Kernel:
-    """An interface eth0 with these addresses, as pyroute2 tells of it."""
-
-    flags: dict[str, int]  # of each address
+    """An interface eth0, as pyroute2 tells of it."""
 
     def link(self, _command: str, **_by: object) -> list[dict[str, object]]:
         return [{"index": 2, "flags": 0x41, "address": "", "ifi_type": 1}]
 
-    def addr(self, _command: str, **by: object) -> list[dict[str, object]]:
-        assert by == {"index": 2, "family": AF_INET6}
-        return [{"IFA_ADDRESS": each, "flags": self.flags[each]} for each in self.flags]
-
 
 @pytest.mark.parametrize(
-    ("flags", "chosen"),
+    ("deprecated", "chosen"),
     [
-        ({"2001:db8::100": DEPRECATED, "2001:db8::11": 0}, "2001:db8::11"),
-        ({"2001:db8::11": 0, "2001:db8::100": DEPRECATED}, "2001:db8::11"),
-        ({"2001:db8::77": 0, "2001:db8::11": DEPRECATED}, "2001:db8::11"),
+        ({"2001:db8::100": True, "2001:db8::11": False}, "2001:db8::11"),
+        ({"2001:db8::11": False, "2001:db8::100": True}, "2001:db8::11"),
+        ({"2001:db8::77": False, "2001:db8::11": True}, "2001:db8::11"),
     ],
     ids=["after a deprecated one", "before one", "deprecated, but the only one"],
 )
 def test_it_advertises_from_an_address_that_stays(
-    flags: dict[str, int], chosen: str
+    deprecated: dict[str, bool], chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def read(index: int, family: int) -> list[Present]:
+        assert (index, family) == (2, AF_INET6)
+        return [
+            Present(ip_address(each).packed, 64, 0, so) for each, so in deprecated.items()
+        ]
+
+    monkeypatch.setattr("vrrp.present.read", read)
     instance = parse(UNICAST, "vrrp.yaml").instances[0]
 
-    assert read_footing(Kernel(flags), instance).address == ip_address(chosen)
+    assert read_footing(Kernel(), instance).address == ip_address(chosen)

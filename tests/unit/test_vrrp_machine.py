@@ -550,7 +550,7 @@ def test_an_active_knows_why_it_is_no_more() -> None:
 
     yields.receive(said(200), GREATER, now=0.5)
     late.tick(now=60.25)
-    follows.follow(now=0.5)
+    follows.follow(0.5, "along with back: it says why")
     stops.stop()
     hands.hand_over(now=0.5)
     hands.receive(said(50), LOWER, now=1.0)
@@ -558,7 +558,7 @@ def test_an_active_knows_why_it_is_no_more() -> None:
     assert [router.reason for router in (yields, late, follows, stops, hands)] == [
         "10.0.0.3 is superior, with priority 200",
         "it was itself late: silent for 60.250 s",
-        "another of its sync group gave up",
+        "along with back: it says why",
         "",
         "handed over to 10.0.0.1",
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.wait import eventually
 from vrrp.machine import State
 from vrrp.notify import Kind, Notice, Notifier, Program, Turn, turn_of, turn_of_group
 
@@ -50,15 +51,31 @@ def test_a_program_that_hangs_is_killed_and_the_next_one_told(tmp_path: Path) ->
     assert [line["problem"] for line in logs] == ["/bin/sh took longer than 0.3 s"]
 
 
-def test_an_end_does_not_wait_for_ever() -> None:
+def test_an_end_does_not_wait_for_ever_and_says_who_was_not_told(tmp_path: Path) -> None:
     notifier = Notifier()
     begun = time.monotonic()
 
-    with capture_logs():
-        notifier.tell(notice(shell("sleep 60"), Turn.ACTIVE))
+    with capture_logs() as logs:
+        notifier.tell(notice(shell(f"echo > {tmp_path}/begun; sleep 60"), Turn.ACTIVE))
+        eventually((tmp_path / "begun").exists, within=5, what="the first is told")
+        for turn in (Turn.BACKUP, Turn.STOP):
+            notifier.tell(notice(Program(("/bin/touch", f"{tmp_path}/told")), turn))
         notifier.end(within=0.3)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 10
+    assert [(line["event"], line.get("problem"), line.get("command")) for line in logs] == [
+        (
+            "notify program failed",
+            "/bin/sh was stopped half-way, since its daemon ends",
+            None,
+        ),
+        (
+            "notice not told: guideway-vrrpd ends",
+            None,
+            ("/bin/touch", f"{tmp_path}/told", "INSTANCE", "front", "STOP", "100"),
+        ),
+    ]
+    assert not (tmp_path / "told").exists()
 
 
 def test_a_program_that_is_not_there_or_fails_is_logged() -> None:

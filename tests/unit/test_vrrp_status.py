@@ -56,6 +56,7 @@ def test_everybody_may_read_the_status_whatever_the_umask(tmp_path: Path) -> Non
             "latest": 0.0,
             "fenced": 0,
             "stands_back": False,
+            "waits": False,
             "reason": "",
             "sent": {"alive": 5},
             "unsent": 0,

@@ -148,7 +148,7 @@ class Walkthrough:
 
     def direct_return(self) -> str:
         self._balance("dr")
-        return self._everybody_answers()
+        return f"{self._everybody_answers()}; {self._healthy()}"
 
     def translation(self) -> str:
         """Move the real servers behind the node."""
@@ -159,7 +159,7 @@ class Walkthrough:
             )
             each.run(f"{SCRIPTS}/backend-nat.sh", within=_PROVISIONED_WITHIN)
         self._balance("nat")
-        return self._everybody_answers()
+        return f"{self._everybody_answers()}; {self._healthy()}"
 
     def _balance(self, mode: str) -> None:
         script = f"{SCRIPTS}/balancer.sh {PACKAGE} {mode} {FRONT}.2 {BACK}.2 150 native"
@@ -176,6 +176,11 @@ class Walkthrough:
             explain=self._told,
         )
         return f"answered by {' and '.join(sorted(wanted))}"
+
+    def _healthy(self) -> str:
+        """Have the doctor look, for whom notices are no faults."""
+        self.node.run("guideway doctor")
+        return "guideway doctor finds no fault"
 
     def _told(self) -> str:
         asked = ("status", "backend list", "stats --reasons", "dataplane status")

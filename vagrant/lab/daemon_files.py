@@ -1,5 +1,6 @@
 """What guidewayd and guideway-vrrpd of a node are told: their files, as plain values."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from control.model import Backend, Service
 from vagrant.lab.hosts import PROJECT
 from vagrant.lab.topology import Topology
 
-INSTANCE: Final = "lab"  # of VRRP
+INSTANCE: Final = "lab"  # of VRRP, over IPv4; that of IPv6 is another
+_IPV6_INSTANCE: Final = "lab6"
 _VRID: Final = 51
 _AILING: Final = 110  # what a node without backends loses: more than the nodes differ by
-_INTERVAL: Final = 0.1  # seconds: a dead node is noticed within 0.4 s
+# Seconds: a dead node is noticed within 0.4 s. An emulated machine is busy with that alone.
+_INTERVAL: Final = float(os.environ.get("GUIDEWAY_LAB_INTERVAL", "0.1"))
 _HASH_SEED: Final = 0x67756964  # whatever it is, all nodes have it
 # Small maps are made faster; this is plenty for a lab.
 _LIMITS: Final = {"services": 64, "backends": 256, "slots": 262_144}
@@ -83,8 +86,22 @@ def guidewayd_file(
     }
 
 
-def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dict[str, Any]:
-    """Return the file of guideway-vrrpd on a node with that priority."""
+def vrrpd_file(
+    node: str, topology: type[Topology], priority: int, paths: NodePaths
+) -> dict[str, Any]:
+    """Return the file of guideway-vrrpd on the node ``node`` with that priority.
+
+    Over IPv4 the nodes speak by multicast, over IPv6 to each other.
+    """
+    common = {
+        "interface": "eth0",
+        "vrid": _VRID,
+        "priority": priority,
+        "interval": _INTERVAL,
+        # Without a data plane it must not lead, without backends the other one should:
+        # unless that one has none either.
+        "track": ["data-plane", {"check": "backends", "weight": -_AILING}],
+    }
     return {
         "status_file": str(paths.vrrp_status),
         "maintenance_file": str(paths.directory / "vrrp.maintenance"),
@@ -94,18 +111,16 @@ def vrrpd_file(topology: type[Topology], priority: int, paths: NodePaths) -> dic
             _data_plane("backends", paths, backends=True),
         ],
         "instances": [
+            {"name": INSTANCE, **common, "addresses": topology.virtual_addresses()},
             {
-                "name": INSTANCE,
-                "interface": "eth0",
-                "vrid": _VRID,
-                "priority": priority,
-                "interval": _INTERVAL,
-                "addresses": topology.virtual_addresses(),
-                # Without a data plane it must not lead, without backends the other one
-                # should: unless that one has none either.
-                "track": ["data-plane", {"check": "backends", "weight": -_AILING}],
-            }
+                "name": _IPV6_INSTANCE,
+                **common,
+                "addresses": topology.virtual_ipv6_addresses(),
+                "peers": topology.ipv6_peers(node),
+            },
         ],
+        # Who has one VIP has the other: what its peers know of flows is on one node.
+        "sync_groups": [{"name": "both", "instances": [INSTANCE, _IPV6_INSTANCE]}],
     }
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Any, Final
 
@@ -150,15 +150,16 @@ class Host:
             )
             ip.link("set", index=index, state="up")
 
-    def remove_other_addresses(self, interface: str, keep: IPv4Address) -> None:
-        """Take every IPv4 address but ``keep`` from ``interface``."""
+    def remove_addresses_of(self, mark: int) -> None:
+        """Remove every address that bears this mark of who added it (IFA_PROTO)."""
         with self.netlink() as ip:
-            index = link_index(ip, interface)
-            for found in tuple(ip.get_addr(family=socket.AF_INET, index=index)):
-                address = found.get("address")
-                if address != str(keep):
+            for found in tuple(ip.get_addr()):
+                if found.get("IFA_PROTO") == mark:
                     ip.addr(
-                        "del", index=index, address=address, prefixlen=found["prefixlen"]
+                        "del",
+                        index=found["index"],
+                        address=found.get("address"),
+                        prefixlen=found["prefixlen"],
                     )
 
     def default_route(self, gateway: IpAddress) -> None:

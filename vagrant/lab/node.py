@@ -16,6 +16,7 @@ from vagrant.lab.hosts import Host
 from vagrant.lab.program import Program
 from vagrant.lab.topology import Topology
 from vagrant.lab.wait import eventually
+from vrrp.addresses import MARK
 
 _STARTS_WITHIN: Final = 20.0  # seconds; it compiles the program
 
@@ -63,7 +64,7 @@ class Node:
         kind = type(self._topology)
         guidewayd = daemon_files.guidewayd_file(self.name, kind, self.services, self.paths)
         daemon_files.write(self.paths.guidewayd_file, guidewayd)
-        vrrpd = daemon_files.vrrpd_file(kind, self.priority, self.paths)
+        vrrpd = daemon_files.vrrpd_file(self.name, kind, self.priority, self.paths)
         daemon_files.write(self.paths.vrrpd_file, vrrpd)
 
     def start(self) -> None:
@@ -102,23 +103,28 @@ class Node:
         eventually(serving, within=within, what=what, explain=self.guidewayd.tail)
 
     def wait_until_state(self, state: str, within: float = 5) -> None:
-        """Wait until guideway-vrrpd says that it is ``state``."""
+        """Wait until guideway-vrrpd says that all its instances are ``state``."""
 
         def there() -> bool:
             self.vrrpd.require_running()
-            return self.vrrp_state() == state
+            return set(self._vrrp_states().values()) == {state}
 
         what = f"{self.name} is {state}"
         eventually(there, within=within, what=what, explain=self.vrrpd.tail)
 
     def vrrp_state(self) -> str | None:
-        """Return "active", "backup" or "initialize"; None if vrrpd is not running."""
-        if not self.vrrpd.running:
-            return None
-        with suppress(FileNotFoundError, json.JSONDecodeError, KeyError):
-            status = json.loads(self.paths.vrrp_status.read_text(encoding="utf-8"))
-            return str(status[daemon_files.INSTANCE]["state"]).lower()
-        return None
+        """Return "active", "backup" or "initialize"; None if vrrpd is not running.
+
+        That of the instance over IPv4; the other one may be a moment behind.
+        """
+        return self._vrrp_states().get(daemon_files.INSTANCE)
+
+    def _vrrp_states(self) -> dict[str, str]:
+        if self.vrrpd.running:
+            with suppress(FileNotFoundError):
+                status = json.loads(self.paths.vrrp_status.read_text(encoding="utf-8"))
+                return {name: each["state"] for name, each in status.items()}
+        return {}
 
     def power_off(self) -> None:
         """Take the node out of the world at once: no process, no link, no farewell."""
@@ -133,8 +139,7 @@ class Node:
             raise LabError(f"{self.name} is running: switch it off first")
         # What a reboot forgets: programs and maps, virtual addresses, the API's socket.
         shutil.rmtree(self.paths.pins(self.name), ignore_errors=True)
-        for interface, own in self._topology.balancer_addresses(self.name).items():
-            self.host.remove_other_addresses(interface, own)
+        self.host.remove_addresses_of(MARK)
         self.paths.socket.unlink(missing_ok=True)
         self.paths.beacon.unlink(missing_ok=True)
         self.paths.vrrp_status.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ GATEWAY: Final = IPv4Address("10.20.0.1")  # the backends' way out in NAT
 CLIENT: Final = FRONT[10]
 _BALANCERS: Final = {"lb1": 11, "lb2": 12}  # host part of the address
 _BACKENDS: Final = {"b1": 21, "b2": 22, "b3": 23}
+_LINK_LOCAL: Final = "fe80::33/64"  # which VRRP over IPv6 advertises first
 _NAT_PORTS: Final = 8000  # a NAT backend serves port 80 at 8080
 # Finds a backend that refuses connections within 0.4 s. It is patient with a silent one:
 # that may be a machine with much to do at the moment, for the lab is all on one.
@@ -47,7 +48,12 @@ class Topology(ABC):
     @classmethod
     @abstractmethod
     def virtual_addresses(cls) -> list[str | dict[str, str]]:
-        """Return what VRRP moves together, as guideway-vrrpd's file says it."""
+        """Return what VRRP moves together over IPv4, as guideway-vrrpd's file says it."""
+
+    @classmethod
+    def virtual_ipv6_addresses(cls) -> list[str | dict[str, str]]:
+        """Return what it moves over IPv6: what goes with those, after a link-local one."""
+        return [_LINK_LOCAL, *map(_ipv6_entry, cls.virtual_addresses())]
 
     @classmethod
     def backend_address(cls, name: str) -> IPv4Address:
@@ -62,6 +68,12 @@ class Topology(ABC):
             i: net[_BALANCERS[name]]
             for i, net in zip(cls.interfaces, networks, strict=False)
         }
+
+    @classmethod
+    def ipv6_peers(cls, name: str) -> list[str]:
+        """Return the IPv6 addresses of the balancers other than ``name``."""
+        others = (part for other, part in _BALANCERS.items() if other != name)
+        return [str(ipv6_of(FRONT[part])) for part in others]
 
     @classmethod
     def service(
@@ -112,7 +124,7 @@ class DrTopology(Topology):
             └───────────┴─────────┴──┬─────┴────────┴────────┘
                                   switch
                10.0.0.0/24, VIP 10.0.0.100 on the Active balancer
-               2001:db8::/64, VIP 2001:db8::100 on lb1
+               2001:db8::/64, VIP 2001:db8::100 likewise
     """
 
     mode = Mode.DR
@@ -128,7 +140,6 @@ class DrTopology(Topology):
         balancers = {name: create(name, prefix, cleanup) for name in _BALANCERS}
         for name, host in balancers.items():
             segment.connect_balancer(host, "eth0", cls.balancer_addresses(name)["eth0"])
-        hold_ipv6_vip(balancers["lb1"])
         backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
         for name, host in backends.items():
             segment.connect(host, "eth0", cls.backend_address(name))
@@ -150,11 +161,11 @@ class NatTopology(Topology):
                  │eth0
         ─────────┴──┬───────────┬───── front: 10.0.0.0/24, VIP 10.0.0.100
                     │eth0 .11   │eth0 .12     2001:db8::/64, VIP 2001:db8::100
-                   lb1         lb2        the Active has the VIP and 10.20.0.1;
-                    │eth1 .11   │eth1 .12     lb1 has those of IPv6
+                   lb1         lb2        the Active has the VIP and 10.20.0.1,
+                    │eth1 .11   │eth1 .12     over IPv6 2001:db8:20::1
         ────┬───────┴┬────────┬─┴───── back: 10.20.0.0/24, 2001:db8:20::/64
             │eth0    │eth0    │eth0
-          b1 .21   b2 .22   b3 .23        default route via 10.20.0.1, or lb1
+          b1 .21   b2 .22   b3 .23        default routes via 10.20.0.1 and ::1
     """
 
     mode = Mode.NAT
@@ -174,13 +185,11 @@ class NatTopology(Topology):
             front.connect_balancer(host, "eth0", own["eth0"])
             back.connect_balancer(host, "eth1", own["eth1"])
             route_replies(host)
-        hold_ipv6_vip(balancers["lb1"])
-        ipv6_gateway = ipv6_of(cls.balancer_addresses("lb1")["eth1"])
         backends = {name: create(name, prefix, cleanup) for name in _BACKENDS}
         for name, host in backends.items():
             back.connect(host, "eth0", cls.backend_address(name))
             host.default_route(GATEWAY)
-            host.default_route(ipv6_gateway)
+            host.default_route(ipv6_of(GATEWAY))
         return cls(client, balancers, backends, (front, back))
 
     @classmethod
@@ -188,6 +197,13 @@ class NatTopology(Topology):
         """Return what VRRP moves together: the VIP, and the backends' gateway."""
         inner = f"{GATEWAY}/{BACK.prefixlen}"
         return [f"{VIP}/32", {"address": inner, "interface": "eth1"}]
+
+
+def _ipv6_entry(entry: str | dict[str, str]) -> str | dict[str, str]:
+    """Return the IPv6 address that goes with one that VRRP moves, said likewise."""
+    if isinstance(entry, dict):
+        return {**entry, "address": f"{ipv6_of(IPv4Interface(entry['address']).ip)}/64"}
+    return f"{ipv6_of(IPv4Interface(entry).ip)}/128"
 
 
 def hold_vip_silently(backend: Host) -> None:
@@ -203,7 +219,7 @@ def hold_vip_silently(backend: Host) -> None:
 
 
 def hold_ipv6_vip(balancer: Host) -> None:
-    """Give ``balancer`` the IPv6 VIP for good: VRRP moves IPv4 addresses only, so far.
+    """Give ``balancer`` the IPv6 VIP for good, where no guideway-vrrpd moves it.
 
     Deprecated, it is never the source of what the balancer says itself: health checks from
     the VIP would be answered to the backend's own loopback.

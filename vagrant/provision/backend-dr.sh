@@ -5,7 +5,7 @@ set -eu
 . "$(dirname "$0")/network.sh"
 
 # First of all, or the network would learn of the VIP here.
-put /etc/sysctl.d/60-guideway-backend.conf 644 <<-CONF || true
+put /etc/sysctl.d/60-guideway-backend.conf 644 <<-CONF
 	net.ipv4.conf.all.arp_ignore = 1
 	net.ipv4.conf.all.arp_announce = 2
 CONF

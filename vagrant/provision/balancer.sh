@@ -8,22 +8,34 @@ package=$1 mode=$2 front=$3 back=$4 priority=$5 xdp=${6:-native}
 . "$(dirname "$0")/network.sh"
 case $mode in dr | nat) ;; *) die "the mode is dr or nat, not $mode" ;; esac
 [ -f "$package" ] || die "there is no $package: make deb makes it"
+outside=$(interface_of "$front")
+inside=
+[ "$mode" = dr ] || inside=$(interface_of "$back")
 
+installed() {
+	[ "$(dpkg-query -W -f='${db:Status-Status}' guideway 2>/dev/null)" = installed ] &&
+		dpkg-deb --ctrl-tarfile "$package" | tar -xO ./md5sums |
+		cmp -s - /var/lib/dpkg/info/guideway.md5sums
+}
+
+# What it depends on may be here already; then no network is needed. Files that this script wrote
+# are not asked about: it writes them again.
 install_package() {
+	! installed || return 0
 	export DEBIAN_FRONTEND=noninteractive
-	have=$(dpkg-query -W -f='${Version} ${db:Status-Status}' guideway 2>/dev/null || true)
-	[ "$have" != "$(dpkg-deb -f "$package" Version) installed" ] || return 0
-	# What it depends on may be here already; then no network is needed.
-	apt-get install -qq --no-install-recommends "$package" ||
-		{ apt-get update -qq && apt-get install -qq --no-install-recommends "$package"; }
+	get_package || { apt-get update -qq && get_package; }
+}
+
+get_package() {
+	apt-get install -qq --reinstall --no-install-recommends --allow-downgrades \
+		-o Dpkg::Options::=--force-confold "$package"
 }
 
 guidewayd_file() {
-	outside=$(interface_of "$front")
 	if [ "$mode" = dr ]; then
 		interfaces="$outside" servers=$FRONT_NETWORK
 	else
-		interfaces="$outside, $(interface_of "$back")" servers=$BACK_NETWORK
+		interfaces="$outside, $inside" servers=$BACK_NETWORK
 	fi
 	cat <<-YAML
 		# Made by guideway's vagrant/provision/balancer.sh; the same on both nodes.
@@ -52,7 +64,7 @@ vrrpd_file() {
 		  - {name: backends, type: guidewayd}
 		instances:
 		  - name: front
-		    interface: $(interface_of "$front")
+		    interface: $outside
 		    vrid: 51
 		    priority: $priority
 		    interval: 0.5
@@ -61,13 +73,12 @@ vrrpd_file() {
 		      - $VIP/32
 	YAML
 	if [ "$mode" = nat ]; then
-		echo "      - {address: $GATEWAY/24, interface: $(interface_of "$back")}"
+		echo "      - {address: $GATEWAY/24, interface: $inside}"
 	fi
 }
 
 sysctls() {
 	[ "$mode" = nat ] || { echo "# DR needs nothing."; return; }
-	inside=$(interface_of "$back")
 	cat <<-CONF
 		net.ipv4.ip_forward = 1
 		net.ipv4.conf.$inside.accept_local = 1
@@ -76,19 +87,23 @@ sysctls() {
 	CONF
 }
 
-# start UNIT CHANGED: start it, or start it again where its file has changed.
+# start UNIT FILE: start it, or start it again where it may not have read its file yet; also if
+# this script was ended between the two.
 start() {
 	systemctl --quiet enable "$1"
-	if [ "$2" = yes ]; then systemctl restart "$1"; else systemctl start "$1"; fi
+	read_=/run/balancer.sh.$1
+	if [ -z "$(find "$read_" -newer "$2" 2>/dev/null)" ]; then
+		touch "$read_.new"
+		systemctl restart "$1"
+		mv "$read_.new" "$read_"
+	fi
+	systemctl start "$1"
 }
 
 install_package
-sysctls | put /etc/sysctl.d/60-guideway.conf 644 && sysctl --quiet --load /etc/sysctl.d/60-guideway.conf
-changed=no
-guidewayd_file | put /etc/guideway/guideway.yaml 600 && changed=yes
-guidewayd --check
-start guidewayd $changed
-changed=no
-vrrpd_file | put /etc/guideway/vrrp.yaml 644 && changed=yes
-guideway-vrrpd --config /etc/guideway/vrrp.yaml --check
-start guideway-vrrpd $changed
+sysctls | put /etc/sysctl.d/60-guideway.conf 644
+sysctl --quiet --load /etc/sysctl.d/60-guideway.conf
+guidewayd_file | put /etc/guideway/guideway.yaml 600 guidewayd --check --config
+start guidewayd /etc/guideway/guideway.yaml
+vrrpd_file | put /etc/guideway/vrrp.yaml 644 guideway-vrrpd --check --config
+start guideway-vrrpd /etc/guideway/vrrp.yaml

@@ -11,5 +11,6 @@ command -v make >/dev/null || {
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends make
 }
 mkdir -p /opt/guideway
-tar -C "$1" -c --exclude=./.venv --exclude=./.cache --exclude=./.git . | tar -C /opt/guideway -x
+tar -C "$1" -c --mode=u+rwX,go=rX --exclude=./.venv --exclude=./.cache --exclude=./.git . |
+	tar -C /opt/guideway -x
 /opt/guideway/deploy/setup lab

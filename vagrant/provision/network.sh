@@ -14,6 +14,7 @@ HOSTS="21 22 23"       # the last number of each real server's address
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || die "only root can do this: try sudo"
+umask 022  # hardened hosts have 077 for root, and not all that is made here is for root alone
 
 # interface_of ADDRESS: the interface that has it.
 interface_of() {
@@ -22,23 +23,26 @@ interface_of() {
 	printf '%s\n' "$found"
 }
 
-# put FILE MODE: make the standard input FILE's content; false if it is already.
+# put FILE MODE [CHECK...]: make the standard input FILE's content, if CHECK accepts a file that
+# has it. Until then FILE is as it was.
 put() {
-	# Each with its own way out: `set -e` does not count where somebody asks for the result.
-	{ mkdir -p "$(dirname "$1")" && new=$(mktemp "$1.XXXXXX"); } || die "$1 cannot be written"
-	{ cat >"$new" && chmod "$2" "$new"; } || { rm -f "$new"; die "$1 cannot be written"; }
-	if cmp -s "$new" "$1"; then
+	file=$1 mode_of_file=$2
+	shift 2
+	mkdir -p "$(dirname "$file")"
+	new=$(mktemp "$file.XXXXXX")
+	if cat >"$new" && chmod "$mode_of_file" "$new" && { [ $# = 0 ] || "$@" "$new"; }; then
+		if cmp -s "$new" "$file"; then rm "$new"; else mv "$new" "$file"; fi
+	else
 		rm -f "$new"
-		return 1
+		die "$file stays as it was"
 	fi
-	mv "$new" "$1"
 }
 
 # at_boot NAME COMMAND: run a command now, and by systemd whenever the host starts.
 at_boot() {
 	sh -ec "$2"
 	[ -d /run/systemd/system ] || return 0
-	put "/etc/systemd/system/$1.service" 644 <<-UNIT || return 0
+	put "/etc/systemd/system/$1.service" 644 <<-UNIT
 		[Unit]
 		Description=what guideway needs of this host: $1
 		Wants=network-online.target

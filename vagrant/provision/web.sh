@@ -9,8 +9,8 @@ command -v python3 >/dev/null || {
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3
 }
-echo "$1" | put /srv/guideway-web/index.html 644 || true
-put /etc/systemd/system/guideway-web.service 644 <<-UNIT || true
+echo "$1" | put /srv/guideway-web/index.html 644
+put /etc/systemd/system/guideway-web.service 644 <<-UNIT
 	[Unit]
 	Description=a web server for guideway to balance
 

@@ -2663,8 +2663,11 @@ class AddServiceResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of the desired state that holds the change; with dry_run, the version now."""
+    unchanged: _builtins.bool
+    """True: all is so already; there is no new version, nor would there be."""
     @_builtins.property
     def difference(self) -> _difference_pb2.Difference:
         """With dry_run: what the change would do."""
@@ -2674,10 +2677,11 @@ class AddServiceResponse(_message.Message):
         *,
         version: _builtins.int = ...,
         difference: _difference_pb2.Difference | None = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2801,8 +2805,10 @@ class ChangeServiceResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """See AddServiceResponse."""
+    unchanged: _builtins.bool
     @_builtins.property
     def difference(self) -> _difference_pb2.Difference: ...
     def __init__(
@@ -2810,10 +2816,11 @@ class ChangeServiceResponse(_message.Message):
         *,
         version: _builtins.int = ...,
         difference: _difference_pb2.Difference | None = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2852,8 +2859,10 @@ class RemoveServiceResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """See AddServiceResponse."""
+    unchanged: _builtins.bool
     @_builtins.property
     def difference(self) -> _difference_pb2.Difference: ...
     def __init__(
@@ -2861,10 +2870,11 @@ class RemoveServiceResponse(_message.Message):
         *,
         version: _builtins.int = ...,
         difference: _difference_pb2.Difference | None = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2908,8 +2918,10 @@ class AddBackendResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """See AddServiceResponse."""
+    unchanged: _builtins.bool
     @_builtins.property
     def difference(self) -> _difference_pb2.Difference: ...
     def __init__(
@@ -2917,10 +2929,11 @@ class AddBackendResponse(_message.Message):
         *,
         version: _builtins.int = ...,
         difference: _difference_pb2.Difference | None = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3010,8 +3023,10 @@ class SetBackendResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """See AddServiceResponse."""
+    unchanged: _builtins.bool
     @_builtins.property
     def difference(self) -> _difference_pb2.Difference: ...
     def __init__(
@@ -3019,10 +3034,11 @@ class SetBackendResponse(_message.Message):
         *,
         version: _builtins.int = ...,
         difference: _difference_pb2.Difference | None = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3066,8 +3082,10 @@ class RemoveBackendResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """See AddServiceResponse."""
+    unchanged: _builtins.bool
     @_builtins.property
     def difference(self) -> _difference_pb2.Difference: ...
     def __init__(
@@ -3075,10 +3093,11 @@ class RemoveBackendResponse(_message.Message):
         *,
         version: _builtins.int = ...,
         difference: _difference_pb2.Difference | None = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
