@@ -80,7 +80,12 @@ class Listener:
     def __init__(self) -> None:
         """Listen from now on."""
         self._socket = _open(_GROUPS)
-        self._socket.setsockopt(socket.SOL_SOCKET, _RECEIVE_BUFFER_FORCE, _HEARING_BYTES)
+        try:
+            option = _RECEIVE_BUFFER_FORCE
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _HEARING_BYTES)
+        except PermissionError:  # we are not root, and get what rmem_max allows
+            option = socket.SO_RCVBUF
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _HEARING_BYTES)
 
     def close(self) -> None:
         """Listen no more."""

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from control.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from control.cli.doctor_sources import Sources
     from control.doctor.facts import Node
     from control.doctor.findings import Finding
 
@@ -29,35 +31,44 @@ _BROKEN: Final = 4
 @click.option(
     "--config",
     "path",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),  # the doctor says why it is not
     default=Path("/etc/guideway/guideway.yaml"),
     show_default=True,
     help="The configuration file of guidewayd.",
+)
+@click.option(
+    "--vrrp-config",
+    "vrrp_path",
+    type=click.Path(readable=False, path_type=Path),  # the doctor says why it is not
+    default=Path("/etc/guideway/vrrp.yaml"),
+    show_default=True,
+    help="That of guideway-vrrpd, if it runs.",
 )
 @click.option(
     "--wait",
     type=Real(min=0.1, max=60),
     default=1.2,
     show_default=True,
-    help="Seconds that drops are counted for; backends have as long to answer.",
+    help="Seconds that drops are counted for; others have as long to answer.",
 )
 @output_option
 @pass_session
-def doctor(session: Session, path: Path, wait: float) -> None:
+def doctor(session: Session, path: Path, vrrp_path: Path, wait: float) -> None:
     """Look for what is wrong with this node, and say how to mend it.
 
-    Looks at the host, at guidewayd, at guideway-vrrpd, and asks backends by frames of its
-    own: whether those of DR have the VIP and keep it to themselves, whether those of NAT
-    send their replies here and compute checksums. Changes nothing. Best run as root.
+    Looks at the host, at guidewayd, at guideway-vrrpd, and asks others by frames of its
+    own: who has the VIPs, whether backends of DR have them and keep that to themselves,
+    whether those of NAT send their replies here and compute checksums, and how long packets
+    may be. Changes nothing, and takes --wait and a second, or up to ten seconds more if
+    VRRP seems to stand still. Best run as root.
     """
     if session.client.remote is not None:
         raise Failure("doctor looks at the host that it runs on: leave --address out")
-    from control.doctor.examine import examine  # noqa: PLC0415 - slow to import
+    from control.cli.doctor_sources import Sources  # noqa: PLC0415 - slow to import
+    from control.doctor.examine import examine  # noqa: PLC0415
 
-    node, on_the_wire = _look(session, path, wait)
-    findings = sorted(
-        {*examine(node), *on_the_wire}, key=lambda each: (-each.severity, each.code)
-    )
+    node, told = _look(Sources(session.client, path, vrrp_path), wait)
+    findings = sorted({*examine(node), *told}, key=lambda each: (-each.severity, each.code))
     plain = [
         {
             "code": finding.code,
@@ -71,23 +82,22 @@ def doctor(session: Session, path: Path, wait: float) -> None:
     sys.exit(_exit_code(findings))
 
 
-def _look(session: Session, path: Path, wait: float) -> tuple["Node", list["Finding"]]:
-    """Return all that is known, and what backends answer; raise Failure."""
+def _look(sources: "Sources", wait: float) -> tuple["Node", tuple["Finding", ...]]:
+    """Return all that is known, and what is wrong by what others say; raise Failure."""
     from pyroute2 import NetlinkError  # noqa: PLC0415 - as above
 
-    from control.cli.doctor_sources import Sources  # noqa: PLC0415
-    from control.doctor.asking import ask_backends  # noqa: PLC0415
+    from control.doctor.asking import Told, ask_others  # noqa: PLC0415
     from control.doctor.examine import is_elsewhere  # noqa: PLC0415
 
-    sources = Sources(session.client, path)
     try:
         before = sources.counters()
         started = time.monotonic()
         node = sources.node()
         may_ask = node.host.is_root and not is_elsewhere(node)
-        on_the_wire = ask_backends(node, wait / 2) if may_ask else []
+        told = ask_others(node, wait / 2) if may_ask else Told()
+        node = replace(node, overheard=told.overheard)
         time.sleep(max(0.0, started + wait - time.monotonic()))
-        return sources.with_changes(node, before), on_the_wire
+        return sources.with_changes(node, before), told.findings
     except (OSError, NetlinkError) as error:
         raise Failure(f"cannot look at this host: {error}") from error
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from control.doctor.facts import Daemon, Drops, Node, Pool
 from control.doctor.findings import Finding, Severity
+from control.doctor.vrrp import examine_vrrp
 from control.facts import Link
 
 _KERNEL: Final = (5, 18)  # frames in fragments for XDP, the origin of an address
@@ -12,10 +13,7 @@ _LITTLE: Final = 64 << 20  # bytes that should be free for the state
 _FULL: Final = 0.9  # part of a map
 _LIMITED: Final = {"slots", "backends", "directory"}  # maps in which nobody makes room
 _NAMED: Final = 4  # backends of a service that get sentences of their own
-_SILENT: Final = (
-    "packets go on by the last tables, without health checks: see "
-    "`systemctl status guidewayd` and `journalctl -u guidewayd`"
-)
+_ITS_LOG: Final = "see `systemctl status guidewayd` and `journalctl -u guidewayd`"
 
 
 def examine(node: Node) -> Iterator[Finding]:
@@ -33,13 +31,16 @@ def examine(node: Node) -> Iterator[Finding]:
     for name in node.interfaces:
         yield from _interface(node, name)
     yield from _mtus(node)
-    if node.daemon is None:
-        yield _error("daemon-silent", node.silent, _SILENT)
-    else:
+    if node.daemon is not None:
         yield from _daemon(node.daemon)
+    elif node.silent:
+        yield _silent(node)
+    for setting in node.host.settings:
+        problem, _, remedy = setting.rpartition(": ")
+        yield _warning("sysctl", problem, remedy)
     for pool in node.pools:
         yield from _pool(node, pool)
-    yield from _vrrp(node)
+    yield from examine_vrrp(node)
 
 
 def is_elsewhere(node: Node) -> bool:
@@ -58,7 +59,7 @@ def _host(node: Node) -> Iterator[Finding]:
     if not host.is_root:
         yield _note(
             "not-root",
-            "without root there is no asking of backends, and less to be seen",
+            "without root nobody is asked, and guidewayd and its pins may not be seen",
             "run it as root",
         )
     if host.kernel < _KERNEL:
@@ -140,20 +141,22 @@ def _program(node: Node, link: Link) -> Iterator[Finding]:
         (one.xdp for one in node.host.network.interfaces if one.name == link.name), "none"
     )
     daemon = node.daemon
-    is_ours = daemon is None or daemon.attached[link.name]
-    if not is_ours and mode != "none":
+    is_ours = node.attached.get(link.name)  # None: nobody knows
+    if is_ours is False and mode != "none":
         yield _error(
             "program-foreign",
             f"somebody else's XDP program runs on {link.name}: packets are not balanced",
             f"see whose it is by `bpftool net show dev {link.name}`; "
             f"`ip link set {link.name} xdp off` takes it away, and guidewayd attaches its "
-            "own within seconds",
+            + ("own within seconds" if daemon else "own when it is started"),
         )
-    elif daemon is not None and not is_ours and not daemon.detached:
+    elif is_ours is not True and mode == "none" and not (daemon and daemon.detached):
         yield _error(
             "program-missing",
             f"no program runs on {link.name}: its packets are not balanced",
-            "see the warnings of `guideway status`, and guidewayd's log",
+            "see the warnings of `guideway status`, and guidewayd's log"
+            if daemon
+            else "start guidewayd, which attaches it",
         )
     elif mode == "generic":
         yield _warning(
@@ -203,6 +206,15 @@ def _daemon(daemon: Daemon) -> Iterator[Finding]:
     yield from (_dropped(drops) for drops in daemon.drops)
 
 
+def _silent(node: Node) -> Finding:
+    """Say that guidewayd does not answer, and what that means for packets."""
+    running = [node.attached.get(name) for name in node.interfaces]
+    if any(running):
+        go_on = "packets go on by the last tables" if all(running) else "some packets go on"
+        return _error("daemon-silent", node.silent, f"{go_on}, unchecked: {_ITS_LOG}")
+    return _error("daemon-silent", node.silent, _ITS_LOG)
+
+
 def _dropped(drops: Drops) -> Finding:
     return _warning(
         "drops-rising",
@@ -247,35 +259,6 @@ def _pool(node: Node, pool: Pool) -> Iterator[Finding]:
             "more-backends",
             f"{hidden} more backends of {pool.service} are in trouble",
             f"`guideway backend list {pool.service}` has all of them",
-        )
-
-
-def _vrrp(node: Node) -> Iterator[Finding]:
-    if node.routers is None:
-        own = node.host.network.addresses
-        vips = {pool.vip for pool in node.pools}
-        for vip in sorted(vips - own, key=lambda each: (each.version, each)):
-            yield _warning(
-                "vip-nowhere",
-                f"the VIP {vip} is no address of this host, and guideway-vrrpd, which "
-                "would give it one, does not run",
-                "start guideway-vrrpd, or route the VIP here",
-            )
-        return
-    for name, router in node.routers.items():
-        if router.problem:
-            yield _error(
-                "vrrp-rests",
-                f"VRRP instance {name} rests: {router.problem}",
-                "mend that, and it takes part again by itself",
-            )
-    for (name, fault), count in node.discarded.items():
-        yield _warning(
-            "vrrp-discards",
-            f"VRRP instance {name} discarded {count} advertisements just now, by their "
-            f"{fault}",
-            "compare this instance with the other node's file, and see guideway-vrrpd's "
-            "log for who sends them",
         )
 
 

@@ -67,6 +67,31 @@ class Settings:
     state_directory: str
     vrrp_status: str
     pools: tuple[Pool, ...]
+    pins: str  # where the program's attachments are, if it is attached
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A VRRP instance, as guideway-vrrpd's file has it."""
+
+    interface: str
+    vrid: int
+    version: int  # of IP, by which it speaks
+    addresses: frozenset[IpAddress]  # all that move
+    patience: float  # seconds after which a Backup takes over from a silent Active, at most
+    peers: tuple[IpAddress, ...] = ()  # none: multicast
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is to be looked for on the host."""
+
+    interfaces: frozenset[str] = frozenset()
+    neighbours: frozenset[IpAddress] = frozenset()  # backends, and peers of VRRP
+    translated: frozenset[IpAddress] = frozenset()  # backends of NAT, to see its sysctls
+    bpffs: str = "/sys/fs/bpf"
+    pins: str = ""  # "": nobody knows where they are
+    state_directory: str = "/var/lib/guideway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +110,10 @@ class Host:
     addresses: Mapping[str, tuple[IPv4Interface | IPv6Interface, ...]]
     physical: frozenset[str]  # devices, and no software
     network: Network
+    # Whether the program there is ours, by what is pinned; who is not named is not known.
+    attached: Mapping[str, bool] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()  # sysctls that NAT needs otherwise, a sentence each
+    neighbours: Mapping[bytes, frozenset[IpAddress]] = field(default_factory=dict)  # by MAC
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +124,19 @@ class Node:
     settings: Settings | None = None
     misconfigured: str = ""  # what is wrong with the file
     daemon: Daemon | None = None
-    silent: str = ""  # why guidewayd says nothing
+    silent: str = ""  # why guidewayd says nothing; "": it does, or we may not ask
     routers: Mapping[str, Router] | None = None  # None: guideway-vrrpd tells nothing
+    stations: Mapping[str, Station] = field(default_factory=dict)  # by instance
+    unread: str = ""  # why there is nothing of guideway-vrrpd's file
     # Advertisements that were discarded while the node was looked at, by router and why.
     discarded: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    # Advertisements that the kernel did not take meanwhile, by router.
+    unsent: Mapping[str, int] = field(default_factory=dict)
+    # Routers that were heard on the wire by us, if not by guideway-vrrpd, by instance.
+    overheard: Mapping[str, frozenset[IpAddress]] = field(default_factory=dict)
+    unheeded: frozenset[str] = frozenset()  # instances that noticed nothing of them
+    # Instances that heard nobody as Backup, or said nothing as Active, for too long.
+    stalled: frozenset[str] = frozenset()
 
     @property
     def pools(self) -> tuple[Pool, ...]:
@@ -106,6 +144,11 @@ class Node:
         if self.daemon is not None:
             return self.daemon.pools
         return self.settings.pools if self.settings else ()
+
+    @property
+    def attached(self) -> Mapping[str, bool]:
+        """Whether the program is ours, by interface, as far as anybody knows."""
+        return self.host.attached if self.daemon is None else self.daemon.attached
 
     @property
     def interfaces(self) -> tuple[str, ...]:
