@@ -37,7 +37,14 @@ class Told:
     def start_mail_server(self) -> Popen[bytes]:
         listen = ("-n", "-l", f"127.0.0.1:{MAIL_PORT}")
         log = self.directory / "mails"
-        server = self.node.host.popen(sys.executable, "-m", "aiosmtpd", *listen, log=log)
+        command = (
+            sys.executable,
+            "-u",
+            "-m",
+            "aiosmtpd",
+            *listen,
+        )  # we read what it prints
+        server = self.node.host.popen(*command, log=log)
         eventually(self._is_there, within=20, what="the mail server listens")
         return server
 
