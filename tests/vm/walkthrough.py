@@ -178,7 +178,7 @@ class Walkthrough:
         return f"answered by {' and '.join(sorted(wanted))}"
 
     def _examined(self) -> str:
-        """Have the doctor look: the scripts know of three real servers, and two are here."""
+        """Have the doctor look: the scripts know three real servers, and two are here."""
         said = json.loads(self.node.run("guideway doctor -o json", code=4))
         found = [each for each in said["findings"] if each["severity"] != "note"]
         wrong = [each["problem"] for each in found if "rs3" not in each["problem"]]
