@@ -14,9 +14,10 @@ from vagrant.lab.hosts import Host
 from vagrant.lab.lab import Lab
 from vagrant.lab.segment import ipv6_of
 from vagrant.lab.topology import VIP, DrTopology, NatTopology
+from vagrant.lab.wait import PATIENCE
 
 MTU = 9000
-PATIENCE = 20  # seconds
+WITHIN = 20 * PATIENCE  # seconds
 ONE_BUFFER = 3520  # bytes, on veth with pages of 4096 bytes
 SENT = Random(9).randbytes(8 << 20)
 SERVICES = {"sink": VIP, "sink6": ipv6_of(VIP)}
@@ -68,10 +69,10 @@ def listener(lab: Lab) -> socket.socket:
 def serve_once(server: socket.socket) -> bytes:
     """Take what one client sends, and send it back, the last byte first."""
     with server:
-        server.settimeout(PATIENCE)
+        server.settimeout(WITHIN)
         connection, _ = server.accept()
     with connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(WITHIN)
         came = receive(connection)
         connection.sendall(came[::-1])
     return came
@@ -80,7 +81,7 @@ def serve_once(server: socket.socket) -> bytes:
 def send(lab: Lab, vip: IpAddress) -> bytes:
     """Send everything to a VIP; return what comes back."""
     with lab.client.inside():
-        connection = socket.create_connection((str(vip), 80), timeout=PATIENCE)
+        connection = socket.create_connection((str(vip), 80), timeout=WITHIN)
     with connection:
         connection.sendall(SENT)
         connection.shutdown(socket.SHUT_WR)
