@@ -4,11 +4,16 @@ import sys
 from collections.abc import Iterable
 from fcntl import ioctl
 from ipaddress import IPv4Address
+from itertools import cycle
 from termios import TIOCOUTQ
 from typing import Protocol, Self
 
 from vagrant.lab.hosts import Host
 from vagrant.lab.topology import VIP
+
+# Two NAT services may share a backend, which cannot tell apart what came from one port of a
+# client to both. The kernel may take a port once for each of them; these are taken once.
+_CLIENT_PORTS = cycle(range(10_000, 32_768))
 
 
 class Place(Protocol):
@@ -35,6 +40,7 @@ class Connection:
         self._socket = place.client.socket()
         try:
             self._socket.settimeout(patience)
+            self._socket.bind(("", next(_CLIENT_PORTS)))
             self._socket.connect((str(address), port))
             self.backend = self.ask()
         except BaseException:
