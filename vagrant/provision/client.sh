@@ -3,9 +3,7 @@
 # more does no harm.
 set -eu
 [ $# = 1 ] || { echo "usage: client.sh ADDRESS" >&2; exit 2; }
+. "$(dirname "$0")/network.sh"
 
 "$(dirname "$0")/offload.sh" "$1"
-command -v curl >/dev/null || {
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends curl
-}
+need curl

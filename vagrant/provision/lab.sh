@@ -6,10 +6,7 @@ set -eu
 [ $# = 1 ] || { echo "usage: lab.sh SOURCE" >&2; exit 2; }
 . "$(dirname "$0")/network.sh"
 
-command -v make >/dev/null || {
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends make
-}
+need make
 mkdir -p /opt/guideway
 tar -C "$1" -c --mode=u+rwX,go=rX --exclude=./.venv --exclude=./.cache --exclude=./.git . |
 	tar -C /opt/guideway -x

@@ -23,6 +23,13 @@ interface_of() {
 	printf '%s\n' "$found"
 }
 
+# need PROGRAM: install the package of that name, if this host has no such program.
+need() {
+	! command -v "$1" >/dev/null || return 0
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$1"
+}
+
 # put FILE MODE [CHECK...]: make the standard input FILE's content, if CHECK accepts a file that
 # has it. Until then FILE is as it was.
 put() {

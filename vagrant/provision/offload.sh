@@ -8,8 +8,5 @@ set -eu
 . "$(dirname "$0")/network.sh"
 
 interface=$(interface_of "$1")
-command -v ethtool >/dev/null || {
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends ethtool
-}
+need ethtool
 at_boot guideway-offload "$(command -v ethtool) -K $interface tx off >/dev/null"

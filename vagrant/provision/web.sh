@@ -5,10 +5,7 @@ set -eu
 [ $# = 1 ] || { echo "usage: web.sh NAME" >&2; exit 2; }
 . "$(dirname "$0")/network.sh"
 
-command -v python3 >/dev/null || {
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends python3
-}
+need python3
 echo "$1" | put /srv/guideway-web/index.html 644
 put /etc/systemd/system/guideway-web.service 644 <<-UNIT
 	[Unit]
