@@ -40,7 +40,7 @@ struct test_run_opts {
     uint32_t ctx_size_in, ctx_size_out;
     uint32_t retval;
     int repeat;
-    uint32_t duration;
+    uint32_t duration, flags;
 };
 
 struct map_create_opts {
