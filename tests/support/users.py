@@ -1,6 +1,14 @@
 """Programs that other users run."""
 
-_MAY_READ = "dac_read_search"  # what the checkout holds, even if its owner alone may see it
+import os
+from typing import Final
+
+import pytest
+
+AS_ROOT: Final = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can act for others"
+)
+_MAY_READ: Final = "dac_read_search"  # the checkout, even if its owner alone may see it
 
 
 def become(uid: int, gid: int, *groups: int) -> tuple[str, ...]:

@@ -25,11 +25,10 @@ from control.api.v1.guideway_pb2_grpc import LoadBalancerStub
 from control.config import ApiConfig, parse
 from control.errors import ConfigError
 from tests.support.running_api import running_api
-from tests.support.users import become
+from tests.support.users import AS_ROOT, become
 
 ALL = grp.getgrgid(os.getegid())
 GUIDEWAYD = Path(__file__).parents[2] / "docs" / "guidewayd.md"
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become others")
 
 
 def run_as(
@@ -53,7 +52,7 @@ def gid(name: str) -> int:
 ADD = ["service", "add", "web", "--vip", "192.0.2.1", "--port", "80", "--mode", "dr"]
 
 
-@as_root
+@AS_ROOT
 def test_members_of_the_group_may_do_everything(open_path: Path) -> None:
     with (
         capture_logs() as logs,
@@ -72,7 +71,7 @@ def test_members_of_the_group_may_do_everything(open_path: Path) -> None:
     assert refused.stderr.startswith(f"guideway: may not open {socket}: only root may")
 
 
-@as_root
+@AS_ROOT
 def test_with_a_group_for_changes_the_others_may_only_view(open_path: Path) -> None:
     access = Access(group="games", change_group="audio")
     with capture_logs(), running_api(open_path, access) as (socket, node):
@@ -107,7 +106,7 @@ print(list(path.parent.iterdir()) or grp.getgrnam("games").gr_gid)
 """
 
 
-@as_root
+@AS_ROOT
 @pytest.mark.parametrize("does", [LISTEN, CHECK], ids=["start", "check before"])
 def test_a_group_can_be_given_without_cap_chown_by_who_is_in_it(
     tmp_path: Path, does: str

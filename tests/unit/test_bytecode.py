@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dataplane.bytecode import unlinked
 from dataplane.cache import Cache
 from dataplane.libbpf import MAP_ARRAY, MAP_HASH, MapShape
+from tests.support.users import AS_ROOT
 
 ARRAY, HASH = MapShape(MAP_ARRAY, 4, 8, 1024, 0), MapShape(MAP_HASH, 12, 4, 7, 0)
 SHAPES = {"slots": ARRAY, "records": HASH}
@@ -96,7 +97,7 @@ def test_what_others_may_have_written_is_not_there(
     assert cache.find("text") is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@AS_ROOT
 def test_what_belongs_to_somebody_else_is_not_there(cache: Cache, tmp_path: Path) -> None:
     cache.store("text", CODE)
     os.chown(files(tmp_path)[0], 12345, 12345)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from control.cli.main import guideway
 from tests.support.command_line import ADD_WEB, CommandLine, command_line
 from tests.support.running_api import Node
-from tests.support.users import become
+from tests.support.users import AS_ROOT, become
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_path_that_is_too_long_is_said_so(tmp_path: Path) -> None:
     assert "the path of a unix socket can have 107: choose a shorter one" in result.stderr
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@AS_ROOT
 def test_who_is_not_root_is_told(cli: CommandLine, tmp_path: Path) -> None:
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o755)

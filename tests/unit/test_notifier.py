@@ -21,8 +21,9 @@ from control.serving import UNPROBED, Served
 from control.status import Health
 from control.unserved import unserved
 from tests.support.mail_server import mail_server
+from tests.support.users import AS_ROOT
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the user")
+pytestmark = AS_ROOT
 ME = pwd.getpwuid(os.geteuid()).pw_name
 BACKENDS = tuple(Backend(f"b{n}", parse_address(f"10.0.0.{n}"), 80, 1) for n in (1, 2))
 WEB = Service(

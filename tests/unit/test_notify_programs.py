@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from structlog.testing import capture_logs
 
 from control.notifying.changes import Change, Kind, Subject
 from control.notifying.runner import Runner
 from control.notifying.settings import Occasion, Program
+from tests.support.users import AS_ROOT
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the user")
+pytestmark = AS_ROOT
 B1 = Subject(Kind.BACKEND, "web", "b1")
 DOWN = Change(B1, "up", "down", "refused", 1000.25, version=3)
 UP = replace(DOWN, before="down", after="up", reason="")

@@ -8,6 +8,7 @@ from threading import Event, Timer
 import pytest
 
 from programs import MAX_OUTPUT, Manner, run
+from tests.support.users import AS_ROOT
 from tests.support.wait import eventually
 
 
@@ -105,7 +106,7 @@ def test_who_does_not_start_is_said_so(command, user, problem) -> None:
     assert run(command, 5, user, Event()).startswith(problem)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@AS_ROOT
 def test_another_user_has_no_groups_and_no_capabilities() -> None:
     said: list[bytes] = []
     command = ("/bin/sh", "-c", "id -un; id -Gn; grep CapEff /proc/self/status")

@@ -1,6 +1,5 @@
 """Programs that the operator names: whether this host has them, and who may run them."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from control.daemon import main as guidewayd
 from control.runnable import warn_of_unrunnable
 from programs import executable
 from programs.executable import defect
+from tests.support.users import AS_ROOT
 
 FILE = """\
 interfaces: [eth0]
@@ -40,9 +40,6 @@ notify:
 """
 THERE = {"own": "/bin/true", "other": "/bin/true", "told": "/bin/true", "user": "nobody"}
 SECOND = "services[0] (web), backends[1] (10.0.0.2), check"
-needs_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="only root can become somebody else"
-)
 
 
 def script(directory: Path, mode: int) -> str:
@@ -114,7 +111,7 @@ def test_a_start_warns_of_all_that_is_not_there() -> None:
     ]
 
 
-@needs_root
+@AS_ROOT
 def test_it_counts_who_is_to_run_it(open_path: Path) -> None:
     closed = script(open_path, 0o700)
 
