@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 from socket import AF_PACKET, IPPROTO_ICMPV6, SOCK_NONBLOCK, SOCK_RAW, socket
 from typing import Final
 
-from vrrp.checksum import internet_checksum
+from vrrp.checksum import internet_checksum, pseudo_header
 from vrrp.packet import IpAddress
 
 _ETHERTYPE_ARP: Final = 0x0806
@@ -31,7 +31,6 @@ _NEIGHBOUR_ADVERTISEMENT: Final = 136
 # router would drop that route if we said that we are none.
 _ROUTER_AND_OVERRIDE: Final = 0xA0000000
 _TARGET_LINK_LAYER_ADDRESS: Final = (2, 1)  # the option's type, and its length in 8 bytes
-_ICMPV6_PSEUDO_HEADER: Final = struct.Struct("!16s16sII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +75,8 @@ def unsolicited_advertisement(mac: bytes, address: IPv6Address) -> bytes:
         _ALL_NODES.packed,
     )
     unsigned = _neighbour(0, mac, address)
-    pseudo_header = _ICMPV6_PSEUDO_HEADER.pack(
-        address.packed, _ALL_NODES.packed, _NEIGHBOUR.size, IPPROTO_ICMPV6
-    )
-    return (
-        ethernet
-        + ip
-        + _neighbour(internet_checksum(pseudo_header + unsigned), mac, address)
-    )
+    covered = pseudo_header(address, _ALL_NODES, IPPROTO_ICMPV6, len(unsigned)) + unsigned
+    return ethernet + ip + _neighbour(internet_checksum(covered), mac, address)
 
 
 def announce(claims: Iterable[Claim], repeat: int) -> None:

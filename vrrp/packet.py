@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from vrrp.checksum import internet_checksum
+from vrrp.checksum import internet_checksum, pseudo_header
 from vrrp.errors import Fault, MalformedError
 
 IpAddress = IPv4Address | IPv6Address
@@ -38,8 +38,6 @@ CLASSIC: Final = 2  # RFC 3768
 _TYPE: Final = 1
 _INTERVAL_MASK: Final = 0x0FFF
 _HEADER: Final = struct.Struct("!BBBBHH")
-_PSEUDO_HEADER: Final = struct.Struct("!4s4sxBH")
-_PSEUDO_HEADER6: Final = struct.Struct("!16s16sI3xB")
 _CHECKSUM: Final = slice(6, 8)
 _NO_AUTHENTICATION: Final = 0
 _SIMPLE_PASSWORD: Final = 1
@@ -86,7 +84,7 @@ class Dialect:
         message += self._trailer
         covered = bytes(message)
         if self.version != CLASSIC and (self.pseudo_header or self.family != IPV4):
-            covered = _pseudo_header(source, destination, len(message)) + covered
+            covered = _with_pseudo_header(covered, source, destination)
         message[_CHECKSUM] = internet_checksum(covered).to_bytes(2, "big")
         return bytes(message)
 
@@ -158,7 +156,9 @@ class Dialect:
         bare = self.family == IPV4 and internet_checksum(data) == 0
         if bare or (
             self.version != CLASSIC
-            and internet_checksum(_pseudo_header(source, destination, len(data)) + data)
+            and internet_checksum(
+                pseudo_header(source, destination, PROTOCOL, len(data)) + data
+            )
             == 0
         ):
             return
@@ -182,7 +182,5 @@ class Dialect:
         return tuple(kind(data[at : at + size]) for at in range(0, len(data), size))
 
 
-def _pseudo_header(source: IpAddress, destination: IpAddress, length: int) -> bytes:
-    if source.version == IPV4:
-        return _PSEUDO_HEADER.pack(source.packed, destination.packed, PROTOCOL, length)
-    return _PSEUDO_HEADER6.pack(source.packed, destination.packed, length, PROTOCOL)
+def _with_pseudo_header(message: bytes, source: IpAddress, destination: IpAddress) -> bytes:
+    return pseudo_header(source, destination, PROTOCOL, len(message)) + message

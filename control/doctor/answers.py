@@ -27,9 +27,8 @@ from control.doctor.frames import (
     SYN,
     TCP,
     Key,
-    pseudo_header,
 )
-from vrrp.checksum import internet_checksum
+from vrrp.checksum import internet_checksum, pseudo_header
 from vrrp.machine import RESIGN_PRIORITY
 from vrrp.packet import PROTOCOL as PROTOCOL_VRRP
 

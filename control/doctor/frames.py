@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from control.addresses import IpAddress
-from vrrp.checksum import internet_checksum
+from vrrp.checksum import internet_checksum, pseudo_header
 
 ARP: Final = 0x0806
 IPV4: Final = 0x0800
@@ -119,14 +119,6 @@ def who_has(address: IpAddress, mac: bytes, source: IpAddress) -> tuple[bytes, K
     )
     signed = NEIGHBOUR.pack(_SOLICITATION, 0, checksum, 0, address.packed) + option
     return _packet(ends, PROTOCOL_ICMPV6, signed), key
-
-
-def pseudo_header(
-    source: IpAddress, destination: IpAddress, protocol: int, length: int
-) -> bytes:
-    """Return the pseudo-header of either family: RFC 9293, RFC 8200 section 8.1."""
-    form = "!HH" if source.version == 4 else "!II"  # noqa: PLR2004
-    return source.packed + destination.packed + struct.pack(form, protocol, length)
 
 
 def _tcp(ends: Ends, *fields: int) -> bytes:
