@@ -6,22 +6,18 @@ import time
 from pathlib import Path
 from typing import Final
 
+from dataplane.bpffs import is_on_bpffs
 from dataplane.errors import PinError
 from dataplane.pins import make_directory
 
 # The loader of a guidewayd that was killed holds the lock for as long as it takes to die.
 _LOCK_PATIENCE: Final = 3.0  # seconds
 _LOCK_PAUSE: Final = 0.02  # seconds
-_BPFFS: Final = "bpf"  # how the kernel calls that file system
 
 
 def check_bpffs(root: Path) -> None:
     """Raise PinError unless ``root`` is to be found, or made, on a bpffs."""
-    place = next(path for path in (root, *root.parents) if path.exists()).resolve()
-    kinds = _mounted_kinds()
-    # In a chroot, the root need not be a mount point.
-    mount = next((path for path in (place, *place.parents) if str(path) in kinds), place)
-    if kinds.get(str(mount)) != _BPFFS:
+    if not is_on_bpffs(root):
         wanted = root.parent.parent
         raise PinError(
             str(wanted),
@@ -55,11 +51,3 @@ def prune(root: Path) -> None:
             directory.rmdir()
         except OSError:  # missing, or another instance lives there
             continue
-
-
-def _mounted_kinds() -> dict[str, str]:
-    """Return the kind of file system by mount point."""
-    mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    rows = [line.split() for line in mounts]
-    # The kernel writes a space in a path as \\040.
-    return {row[1].encode().decode("unicode_escape"): row[2] for row in rows}

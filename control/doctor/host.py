@@ -21,11 +21,11 @@ from control.facts import Network
 from control.links import read_addresses, read_links
 from control.netlink import read_neighbours
 from control.network import nat_warnings, survey
+from dataplane.bpffs import is_on_bpffs
 from dataplane.errors import DataplaneError
 
 _RELEASE: Final = re.compile(r"(\d+)\.(\d+)")
 _JIT: Final = Path("/proc/sys/net/core/bpf_jit_enable")
-_MOUNTS: Final = Path("/proc/self/mountinfo")
 _DEVICES: Final = Path("/sys/class/net")
 _PATIENCE: Final = 0.5  # seconds that a neighbour may take to answer
 _UNSYNCHRONIZED: Final = 5  # TIME_ERROR, sys/timex.h
@@ -41,7 +41,7 @@ def look(search: Search) -> Host:
         kernel=_kernel(platform.release()),
         is_root=os.geteuid() == 0,
         has_bcc=find_spec("bcc") is not None,
-        has_bpffs=_is_bpffs(search.bpffs),
+        has_bpffs=is_on_bpffs(Path(search.bpffs)),
         has_jit=_has_jit(),
         cpus=len(os.sched_getaffinity(0)),
         clock_is_set=_clock_is_set(),
@@ -101,20 +101,6 @@ def _neighbours() -> Mapping[bytes, frozenset[IpAddress]]:
 def _kernel(release: str) -> tuple[int, int]:
     numbers = _RELEASE.match(release)
     return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-
-
-def _is_bpffs(path: str) -> bool:
-    """Tell whether what is mounted at ``path``, or above it, is a bpffs; proc(5)."""
-    place = Path(path).resolve()
-    found = ""
-    kind = ""
-    for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
-        before, _, after = line.partition(" - ")
-        point = before.split(" ")[4].replace("\\040", " ")
-        # Of what is mounted at one place, the last one counts.
-        if place.is_relative_to(point) and len(point) >= len(found):
-            found, kind = point, after.split(" ")[0]
-    return kind == "bpf"
 
 
 def _has_jit() -> bool:
