@@ -17,7 +17,7 @@ lab-down: setup-lab  ## remove the lab (root)
 
 test: setup-dev  ## all tests; those that need root are skipped without it
 	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile -m "not alone and not waiting"
-	@$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m waiting tests/netns
+	@$(PYTHON) -m pytest --numprocesses 3 --dist loadfile -m "waiting and not alone" tests/netns
 	@$(PYTHON) -m pytest -m alone tests/netns
 
 deb: setup-lab  ## make a Debian package of this checkout, in dist

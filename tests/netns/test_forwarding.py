@@ -57,7 +57,7 @@ def test_a_large_file_arrives_intact(lab: Lab) -> None:
 @pytest.mark.parametrize("size", [0, 1, 512, 1400])
 def test_datagrams_are_answered_by_the_vip(lab: Lab, size: int) -> None:
     names = set()
-    for _ in range(50):
+    for _ in range(100):
         with lab.client.socket(kind=socket.SOCK_DGRAM) as client:
             client.settimeout(5)
             client.connect((str(VIP), 53))  # takes answers of the VIP's only

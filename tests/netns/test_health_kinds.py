@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -90,6 +90,10 @@ class Place:
 
     def status(self, service: str) -> pb.BackendStatus:
         return self.node.api.service(service).backends[0]
+
+    def results(self, service: str) -> Sequence[pb.ProbeResult]:
+        """Return its last eight, the oldest first."""
+        return self.node.api.backend(service, "b1").probes[0].results
 
     def wait_until(self, service: str, health: pb.Health, why: str = "") -> str:
         """Wait for a verdict that the tables follow, and until ``why`` is in its reason.
@@ -208,12 +212,22 @@ def test_an_answer_that_comes_too_late_is_none(well: Place, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_backend_that_flaps_faster_than_it_falls_stays_up(well: Place, kind: str) -> None:
-    since, asked = well.status(kind).since, well.asked(kind)
+    def is_late() -> bool:
+        return any(LATE in one.problem for one in well.results(kind))
 
-    well.put(kind, "flapping")
-    eventually(lambda: well.asked(kind) > asked + 12, within=20, what="twelve probes")
+    for _ in range(5):  # a machine too busy for the server to answer fails it in between
+        well.wait_until(kind, pb.HEALTH_UP)
+        since, asked = well.status(kind).since, well.asked(kind)
+        well.put(kind, "flapping")
+        eventually(
+            lambda asked=asked: well.asked(kind) > asked + 7, within=20, what="seven probes"
+        )
+        now = well.status(kind)
+        if not is_late():
+            break
+        well.put(kind, "well")
 
-    assert (well.status(kind).health, well.status(kind).since) == (pb.HEALTH_UP, since)
+    assert (now.health, now.since) == (pb.HEALTH_UP, since)
 
 
 def test_a_server_that_is_gone_takes_all_down_that_need_it_and_no_others(
@@ -237,7 +251,10 @@ def test_a_black_hole_is_found_within_six_seconds_by_default(well: Place) -> Non
     try:
         begun = time.monotonic()
         well.wait_until("defaults", pb.HEALTH_DOWN)
-        assert time.monotonic() - begun < 6
+        took = time.monotonic() - begun
+        # What a busy machine could not make, says nothing and comes again a second later.
+        unmade = [r for r in well.results("defaults") if r.outcome == pb.OUTCOME_NONE]
+        assert took < 6 + 1.1 * len(unmade)
         well.wait_until("tcp", pb.HEALTH_DOWN, LATE)
     finally:
         well.backend.run("nft", "delete table inet hole")
@@ -340,6 +357,9 @@ def test_a_backend_begins_as_it_was_before_the_restart(well: Place) -> None:
 def test_health_outlives_guidewayd_whichever_way_it_ends(well: Place, end: str) -> None:
     well.put("state", "down")
     well.wait_until("file", pb.HEALTH_DOWN)
+    well.wait_until(
+        "defaults", pb.HEALTH_UP
+    )  # of whose results the last eight seconds stay
     before = {name: well.status(name) for name in ("file", "http")}
     state = well.node.paths.state_directory
 
@@ -348,6 +368,7 @@ def test_health_outlives_guidewayd_whichever_way_it_ends(well: Place, end: str) 
         return any(since in path.read_bytes() for path in state.glob("health.db*"))
 
     eventually(is_written, within=5, what="the verdict is written")
+    ended = time.time()
     getattr(well.node.guidewayd, end)()
     well.node.guidewayd.start()
     well.node.wait_until_ready()
@@ -356,10 +377,9 @@ def test_health_outlives_guidewayd_whichever_way_it_ends(well: Place, end: str) 
         for name, status in before.items():
             now = well.status(name)
             assert (now.health, now.since) == (status.health, status.since)
-        shown = well.node.api.backend("file", "b1").probes[0]
         problem = f"{well.directory}/state says down"
-        assert shown.results[0].time < before["file"].since + 1
-        assert shown.results[-1].problem == problem
+        assert well.results("defaults")[0].time < ended
+        assert well.results("file")[-1].problem == problem
         assert well.status("file").reason == f"its health check fails: {problem}"
     finally:
         well.put("state", "up")

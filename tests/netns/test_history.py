@@ -118,7 +118,7 @@ def test_a_killed_daemon_remembers_what_waits_and_undoes_it_when_it_is_due(
 
 def test_a_start_that_undoes_the_only_service_is_no_mistake(node: Node) -> None:
     guideway(node, "rollback", "0", "--wait")
-    guideway(node, "rollback", "1", "--confirm", "1s", "--wait")
+    guideway(node, "rollback", "1", "--confirm", "1s")
     node.guidewayd.kill()
     due = time.monotonic() + 1
     eventually(lambda: time.monotonic() > due, within=5, what="it is due")

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -151,7 +152,13 @@ def test_an_unplugged_balancer_is_out_of_reach_until_it_is_plugged_in(lab_name):
         with pytest.raises(OSError, match="No route to host"):
             connects(lab.client, lb1, address)
         lab.topology.plug(lb1)
-        assert connects(lab.client, lb1, address)
+
+        def is_reached() -> bool:
+            with suppress(OSError):  # the bridge may not forward to that port yet
+                return connects(lab.client, lb1, address)
+            return False
+
+        eventually(is_reached, within=5, what="it is reached again")
 
 
 def test_a_web_server_names_itself_and_has_the_large_file(lab_name):

@@ -88,7 +88,7 @@ def told() -> Iterator[Told]:
                 "tls": "none",
                 "from": "guideway@lb1.example",
                 "to": ["ops@example.org"],
-                "gather": 3,
+                "gather": 8,
                 "interval": 600,
             }
 

@@ -32,7 +32,7 @@ def lab(request) -> Iterator[Lab]:
         yield made
 
 
-def who_answers(lab: Lab, count: int = 12) -> set[str]:
+def who_answers(lab: Lab, count: int = 40) -> set[str]:
     """Return who answers new connections; each asks once."""
     found = set()
     for _ in range(count):
@@ -315,11 +315,14 @@ def test_when_checks_fail_for_no_reason_policies_say_who_serves_and_who_keeps_fl
 
 
 def wait_for_health(lab: Lab, **up: bool) -> None:
-    """Wait until every node has found out who of the backends is up."""
+    """Wait until every node knows who of the backends is up, and its tables do."""
 
     def found(node: Node) -> bool:
         backends = node.api.service("web").backends
-        return {one.backend.name: one.health == pb.HEALTH_UP for one in backends} == up
+        well = {one.backend.name: one.health == pb.HEALTH_UP for one in backends}
+        return well == up and not any(
+            one.share for one in backends if not up[one.backend.name]
+        )
 
     for node in lab.nodes.values():
         eventually(lambda node=node: found(node), within=15, what=f"who is up: {up}")

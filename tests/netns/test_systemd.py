@@ -161,7 +161,7 @@ def test_confined_as_it_is_vrrpd_has_a_mac_of_its_own_and_runs_programs_as_other
     finally:
         host.write("/etc/guideway/vrrp.yaml", json.dumps(VRRPD))
         host.run("systemctl", "reload", "guideway-vrrpd")
-    eventually(lambda: front(host)["virtual_mac"] == "", within=10, what="as before")
+    eventually(lambda: front(host).get("virtual_mac") == "", within=10, what="as before")
     assert MAC not in host.run("ip", "link", "show", "type", "macvlan")
 
 

@@ -87,7 +87,11 @@ def test_guideway_vrrpd_needs_no_more_than_its_unit_gives(
         ear.wait_for("STATUS=lab active")
         assert ear.wait_for("WATCHDOG=1")
         assert "no real-time scheduling" not in daemon.log.read_text()
-        assert "10.0.0.100/" in node.host.run("ip", "address", "show", "eth0")
+        eventually(
+            lambda: "10.0.0.100/" in node.host.run("ip", "address", "show", "eth0"),
+            within=5,
+            what="the address is here",
+        )
 
         daemon.hang_up()
         ear.wait_for("RELOADING=1\nMONOTONIC_USEC=")

@@ -220,11 +220,11 @@ def test_a_tag_that_xdp_does_not_see_is_right_behind_the_balancer_all_the_same(
     get(trunk, vip)
     before = reasons(trunk.nodes["lb1"])
 
-    assert {get(trunk, vip)[0] for _ in range(30)} == {"b1", "b2", "b3"}
+    assert {get(trunk, vip)[0] for _ in range(60)} == {"b1", "b2", "b3"}
 
     packets = gained(trunk.nodes["lb1"], before)
-    assert packets["forwarded_nat"] >= 150
-    assert packets["replied_nat"] >= 120
+    assert packets["forwarded_nat"] >= 300
+    assert packets["replied_nat"] >= 240
 
 
 def test_a_backend_in_a_vlan_of_an_interface_without_the_program_says_so(
@@ -279,6 +279,6 @@ def test_generic_xdp_may_be_on_the_vlans_themselves_or_where_it_sees_tags(
 
     get(trunk, vip)
     before = reasons(node)
-    assert {get(trunk, vip)[0] for _ in range(30)} == {"b1", "b2", "b3"}
-    assert gained(node, before)["forwarded_nat"] >= 150
-    assert gained(node, before)["replied_nat"] >= 120
+    assert {get(trunk, vip)[0] for _ in range(60)} == {"b1", "b2", "b3"}
+    assert gained(node, before)["forwarded_nat"] >= 300
+    assert gained(node, before)["replied_nat"] >= 240

@@ -90,6 +90,7 @@ def test_an_advertisement_on_the_wire_is_what_the_rfc_wants(pair: Lan) -> None:
     assert said.addrlist == ["10.0.0.100", "10.20.0.1"]
 
 
+@pytest.mark.alone
 def test_a_silent_death_is_over_within_the_down_interval(pair: Lan) -> None:
     pair.one.vrrpd.kill()
     pair.front.unplug(pair.one.host)
@@ -113,6 +114,7 @@ def test_a_new_active_announces_itself_five_times_at_once(pair: Lan) -> None:
     assert times[-1] - times[0] < 0.1
 
 
+@pytest.mark.alone
 def test_announcements_come_as_often_as_the_operator_wants(lan: Lan) -> None:
     how = {"repeat": 2, "delay": 0, "refresh": 0.3, "refresh_repeat": 3}
     lan.one.start(instance(100, announce=how))
@@ -127,6 +129,7 @@ def test_announcements_come_as_often_as_the_operator_wants(lan: Lan) -> None:
     assert all(later[0] - burst[0] > 0.2 for burst, later in pairwise(bursts))
 
 
+@pytest.mark.alone
 def test_sigterm_hands_over_within_the_skew(pair: Lan) -> None:
     pair.one.signal(signal.SIGTERM)
 
@@ -233,6 +236,7 @@ def test_over_ipv6_an_advertisement_is_what_the_rfc_wants(pair6: Lan) -> None:
     assert frame[VRRPv3].addrlist == ["fe80::33", "2001:db8::100", "2001:db8:20::1"]
 
 
+@pytest.mark.alone
 def test_over_ipv6_a_silent_death_is_over_within_the_down_interval(pair6: Lan) -> None:
     pair6.one.vrrpd.kill()
     pair6.front.unplug(pair6.one.host)
@@ -594,7 +598,7 @@ def test_who_lacks_something_rests_and_says_what(
     lan.one.start(instance(100, **changes))
 
     lan.one.wait_for_log(event="instance at rest", problem=sentence)
-    assert lan.one.status()["state"] == "initialize"
+    lan.one.wait_until("initialize")
     assert lan.one.host.run("ip", "-brief", "address") == before
 
 

@@ -85,6 +85,7 @@ def asking_the_vip(lan: Lan) -> Iterator[None]:
     assert all(answered), f"{answered.count(False)} of {len(answered)} went unanswered"
 
 
+@pytest.mark.alone
 def test_a_planned_failover_leaves_no_question_to_the_vip_unanswered(pair: Lan) -> None:
     with asking_the_vip(pair):
         pair.forget()
@@ -192,6 +193,7 @@ def test_a_sync_group_is_handed_over_as_a_whole(lan: Lan) -> None:
     lan.one.wait_without(VIP, GATEWAY)
 
 
+@pytest.mark.alone
 def test_a_node_in_maintenance_has_handed_over_and_rests_until_it_is_told(
     pair: Lan,
 ) -> None:

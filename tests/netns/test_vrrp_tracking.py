@@ -28,7 +28,8 @@ def test_a_script_that_fails_makes_a_node_hand_over_and_success_brings_it_back(
     lan: Lan,
 ) -> None:
     bad = lan.one.directory / "bad"
-    start(lan, {"type": "script", "command": ["/usr/bin/test", "!", "-e", str(bad)]})
+    command = ["/usr/bin/test", "!", "-e", str(bad)]
+    start(lan, {"type": "script", "command": command, "timeout": 5})
 
     bad.touch()
 
