@@ -282,7 +282,7 @@ def test_a_wait_says_on_a_terminal_alone_what_it_waits_for(
 ) -> None:
     unknown(cli.node, "web")
     monkeypatch.setattr(convergence, "_SAY_AFTER", 0.0)
-    line = "backend set web a --weight 7 --wait --timeout 0.3s"
+    line = "backend set web a --weight 7 --wait --timeout 1.5s"
     piped = cli.run(line)
     monkeypatch.setattr(convergence, "is_terminal", lambda: True)
 
@@ -291,6 +291,6 @@ def test_a_wait_says_on_a_terminal_alone_what_it_waits_for(
 
     assert piped.stderr.count("\n") == 1
     assert "waiting" not in piped.stderr
-    assert "waiting 0 s of 0.3: not all backends serve: web/a: its health is not" in shown
+    assert "waiting 0 s of 1.5: not all backends serve: web/a: its health is not" in shown
     # The line goes away before the sentence comes; click takes colours and their like out.
-    assert "\rguideway: version 3 is stored, but after 0.3 s" in shown
+    assert "\rguideway: version 3 is stored, but after 1.5 s" in shown

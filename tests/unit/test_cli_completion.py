@@ -20,7 +20,9 @@ BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Iterator[CommandLine]:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandLine]:
+    """Return a command line whose Tab key waits for a busy machine, too."""
+    monkeypatch.setattr(module, "_PATIENCE", 10.0)
     with command_line(tmp_path) as cli:
         cli.said(ADD_WEB)
         cli.said("service add wiki --vip 192.0.2.11 --port 80 --mode dr --backend 10.0.0.9")

@@ -138,7 +138,7 @@ def watching(scenario: Callable[[Monitor, Backends], Awaitable[None]]) -> None:
         backends = Backends()
         async with asyncio.TaskGroup() as tasks:
             monitor = Monitor(tasks, changed=lambda: None, probe_by=backends.answer)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 await scenario(monitor, backends)
             monitor.watch(DesiredState())  # ends its tasks
 

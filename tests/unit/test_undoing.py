@@ -31,12 +31,12 @@ def store(path: Path) -> Iterator[Store]:
         yield store
 
 
-def weigh_for_a_second(store: Store, weight: int) -> int:
+def weigh_for(seconds: float, store: Store, weight: int) -> int:
     return store.update(
         lambda state: state.with_changed_backend("web", "a", weight=weight),
         source="cli",
         author="alice",
-        confirm=1,
+        confirm=seconds,
     )
 
 
@@ -54,7 +54,7 @@ def test_what_nobody_confirms_is_undone_when_its_time_is_over(store: Store) -> N
     async def scene() -> None:
         began = asyncio.get_running_loop().time()
         await asyncio.sleep(0)  # it waits for a change already
-        weigh_for_a_second(store, 7)
+        weigh_for(1, store, 7)
         assert await store.wait_for_change(2) == 3
         assert 0.99 < asyncio.get_running_loop().time() - began < 10
 
@@ -65,10 +65,10 @@ def test_what_nobody_confirms_is_undone_when_its_time_is_over(store: Store) -> N
 
 def test_what_is_confirmed_stays_and_the_next_one_has_its_own_time(store: Store) -> None:
     async def scene() -> None:
-        weigh_for_a_second(store, 7)
-        await asyncio.sleep(0)  # it counts the second
+        weigh_for(60, store, 7)
+        await asyncio.sleep(0)  # it counts the minute
         store.confirm(author="alice")
-        weigh_for_a_second(store, 8)
+        weigh_for(1, store, 8)
         assert await store.wait_for_change(3) == 4
 
     while_undoing(store, scene)
@@ -82,7 +82,7 @@ def test_a_disk_that_is_full_then_only_delays_it(
     monkeypatch.setattr(undoing, "_RETRY_INTERVAL", 0.01)
 
     async def scene() -> None:
-        weigh_for_a_second(store, 7)
+        weigh_for(1, store, 7)
         with capture_logs() as logs, full_disk(path.parent):
             while not logs:  # noqa: ASYNC110 - a log wakes nobody
                 await asyncio.sleep(0.01)
@@ -108,7 +108,7 @@ def test_a_start_undoes_what_was_due_before_it(path: Path) -> None:
 
 def test_a_change_is_no_confirmation(store: Store) -> None:
     async def scene() -> None:
-        weigh_for_a_second(store, 7)
+        weigh_for(1, store, 7)
         with suppress(Exception):
             weigh(store, 9)
         await store.wait_for_change(2)
