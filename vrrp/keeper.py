@@ -60,6 +60,7 @@ class Keeper:
         self._log = _log.bind(instance=instance.name)
         self._wake = asyncio.Event()
         self._held = False  # as the state machine wants it
+        self._later: asyncio.TimerHandle | None = None  # when they are to go
         self._announcing = 0  # frames for each address that are to be sent
         self._settled = False  # the last round found no fault
         self._fault = ""
@@ -73,9 +74,17 @@ class Keeper:
         """From now on the addresses belong on this host."""
         self._want(held=True)
 
-    def release(self) -> None:
-        """From now on they do not."""
-        self._want(held=False)
+    def release(self, after: float = 0.0) -> None:
+        """From now on, or in some seconds, they do not.
+
+        Until then two hosts have them, as they must not have a virtual MAC.
+        """
+        if not after or self._instance.virtual_mac:
+            self._want(held=False)
+        elif self._later is None:
+            self._announcing = 0
+            release = partial(self._want, held=False)
+            self._later = asyncio.get_running_loop().call_later(after, release)
 
     def announce(self, repeat: int) -> None:
         """Tell the neighbours, ``repeat`` times, once the addresses are there."""
@@ -99,6 +108,9 @@ class Keeper:
             await self._round()
 
     def _want(self, *, held: bool) -> None:
+        if self._later:
+            self._later.cancel()
+            self._later = None
         self._held = held
         self._announcing = 0  # what was to be announced is no longer so
         self._settled = False

@@ -23,6 +23,8 @@ ANSWER_GAP: Final = 0.01  # seconds, or half an interval if that is less
 _SHORTEST_SKEW: Final = 2 / 256  # of priority 254, in intervals
 # A peer that heard us resign speaks after its skew, which is less than one interval.
 _HAND_OVER: Final = 2  # intervals
+# Who says that he has the addresses has them a moment later, when his kernel has let him.
+_OVERLAP: Final = 0.2  # seconds
 _NEVER: Final = float("inf")
 _SILENCE: Final = "nobody was heard to be Active"
 _OWNS: Final = "it owns the addresses"
@@ -58,6 +60,8 @@ class Announce:
 @dataclass(frozen=True, slots=True)
 class Release:
     """Take the virtual addresses off this host, and keep them off."""
+
+    after: float = 0.0  # seconds, unless they are taken before
 
 
 Effect = Send | Take | Announce | Release
@@ -185,12 +189,13 @@ class VirtualRouter:
         self.stands_back = self.hands_over
         self.handed_over += self.hands_over
         self._become_backup(now, why)
-        return [self._advertise(RESIGN_PRIORITY), Release()]
+        return [self._advertise(RESIGN_PRIORITY), self._release()]
 
     def hand_over(self, now: float) -> list[Effect]:
-        """Resign, but keep the addresses until somebody else says that he has them.
+        """Resign, but keep the addresses until a peer has them.
 
-        So no packet finds nobody, while a peer waits for its skew. An Active only; if
+        So no packet finds nobody, while that one waits for its skew, says that it is Active
+        and then for its kernel: they stay for a moment after that. An Active only; if
         nobody has taken over after two intervals, it goes on as if nothing had been. Else
         it stands back: it leaves that peer alone, whatever their priorities, until that
         one goes.
@@ -288,7 +293,7 @@ class VirtualRouter:
             self._become_backup(now, why)
             self.active = source
             self.stands_back = handed_over
-            return [Release()]
+            return [self._release()]
         # It loses: tell it so at once, and repair what the switches learned from it. The
         # timer runs on.
         return [*self._answer(now, self._timer), *self._announce(now)]
@@ -369,6 +374,10 @@ class VirtualRouter:
             return []
         self._announced = now
         return [Announce(repeat)]
+
+    def _release(self) -> Release:
+        """Let go of what was taken over: at once, unless that was agreed."""
+        return Release(_OVERLAP if self.stands_back else 0.0)
 
     def _hush(self) -> None:
         """Announce nothing any more."""

@@ -320,8 +320,8 @@ class Runner:
                     self.keeper.take()
                 case Announce(repeat):
                     self.keeper.announce(repeat)
-                case Release():
-                    self.keeper.release()
+                case Release(after):
+                    self.keeper.release(after)
                     if self._group:
                         self._group.yielded(self)
         self._note()

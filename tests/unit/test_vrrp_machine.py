@@ -453,7 +453,7 @@ def test_it_lets_go_when_a_peer_speaks_and_leaves_that_one_alone(priority: int) 
     router = active()
     router.hand_over(now=0.5)
 
-    assert router.receive(said(priority), LOWER, now=0.9) == [Release()]
+    assert router.receive(said(priority), LOWER, now=0.9) == [Release(after=0.2)]
 
     assert (router.state, router.active) == (State.BACKUP, LOWER)
     for second in range(1, 20):
