@@ -156,10 +156,7 @@ class Dialect:
         bare = self.family == IPV4 and internet_checksum(data) == 0
         if bare or (
             self.version != CLASSIC
-            and internet_checksum(
-                pseudo_header(source, destination, PROTOCOL, len(data)) + data
-            )
-            == 0
+            and internet_checksum(_with_pseudo_header(data, source, destination)) == 0
         ):
             return
         raise MalformedError(Fault.CHECKSUM, "its checksum is wrong")

@@ -37,13 +37,8 @@ class Told:
     def start_mail_server(self) -> Popen[bytes]:
         listen = ("-n", "-l", f"127.0.0.1:{MAIL_PORT}")
         log = self.directory / "mails"
-        command = (
-            sys.executable,
-            "-u",
-            "-m",
-            "aiosmtpd",
-            *listen,
-        )  # we read what it prints
+        # Unbuffered, for we read what it prints.
+        command = (sys.executable, "-u", "-m", "aiosmtpd", *listen)
         server = self.node.host.popen(*command, log=log)
         eventually(self._is_there, within=20, what="the mail server listens")
         return server

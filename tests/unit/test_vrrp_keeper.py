@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from ipaddress import IPv4Address
 
 import pytest
@@ -20,16 +20,24 @@ VIRTUAL = Instance("a", "eth0", INSTANCE.router, (), virtual_mac=True)
 class Kept:
     """A keeper at work, of which each round notes if the addresses belong here."""
 
-    def __init__(self, keeper: Keeper, rounds: list[bool]) -> None:
-        self.keeper, self._rounds = keeper, rounds
+    def __init__(self, instance: Instance, kernel: Executor) -> None:
+        self._round = asyncio.Event()  # one is over
+        self.keeper = Keeper(instance, kernel, lambda *_: self._round.set())
+        self._held = False
+
+    def note(self, _: Instance, *, held: bool, announcing: int) -> Round:
+        """Do what a round does, in the kernel's thread."""
+        assert announcing == 0
+        self._held = held
+        return Round(None, "there is no kernel here")
 
     async def holds(self) -> bool:
         """Return what a round makes of it that begins from here on."""
-        wanted = len(self._rounds) + 2  # one may be under way
-        while len(self._rounds) < wanted:
+        for _ in range(2):  # one may be under way
+            self._round.clear()
             self.keeper.look()
-            await asyncio.sleep(0.001)
-        return self._rounds[-1]
+            await self._round.wait()
+        return self._held
 
 
 Scene = Callable[[Kept], Awaitable[None]]
@@ -38,16 +46,11 @@ Scene = Callable[[Kept], Awaitable[None]]
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Instance, Scene], None]:
     """Return what plays a scene with a keeper that has taken its addresses."""
-    rounds: list[bool] = []
-
-    def note(_: Instance, *, held: bool, announcing: int) -> Round:
-        assert announcing == 0
-        rounds.append(held)
-        return Round(None, "")
 
     async def run(instance: Instance, scene: Scene) -> None:
         with ThreadPoolExecutor(1) as kernel:
-            kept = Kept(Keeper(instance, kernel, lambda *_: None), rounds)
+            kept = Kept(instance, kernel)
+            monkeypatch.setattr(module, "_work", kept.note)
             working = asyncio.create_task(kept.keeper.run())
             async with asyncio.timeout(20):
                 kept.keeper.take()
@@ -56,7 +59,6 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Instance, Scene], None]:
             working.cancel()
             await asyncio.wait([working])
 
-    monkeypatch.setattr(module, "_work", note)
     return lambda instance, scene: asyncio.run(run(instance, scene))
 
 
@@ -81,7 +83,9 @@ def test_who_takes_them_again_meanwhile_keeps_them(play) -> None:
     async def scene(kept: Kept) -> None:
         kept.keeper.release(0.01)
         kept.keeper.take()
-        await asyncio.sleep(0.02)
+        due = asyncio.get_running_loop().time() + 0.02
+        while asyncio.get_running_loop().time() < due:
+            assert await kept.holds()
         assert await kept.holds()
 
     play(INSTANCE, scene)
